@@ -1,0 +1,80 @@
+package buf
+
+// A Pool is the share of an Arena's buffers that one worker owns. Nothing in
+// it is shared, so nothing in it is locked.
+type Pool struct {
+	arena       *Arena
+	small       []*Buffer
+	large       []*Buffer
+	nSmall      int
+	nLarge      int
+	misses      uint64
+	largeMisses uint64
+}
+
+// NewPool maps an arena of the given numbers of small and large frames, and
+// returns a pool that owns all of it.
+func NewPool(small, large int) (*Pool, error) {
+	a, err := NewArena(small, large)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{arena: a, nSmall: small, nLarge: large,
+		small: make([]*Buffer, 0, small), large: make([]*Buffer, 0, large)}
+	// Last in, first out: the frame that was used last is still in the cache.
+	for i := len(a.bufs) - 1; i >= 0; i-- {
+		p.put(&a.bufs[i])
+	}
+	return p, nil
+}
+
+// Arena returns the memory behind the pool.
+func (p *Pool) Arena() *Arena { return p.arena }
+
+// Get moves up to len(out) small buffers out of the pool, each reset, and
+// reports how many.
+func (p *Pool) Get(out []*Buffer) int { return take(&p.small, out, &p.misses) }
+
+// GetLarge is Get for buffers that hold a superpacket.
+func (p *Pool) GetLarge(out []*Buffer) int { return take(&p.large, out, &p.largeMisses) }
+
+func take(free *[]*Buffer, out []*Buffer, misses *uint64) int {
+	n := min(len(out), len(*free))
+	if n < len(out) {
+		*misses++
+	}
+	rest := len(*free) - n
+	for i, b := range (*free)[rest:] {
+		b.Reset()
+		out[i] = b
+	}
+	*free = (*free)[:rest]
+	return n
+}
+
+// Put takes buffers back. Each must have come from a pool of the same arena.
+func (p *Pool) Put(bufs []*Buffer) {
+	for _, b := range bufs {
+		p.put(b)
+	}
+}
+
+func (p *Pool) put(b *Buffer) {
+	if b.Flags&Large != 0 {
+		p.large = append(p.large, b)
+	} else {
+		p.small = append(p.small, b)
+	}
+}
+
+// Stats are a pool's numbers of buffers.
+type Stats struct {
+	Small, Large         int    // owned in all
+	SmallFree, LargeFree int    // in the pool now
+	Misses, LargeMisses  uint64 // calls that got fewer than they asked for
+}
+
+// Stats returns the pool's numbers. Only the owning worker may call it.
+func (p *Pool) Stats() Stats {
+	return Stats{p.nSmall, p.nLarge, len(p.small), len(p.large), p.misses, p.largeMisses}
+}

@@ -1,0 +1,44 @@
+// Package hdr answers one question: what do the bytes of a packet mean?
+//
+// A header is a fixed array with methods. Values are in host byte order; only
+// this package sees the network's. No method checks a length: whoever turns
+// bytes into a header has done it. Maturity: stable.
+package hdr
+
+import "encoding/binary"
+
+// MAC is a link-layer address.
+type MAC [6]byte
+
+// BroadcastMAC addresses every station.
+var BroadcastMAC = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// IsGroup reports whether the address is a multicast or the broadcast one
+// (IEEE 802, the individual/group bit).
+func (m MAC) IsGroup() bool { return m[0]&1 != 0 }
+
+// EtherLen is the length of an Ethernet header without tags, in bytes.
+const EtherLen = 14
+
+// EtherTypes (IANA, IEEE 802 Numbers).
+const (
+	TypeIPv4 = 0x0800
+	TypeARP  = 0x0806
+	TypeVLAN = 0x8100 // IEEE 802.1Q
+	TypeQinQ = 0x88a8 // IEEE 802.1ad
+	TypeIPv6 = 0x86dd
+)
+
+// Ether is an Ethernet II header.
+type Ether [EtherLen]byte
+
+func (h *Ether) Dst() MAC     { return MAC(h[0:6]) }
+func (h *Ether) Src() MAC     { return MAC(h[6:12]) }
+func (h *Ether) Type() uint16 { return binary.BigEndian.Uint16(h[12:14]) }
+
+// Fill sets the whole header.
+func (h *Ether) Fill(dst, src MAC, etherType uint16) {
+	*(*MAC)(h[0:6]) = dst
+	*(*MAC)(h[6:12]) = src
+	binary.BigEndian.PutUint16(h[12:14], etherType)
+}

@@ -1,0 +1,114 @@
+package hdr
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+)
+
+// IPv4Len is the length of an IPv4 header without options, in bytes.
+const IPv4Len = 20
+
+// IP protocol numbers (IANA, Protocol Numbers).
+const (
+	ProtoICMP   = 1
+	ProtoIGMP   = 2
+	ProtoTCP    = 6
+	ProtoUDP    = 17
+	ProtoICMPv6 = 58
+	ProtoSCTP   = 132
+)
+
+// Bits of the flags and fragment offset field.
+const (
+	DontFragment  = 0x4000
+	MoreFragments = 0x2000
+	FragOffset    = 0x1fff // in units of 8 bytes
+)
+
+// IPv4 is the fixed part of an IPv4 header, in network byte order
+// (RFC 791, section 3.1).
+//
+//	 0                   1                   2                   3
+//	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//	|Version|  IHL  |Type of Service|          Total Length         |
+//	|         Identification        |Flags|      Fragment Offset    |
+//	|  Time to Live |    Protocol   |         Header Checksum       |
+//	|                       Source Address                          |
+//	|                    Destination Address                        |
+type IPv4 [IPv4Len]byte
+
+// Addr4 is an IPv4 address in host byte order, so that prefixes are shifts.
+type Addr4 uint32
+
+// Addr4From returns a, which must be an IPv4 address, as an Addr4.
+func Addr4From(a netip.Addr) Addr4 {
+	b := a.As4()
+	return Addr4(binary.BigEndian.Uint32(b[:]))
+}
+
+// Addr returns the address as the standard library has it.
+func (a Addr4) Addr() netip.Addr {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], uint32(a))
+	return netip.AddrFrom4(b)
+}
+
+func (a Addr4) String() string { return a.Addr().String() }
+
+// IsMulticast reports whether the address is in 224.0.0.0/4 (RFC 5771).
+func (a Addr4) IsMulticast() bool { return a>>28 == 0xe }
+
+// IsLoopback reports whether the address is in 127.0.0.0/8 (RFC 1122, section 3.2.1.3).
+func (a Addr4) IsLoopback() bool { return a>>24 == 127 }
+
+// Broadcast4 is the limited broadcast address.
+const Broadcast4 Addr4 = 0xffffffff
+
+func (h *IPv4) Version() uint8   { return h[0] >> 4 }
+func (h *IPv4) HeaderLen() int   { return int(h[0]&0xf) * 4 }
+func (h *IPv4) TOS() uint8       { return h[1] }
+func (h *IPv4) Len() int         { return int(binary.BigEndian.Uint16(h[2:4])) }
+func (h *IPv4) ID() uint16       { return binary.BigEndian.Uint16(h[4:6]) }
+func (h *IPv4) Frag() uint16     { return binary.BigEndian.Uint16(h[6:8]) }
+func (h *IPv4) TTL() uint8       { return h[8] }
+func (h *IPv4) Protocol() uint8  { return h[9] }
+func (h *IPv4) Checksum() uint16 { return binary.BigEndian.Uint16(h[10:12]) }
+func (h *IPv4) Src() Addr4       { return Addr4(binary.BigEndian.Uint32(h[12:16])) }
+func (h *IPv4) Dst() Addr4       { return Addr4(binary.BigEndian.Uint32(h[16:20])) }
+
+func (h *IPv4) SetLen(n int)         { binary.BigEndian.PutUint16(h[2:4], uint16(n)) }
+func (h *IPv4) SetID(id uint16)      { binary.BigEndian.PutUint16(h[4:6], id) }
+func (h *IPv4) SetFrag(f uint16)     { binary.BigEndian.PutUint16(h[6:8], f) }
+func (h *IPv4) SetTTL(ttl uint8)     { h[8] = ttl }
+func (h *IPv4) SetChecksum(c uint16) { binary.BigEndian.PutUint16(h[10:12], c) }
+func (h *IPv4) SetSrc(a Addr4)       { binary.BigEndian.PutUint32(h[12:16], uint32(a)) }
+func (h *IPv4) SetDst(a Addr4)       { binary.BigEndian.PutUint32(h[16:20], uint32(a)) }
+
+// DecTTL decrements the time to live and patches the checksum to match
+// (RFC 1624, eqn. 3). The TTL is the high byte of its 16-bit word, so one less
+// adds 0x0100 to the complement; the carry out of the top comes back in below:
+// 0xffff + 0x0100 = 0x100ff, which folds to 0x0100.
+func (h *IPv4) DecTTL() {
+	h[8]--
+	sum := uint32(binary.BigEndian.Uint16(h[10:12])) + 0x0100
+	binary.BigEndian.PutUint16(h[10:12], uint16(sum+sum>>16))
+}
+
+// Sum20 returns the ones' complement sum over the 20 bytes of the header,
+// folded to 16 bits: 0xffff if its checksum is right (RFC 1071, section 1).
+func (h *IPv4) Sum20() uint16 {
+	a := binary.BigEndian.Uint64(h[0:8])
+	b := binary.BigEndian.Uint64(h[8:16])
+	s, c := bits.Add64(a, b, 0)
+	s, c = bits.Add64(s, uint64(binary.BigEndian.Uint32(h[16:20])), c)
+	return fold(s, c)
+}
+
+// PseudoSum returns the sum of the pseudo-header for n bytes of transport
+// header and payload (RFC 9293, section 3.1; RFC 768).
+func (h *IPv4) PseudoSum(n int) uint16 {
+	s := uint64(binary.BigEndian.Uint32(h[12:16])) + uint64(binary.BigEndian.Uint32(h[16:20])) +
+		uint64(h[9]) + uint64(n)
+	return fold(s, 0)
+}
