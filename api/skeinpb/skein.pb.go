@@ -3047,7 +3047,7 @@ func (*ListRoutesRequest_Address) isListRoutesRequest_Filter() {}
 
 type ListRoutesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Routes        []*Route               `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"` // by prefix, best first
+	Routes        []*Route               `protobuf:"bytes,1,rep,name=routes,proto3" json:"routes,omitempty"` // by prefix, best first, on through all parts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4368,7 +4368,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x11PING_RESULT_REPLY\x10\x01\x12\x17\n" +
 	"\x13PING_RESULT_TIMEOUT\x10\x02\x12\x1b\n" +
 	"\x17PING_RESULT_UNREACHABLE\x10\x03\x12\x18\n" +
-	"\x14PING_RESULT_NOT_SENT\x10\x042\xd2\v\n" +
+	"\x14PING_RESULT_NOT_SENT\x10\x042\xd4\v\n" +
 	"\x05Skein\x12G\n" +
 	"\n" +
 	"GetVersion\x12\x1b.skein.v1.GetVersionRequest\x1a\x1c.skein.v1.GetVersionResponse\x12S\n" +
@@ -4385,9 +4385,9 @@ const file_skein_proto_rawDesc = "" +
 	"\bAddTrace\x12\x19.skein.v1.AddTraceRequest\x1a\x1a.skein.v1.AddTraceResponse\x12A\n" +
 	"\bGetTrace\x12\x19.skein.v1.GetTraceRequest\x1a\x1a.skein.v1.GetTraceResponse\x12G\n" +
 	"\n" +
-	"ClearTrace\x12\x1b.skein.v1.ClearTraceRequest\x1a\x1c.skein.v1.ClearTraceResponse\x12G\n" +
+	"ClearTrace\x12\x1b.skein.v1.ClearTraceRequest\x1a\x1c.skein.v1.ClearTraceResponse\x12I\n" +
 	"\n" +
-	"ListRoutes\x12\x1b.skein.v1.ListRoutesRequest\x1a\x1c.skein.v1.ListRoutesResponse\x12A\n" +
+	"ListRoutes\x12\x1b.skein.v1.ListRoutesRequest\x1a\x1c.skein.v1.ListRoutesResponse0\x01\x12A\n" +
 	"\bAddRoute\x12\x19.skein.v1.AddRouteRequest\x1a\x1a.skein.v1.AddRouteResponse\x12J\n" +
 	"\vDeleteRoute\x12\x1c.skein.v1.DeleteRouteRequest\x1a\x1d.skein.v1.DeleteRouteResponse\x12P\n" +
 	"\rListNeighbors\x12\x1e.skein.v1.ListNeighborsRequest\x1a\x1f.skein.v1.ListNeighborsResponse\x12J\n" +

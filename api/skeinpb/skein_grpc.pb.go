@@ -79,7 +79,8 @@ type SkeinClient interface {
 	AddTrace(ctx context.Context, in *AddTraceRequest, opts ...grpc.CallOption) (*AddTraceResponse, error)
 	GetTrace(ctx context.Context, in *GetTraceRequest, opts ...grpc.CallOption) (*GetTraceResponse, error)
 	ClearTrace(ctx context.Context, in *ClearTraceRequest, opts ...grpc.CallOption) (*ClearTraceResponse, error)
-	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error)
+	// ListRoutes answers in as many parts as the table needs.
+	ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListRoutesResponse], error)
 	AddRoute(ctx context.Context, in *AddRouteRequest, opts ...grpc.CallOption) (*AddRouteResponse, error)
 	DeleteRoute(ctx context.Context, in *DeleteRouteRequest, opts ...grpc.CallOption) (*DeleteRouteResponse, error)
 	ListNeighbors(ctx context.Context, in *ListNeighborsRequest, opts ...grpc.CallOption) (*ListNeighborsResponse, error)
@@ -218,15 +219,24 @@ func (c *skeinClient) ClearTrace(ctx context.Context, in *ClearTraceRequest, opt
 	return out, nil
 }
 
-func (c *skeinClient) ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (*ListRoutesResponse, error) {
+func (c *skeinClient) ListRoutes(ctx context.Context, in *ListRoutesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListRoutesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListRoutesResponse)
-	err := c.cc.Invoke(ctx, Skein_ListRoutes_FullMethodName, in, out, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Skein_ServiceDesc.Streams[0], Skein_ListRoutes_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	x := &grpc.GenericClientStream[ListRoutesRequest, ListRoutesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Skein_ListRoutesClient = grpc.ServerStreamingClient[ListRoutesResponse]
 
 func (c *skeinClient) AddRoute(ctx context.Context, in *AddRouteRequest, opts ...grpc.CallOption) (*AddRouteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -290,7 +300,7 @@ func (c *skeinClient) GetGraph(ctx context.Context, in *GetGraphRequest, opts ..
 
 func (c *skeinClient) Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PingResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Skein_ServiceDesc.Streams[0], Skein_Ping_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Skein_ServiceDesc.Streams[1], Skein_Ping_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -325,7 +335,8 @@ type SkeinServer interface {
 	AddTrace(context.Context, *AddTraceRequest) (*AddTraceResponse, error)
 	GetTrace(context.Context, *GetTraceRequest) (*GetTraceResponse, error)
 	ClearTrace(context.Context, *ClearTraceRequest) (*ClearTraceResponse, error)
-	ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error)
+	// ListRoutes answers in as many parts as the table needs.
+	ListRoutes(*ListRoutesRequest, grpc.ServerStreamingServer[ListRoutesResponse]) error
 	AddRoute(context.Context, *AddRouteRequest) (*AddRouteResponse, error)
 	DeleteRoute(context.Context, *DeleteRouteRequest) (*DeleteRouteResponse, error)
 	ListNeighbors(context.Context, *ListNeighborsRequest) (*ListNeighborsResponse, error)
@@ -380,8 +391,8 @@ func (UnimplementedSkeinServer) GetTrace(context.Context, *GetTraceRequest) (*Ge
 func (UnimplementedSkeinServer) ClearTrace(context.Context, *ClearTraceRequest) (*ClearTraceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ClearTrace not implemented")
 }
-func (UnimplementedSkeinServer) ListRoutes(context.Context, *ListRoutesRequest) (*ListRoutesResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListRoutes not implemented")
+func (UnimplementedSkeinServer) ListRoutes(*ListRoutesRequest, grpc.ServerStreamingServer[ListRoutesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListRoutes not implemented")
 }
 func (UnimplementedSkeinServer) AddRoute(context.Context, *AddRouteRequest) (*AddRouteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddRoute not implemented")
@@ -641,23 +652,16 @@ func _Skein_ClearTrace_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Skein_ListRoutes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListRoutesRequest)
-	if err := dec(in); err != nil {
-		return nil, err
+func _Skein_ListRoutes_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListRoutesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
 	}
-	if interceptor == nil {
-		return srv.(SkeinServer).ListRoutes(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Skein_ListRoutes_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(SkeinServer).ListRoutes(ctx, req.(*ListRoutesRequest))
-	}
-	return interceptor(ctx, in, info, handler)
+	return srv.(SkeinServer).ListRoutes(m, &grpc.GenericServerStream[ListRoutesRequest, ListRoutesResponse]{ServerStream: stream})
 }
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Skein_ListRoutesServer = grpc.ServerStreamingServer[ListRoutesResponse]
 
 func _Skein_AddRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AddRouteRequest)
@@ -834,10 +838,6 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Skein_ClearTrace_Handler,
 		},
 		{
-			MethodName: "ListRoutes",
-			Handler:    _Skein_ListRoutes_Handler,
-		},
-		{
 			MethodName: "AddRoute",
 			Handler:    _Skein_AddRoute_Handler,
 		},
@@ -863,6 +863,11 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ListRoutes",
+			Handler:       _Skein_ListRoutes_Handler,
+			ServerStreams: true,
+		},
 		{
 			StreamName:    "Ping",
 			Handler:       _Skein_Ping_Handler,
