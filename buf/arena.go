@@ -88,3 +88,6 @@ func (a *Arena) Owns(b *Buffer) bool {
 	at := uintptr(b.frame) - uintptr(unsafe.Pointer(unsafe.SliceData(a.mem)))
 	return at < uintptr(a.small*SmallStride)
 }
+
+// Buffers returns the number of buffers that the arena has in all.
+func (a *Arena) Buffers() int { return len(a.bufs) }

@@ -61,6 +61,8 @@ const (
 	LinkBroadcast
 	// Bridged: the frame crosses between an uplink and its host tap unrouted.
 	Bridged
+	// Originated: Skein itself made the packet, so no hop is to be taken off.
+	Originated
 	// Large: the frame is of the large class.
 	Large
 )

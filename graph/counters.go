@@ -1,0 +1,119 @@
+package graph
+
+import (
+	"github.com/skein-dataplane/skein/drivers"
+)
+
+// counters are what a node of one worker has done.
+type counters struct {
+	Calls   uint64
+	Packets uint64
+	Clocks  uint64 // spent on Timed packets
+	Timed   uint64
+	Looped  uint64 // dropped: more than MaxHops backward arcs
+	Taken   [numArcs]uint64
+}
+
+// NodeStats is what one node has done.
+type NodeStats struct {
+	Name    string
+	Calls   uint64
+	Packets uint64
+	Clocks  float64 // per packet, over the packets that were timed; 0 if none was
+	Arcs    []ArcStats
+}
+
+// ArcStats is how many packets have left a node one way.
+type ArcStats struct {
+	Reason string
+	Node   string // where the arc leads
+	Count  uint64
+	Drop   bool // the packets died here, for Reason
+}
+
+// Reasons that the graph itself drops for.
+const (
+	reasonUndecided = "undecided"
+	reasonLooped    = "too many passes"
+)
+
+// Stats returns what each node has done, in the order of the graph.
+func (w *Worker) Stats() []NodeStats {
+	all := make([]NodeStats, 0, len(w.slots))
+	for _, s := range w.slots {
+		all = append(all, s.stats())
+	}
+	return all
+}
+
+func (s *slot) stats() NodeStats {
+	st := NodeStats{Name: s.Name, Calls: s.Calls, Packets: s.Packets}
+	if s.Timed > 0 {
+		st.Clocks = float64(s.Clocks) / float64(s.Timed)
+	}
+	add := func(a ArcStats) { st.Arcs = append(st.Arcs, a) }
+	for arc, to := range s.Arcs {
+		if arc > 0 && to != (To{}) {
+			add(ArcStats{to.Reason, to.Node, s.Taken[arc], to.Node == Drop || to.Dies})
+		}
+	}
+	if s.On != nil {
+		for bit, name := range s.On.Features {
+			add(ArcStats{"feature " + name, name, s.Taken[int(featureArc)+bit], false})
+		}
+		add(ArcStats{"end of " + s.On.Name, s.On.End, s.Taken[numArcs-1], false})
+	}
+	if len(s.Arcs) > 0 || s.On != nil {
+		add(ArcStats{reasonUndecided, Drop, s.Taken[undecided], true})
+		add(ArcStats{reasonLooped, Drop, s.Looped, true})
+	}
+	return st
+}
+
+// Ports returns what the interfaces have seen at this worker, by index.
+func (w *Worker) Ports() map[uint32]PortStats {
+	all := make(map[uint32]PortStats)
+	for i, p := range w.ports {
+		if p == nil {
+			continue
+		}
+		st := PortStats{PortCounters: p.PortCounters}
+		for _, q := range p.queues {
+			st.Queues = append(st.Queues, q.Stats())
+		}
+		all[uint32(i)] = st
+	}
+	return all
+}
+
+// PortStats is what one interface has seen at one worker.
+type PortStats struct {
+	PortCounters
+	Queues []drivers.Stats
+}
+
+// ClearNodes sets what Stats returns to zero.
+func (w *Worker) ClearNodes() {
+	for _, s := range w.slots {
+		s.counters = counters{}
+	}
+	w.load = Load{}
+}
+
+// ClearPorts sets the interfaces' counters to zero, but for the devices' own.
+func (w *Worker) ClearPorts() {
+	for _, p := range w.ports {
+		if p != nil {
+			p.PortCounters = PortCounters{}
+		}
+	}
+}
+
+// Nodes returns the names of the nodes in the order of the graph.
+func (w *Worker) Nodes() []string {
+	names := make([]string, len(w.slots))
+	for i, s := range w.slots {
+		names[i] = s.Name
+	}
+	return names
+}

@@ -1,0 +1,142 @@
+package graph
+
+import (
+	"fmt"
+
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/drivers"
+)
+
+// txRoom is the number of packets that may wait for a device in one sweep
+// before they are sent at once.
+const txRoom = 2 * MaxVector
+
+// PortCounters are what an interface has seen, as users count it: bytes with
+// the Ethernet header if there is one, and a superpacket as one packet.
+type PortCounters struct {
+	RxPackets, RxBytes uint64
+	TxPackets, TxBytes uint64
+	Drops              uint64 // received here, and dropped with a reason
+	TxFull             uint64 // to be sent here, and dropped: the device had no room
+}
+
+// A Port is an interface's queues at one worker.
+type Port struct {
+	PortCounters
+	index  uint32
+	queues []drivers.Queue
+	out    []*buf.Buffer
+}
+
+// AddPort gives the worker the queues of interface i. The State may show the
+// interface before or after. Only the worker's goroutine may call it.
+func (w *Worker) AddPort(i uint32, queues []drivers.Queue) error {
+	if w.port(i) != nil {
+		return fmt.Errorf("graph: interface %d has queues already", i)
+	}
+	for int(i) >= len(w.ports) {
+		w.ports = append(w.ports, nil)
+	}
+	p := &Port{index: i, queues: queues, out: make([]*buf.Buffer, 0, txRoom)}
+	for n, q := range queues {
+		if err := w.poller.add(q.FD(), i, n); err != nil {
+			for _, done := range queues[:n] {
+				w.poller.remove(done.FD())
+			}
+			return fmt.Errorf("graph: watch queue %d of interface %d: %w", n, i, err)
+		}
+	}
+	w.ports[i] = p
+	w.dirty = append(make([]*Port, 0, len(w.ports)), w.dirty...)
+	return nil
+}
+
+// RemovePort takes the queues of interface i away and closes them. Only the
+// worker's goroutine may call it.
+func (w *Worker) RemovePort(i uint32) error {
+	p := w.port(i)
+	if p == nil {
+		return fmt.Errorf("graph: interface %d has no queues", i)
+	}
+	w.Flush()
+	w.ports[i] = nil
+	var failed error
+	for _, q := range p.queues {
+		w.poller.remove(q.FD())
+		if err := q.Close(w.Pool); err != nil && failed == nil {
+			failed = fmt.Errorf("graph: close a queue of interface %d: %w", i, err)
+		}
+	}
+	return failed
+}
+
+// Send puts packets before the device of interface i; Flush sends them. It
+// takes them over, and reports false, without taking any, if there is no
+// such device.
+func (w *Worker) Send(i uint32, bufs []*buf.Buffer) bool {
+	p := w.port(i)
+	if p == nil {
+		return false
+	}
+	if len(p.out) == 0 {
+		w.dirty = append(w.dirty, p)
+	}
+	for len(bufs) > 0 {
+		if len(p.out) == cap(p.out) {
+			p.flush(w.Pool)
+		}
+		n := min(len(bufs), cap(p.out)-len(p.out))
+		p.out = append(p.out, bufs[:n]...)
+		bufs = bufs[n:]
+	}
+	return true
+}
+
+// Flush hands what Send has gathered to the devices.
+func (w *Worker) Flush() {
+	for _, p := range w.dirty {
+		p.flush(w.Pool)
+	}
+	w.dirty = w.dirty[:0]
+}
+
+// flush sends what waits. A device that has no room for all of it loses the
+// rest, as a NIC does when its ring is full: waiting would let one slow pod
+// stop all others.
+func (p *Port) flush(pool *buf.Pool) {
+	out := p.out
+	p.out = p.out[:0]
+	if len(out) == 0 {
+		return
+	}
+	var bytes uint64
+	for _, b := range out {
+		bytes += uint64(b.Len())
+	}
+	q := p.queues[0]
+	sent := q.Tx(pool, out)
+	for _, b := range out[sent:] {
+		bytes -= uint64(b.Len())
+	}
+	p.TxPackets += uint64(sent)
+	p.TxBytes += bytes
+	p.TxFull += uint64(len(out) - sent)
+	pool.Put(out[sent:])
+}
+
+// rx takes up to len(into) packets from a queue into the graph.
+func (w *Worker) rx(p *Port, queue int, into []*buf.Buffer) int {
+	n := p.queues[queue].Rx(w.Pool, into)
+	if n == 0 {
+		return 0
+	}
+	bufs := into[:n]
+	var bytes uint64
+	for _, b := range bufs {
+		bytes += uint64(b.Len())
+	}
+	p.RxPackets += uint64(n)
+	p.RxBytes += bytes
+	w.receive(p.index, bufs)
+	return n
+}

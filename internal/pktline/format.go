@@ -1,0 +1,156 @@
+package pktline
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+)
+
+// Format writes a packet that starts at an Ethernet header, or at an IP header
+// if ethernet is false, as Parse reads it, as far as it can be decoded. The
+// rest is written as bytes.
+func Format(packet []byte, ethernet bool) string {
+	var first gopacket.Decoder = layers.LayerTypeEthernet
+	if !ethernet {
+		first = layers.LayerTypeIPv4
+		if len(packet) > 0 && packet[0]>>4 == 6 {
+			first = layers.LayerTypeIPv6
+		}
+	}
+	p := gopacket.NewPacket(packet, first, gopacket.DecodeOptions{NoCopy: true, DecodeStreamsAsDatagrams: true})
+	var out []string
+	for _, l := range p.Layers() {
+		if s := formatLayer(l, p); s != "" {
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		return "hex " + hex.EncodeToString(packet)
+	}
+	return strings.Join(out, " ")
+}
+
+func formatLayer(l gopacket.Layer, p gopacket.Packet) string {
+	switch l := l.(type) {
+	case *layers.Ethernet:
+		s := fmt.Sprintf("%s > %s:", l.SrcMAC, l.DstMAC)
+		switch l.EthernetType {
+		case layers.EthernetTypeIPv4, layers.EthernetTypeIPv6, layers.EthernetTypeARP, layers.EthernetTypeDot1Q:
+			return s
+		}
+		return fmt.Sprintf("%s ethertype 0x%04x len %d", s, uint16(l.EthernetType), len(l.Payload))
+	case *layers.Dot1Q:
+		return fmt.Sprintf("vlan %d", l.VLANIdentifier)
+	case *layers.ARP:
+		return formatARP(l)
+	case *layers.IPv4:
+		return fmt.Sprintf("%s > %s:", l.SrcIP, l.DstIP) + formatUpper(p, l.Protocol) + formatIP4(l, p)
+	case *layers.IPv6:
+		return fmt.Sprintf("%s > %s:", l.SrcIP, l.DstIP) + formatUpper(p, l.NextHeader) +
+			fmt.Sprintf(" ttl %d len %d", l.HopLimit, len(l.Payload))
+	case *gopacket.DecodeFailure:
+		return "malformed"
+	}
+	return ""
+}
+
+func formatARP(a *layers.ARP) string {
+	ip := func(b []byte) string {
+		if len(b) != 4 {
+			return hex.EncodeToString(b)
+		}
+		return fmt.Sprintf("%d.%d.%d.%d", b[0], b[1], b[2], b[3])
+	}
+	if a.Operation == layers.ARPRequest {
+		return fmt.Sprintf("arp who-has %s tell %s", ip(a.DstProtAddress), ip(a.SourceProtAddress))
+	}
+	mac := strings.TrimSuffix(strings.Join(strings.Split(fmt.Sprintf("% x", a.SourceHwAddress), " "), ":"), ":")
+	return fmt.Sprintf("arp %s is-at %s tell %s", ip(a.SourceProtAddress), mac, ip(a.DstProtAddress))
+}
+
+// formatUpper writes the transport header.
+func formatUpper(p gopacket.Packet, proto layers.IPProtocol) string {
+	if ip, ok := p.NetworkLayer().(*layers.IPv4); ok && ip.FragOffset != 0 {
+		return fmt.Sprintf(" proto %d", proto)
+	}
+	if u, ok := p.Layer(layers.LayerTypeUDP).(*layers.UDP); ok {
+		return fmt.Sprintf(" udp %d > %d", u.SrcPort, u.DstPort)
+	}
+	if t, ok := p.Layer(layers.LayerTypeTCP).(*layers.TCP); ok {
+		return fmt.Sprintf(" tcp %d > %d flags %s seq %d ack %d", t.SrcPort, t.DstPort, tcpFlags(t), t.Seq, t.Ack)
+	}
+	if m, ok := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
+		return " icmp " + formatICMP(m)
+	}
+	return fmt.Sprintf(" proto %d", proto)
+}
+
+func tcpFlags(t *layers.TCP) (s string) {
+	for _, f := range []struct {
+		on   bool
+		name string
+	}{{t.FIN, "F"}, {t.SYN, "S"}, {t.RST, "R"}, {t.PSH, "P"}, {t.ACK, "A"}, {t.URG, "U"}, {t.ECE, "E"}, {t.CWR, "C"}} {
+		if f.on {
+			s += f.name
+		}
+	}
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func formatICMP(m *layers.ICMPv4) string {
+	switch t := m.TypeCode.Type(); t {
+	case layers.ICMPv4TypeEchoRequest, layers.ICMPv4TypeEchoReply:
+		name := "echo-request"
+		if t == layers.ICMPv4TypeEchoReply {
+			name = "echo-reply"
+		}
+		return fmt.Sprintf("%s id %d seq %d", name, m.Id, m.Seq)
+	case layers.ICMPv4TypeDestinationUnreachable:
+		s := fmt.Sprintf("unreachable code %d", m.TypeCode.Code())
+		if m.TypeCode.Code() == layers.ICMPv4CodeFragmentationNeeded {
+			s += fmt.Sprintf(" mtu %d", m.Seq)
+		}
+		return s + quote(m.Payload)
+	case layers.ICMPv4TypeTimeExceeded:
+		return fmt.Sprintf("time-exceeded code %d", m.TypeCode.Code()) + quote(m.Payload)
+	}
+	return fmt.Sprintf("type %d code %d", m.TypeCode.Type(), m.TypeCode.Code())
+}
+
+// quote writes the addresses of the packet that an ICMP error is about.
+func quote(p []byte) string {
+	ip := &layers.IPv4{}
+	if err := ip.DecodeFromBytes(p, gopacket.NilDecodeFeedback); err != nil && len(p) < 20 {
+		return " [short]"
+	}
+	return fmt.Sprintf(" [%s > %s]", ip.SrcIP, ip.DstIP)
+}
+
+func formatIP4(ip *layers.IPv4, p gopacket.Packet) string {
+	s := fmt.Sprintf(" ttl %d", ip.TTL)
+	if ip.TOS != 0 {
+		s += fmt.Sprintf(" tos %#x", ip.TOS)
+	}
+	if ip.Flags&layers.IPv4DontFragment != 0 {
+		s += " df"
+	}
+	if ip.Flags&layers.IPv4MoreFragments != 0 {
+		s += " mf"
+	}
+	if ip.FragOffset != 0 {
+		s += fmt.Sprintf(" offset %d", int(ip.FragOffset)*8)
+	}
+	n := len(ip.Payload)
+	if t := p.TransportLayer(); t != nil {
+		n = len(t.LayerPayload())
+	} else if m, ok := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
+		n = len(m.Payload)
+	}
+	return s + fmt.Sprintf(" len %d", n)
+}

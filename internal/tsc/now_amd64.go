@@ -1,0 +1,4 @@
+package tsc
+
+// Now returns the time stamp counter.
+func Now() uint64

@@ -1,0 +1,4 @@
+package tsc
+
+// Now returns the virtual counter.
+func Now() uint64

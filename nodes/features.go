@@ -1,0 +1,50 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/iface"
+)
+
+// The feature arcs. Each interface chooses which features its packets visit;
+// the order is the one that stands here, for all of them.
+var (
+	// DeviceInputArc begins where a device hands packets over. Nothing is
+	// known of them yet but the interface.
+	DeviceInputArc = &graph.FeatureArc{
+		Name: "device-input",
+		ID:   iface.DeviceInput,
+		End:  "device-input-end",
+	}
+	// IP4UnicastArc follows ip4-input: the header is sound.
+	IP4UnicastArc = &graph.FeatureArc{
+		Name: "ip4-unicast",
+		ID:   iface.IP4Unicast,
+		Features: []string{
+			"ip4-source-check", // first: what a forged packet says decides nothing
+		},
+		End: "ip4-lookup",
+	}
+	// IP4OutputArc follows ip4-rewrite: the interface, the next hop and the
+	// size are settled. The packet starts at its link header, if it has one.
+	IP4OutputArc = &graph.FeatureArc{
+		Name: "ip4-output",
+		ID:   iface.IP4Output,
+		End:  "interface-output",
+	}
+	// InterfaceOutputArc is the last before the device, for routed and
+	// bridged packets alike.
+	InterfaceOutputArc = &graph.FeatureArc{
+		Name: "interface-output",
+		ID:   iface.InterfaceOutput,
+		End:  "interface-tx",
+	}
+	// IP6UnicastArc and IP6OutputArc have no nodes before them yet: IPv6 is
+	// bridged between uplink and host, and not routed.
+	IP6UnicastArc = &graph.FeatureArc{Name: "ip6-unicast", ID: iface.IP6Unicast, End: graph.Drop}
+	IP6OutputArc  = &graph.FeatureArc{Name: "ip6-output", ID: iface.IP6Output, End: "interface-output"}
+)
+
+// FeatureArcs returns all feature arcs, in the order in which packets meet them.
+func FeatureArcs() []*graph.FeatureArc {
+	return []*graph.FeatureArc{DeviceInputArc, IP4UnicastArc, IP6UnicastArc, IP4OutputArc, IP6OutputArc, InterfaceOutputArc}
+}

@@ -1,0 +1,157 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
+)
+
+// ICMP4Error tells the sender of a packet why it could not be delivered
+// (RFC 792; RFC 1812, section 4.3).
+//
+// In: the packet is unchanged since L3 was set, and starts there; Meta holds
+// the error, from icmpError.
+// Out: the packet has become the ICMP error, to be looked up.
+var ICMP4Error = graph.Spec{
+	Name: "icmp4-error",
+	Arcs: []graph.To{
+		errorSent:    {Reason: "icmp error sent", Node: "ip4-lookup"},
+		errorAboutIt: {Reason: "no icmp error may answer this packet", Node: graph.Drop},
+		errorLimited: {Reason: "icmp error rate limit", Node: graph.Drop},
+		errorSource:  {Reason: "no own address to send an icmp error from", Node: graph.Drop},
+	},
+	New:      func() graph.Node { return new(icmp4Error) },
+	Describe: describeICMP,
+}
+
+// The ways out of icmp4-error.
+const (
+	_            graph.Arc = iota
+	errorSent              //
+	errorAboutIt           // RFC 1812, section 4.3.2.7
+	errorLimited           // RFC 1812, section 4.3.2.8
+	errorSource            // RFC 1812, section 4.3.2.4
+)
+
+// icmpError puts an error into a word: type, code, and the MTU of the next
+// hop for fragmentation needed.
+func icmpError(typ, code uint8, mtu uint16) uint32 {
+	return uint32(typ)<<24 | uint32(code)<<16 | uint32(mtu)
+}
+
+// quoted is how much of a packet its error may quote, in bytes: the error is
+// not to exceed 576 (RFC 1812, section 4.3.2.3).
+const quoted = 576 - hdr.IPv4Len - hdr.ICMPLen
+
+type icmp4Error struct {
+	all limiter
+	to  [256]limiter // by hash of who is told
+}
+
+func (e *icmp4Error) Process(w *graph.Worker, v *graph.Vector) {
+	for i, b := range v.Bufs() {
+		v.Arc[i] = e.answer(w, b)
+	}
+}
+
+func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
+	h := b.IPv4()
+	if !mayAnswer(b, h) {
+		return errorAboutIt
+	}
+	own := w.State.Source4(b.RxIf)
+	if own == 0 {
+		return errorSource
+	}
+	to := h.Src()
+	slot := &e.to[uint32(to)*0x9e3779b1>>24]
+	if !slot.allow(w.Now, perSender) || !e.all.allow(w.Now, perWorker) {
+		return errorLimited
+	}
+	tos := h.TOS()
+	b.Trim(min(b.Len(), quoted))
+	b.GSOType, b.GSOSize = buf.GSONone, 0
+	b.Flags = b.Flags&^(buf.CsumPartial|buf.CsumValid) | buf.Originated
+	fillError(b, b.Meta)
+	fillIP4(b, own, to, errorTOS(tos))
+	return errorSent
+}
+
+// errorTOS keeps the precedence of the packet, or takes that of internetwork
+// control, whichever is higher (RFC 1812, section 4.3.2.5).
+func errorTOS(tos uint8) uint8 { return max(tos&0xe0, 0xc0) }
+
+// mayAnswer reports whether an error may be sent about the packet at all
+// (RFC 1812, section 4.3.2.7): not about an ICMP error, a later fragment, or
+// what came to or from more than one station.
+func mayAnswer(b *buf.Buffer, h *hdr.IPv4) bool {
+	if b.Flags&buf.LinkBroadcast != 0 || h.Frag()&hdr.FragOffset != 0 || martianSource(h.Src()) {
+		return false
+	}
+	if h.Protocol() != hdr.ProtoICMP {
+		return true
+	}
+	if b.End() < int(b.L4)+1 {
+		return false // nobody can tell that it is not an error
+	}
+	switch b.ICMP().Type() {
+	case hdr.ICMPUnreachable, hdr.ICMPRedirect, hdr.ICMPTimeExceeded, hdr.ICMPParamProblem, icmpSourceQuench:
+		return false
+	}
+	return true
+}
+
+const icmpSourceQuench = 4 // RFC 6633 has done away with it, but it is an error all the same
+
+// fillError puts the ICMP header before what is quoted.
+func fillError(b *buf.Buffer, e uint32) {
+	b.Prepend(hdr.ICMPLen)
+	b.L4 = uint16(b.Off())
+	m := b.ICMP()
+	m.SetType(uint8(e >> 24))
+	m.SetCode(uint8(e >> 16))
+	m.SetRest(e & 0xffff)
+	m.SetChecksum(0)
+	m.SetChecksum(hdr.Checksum(b.Bytes()))
+}
+
+// fillIP4 puts an IPv4 header before an ICMP packet of ours. DF is set, so the
+// identification has no meaning (RFC 6864, section 4.1).
+func fillIP4(b *buf.Buffer, src, dst hdr.Addr4, tos uint8) {
+	n := b.Len() + hdr.IPv4Len
+	b.Prepend(hdr.IPv4Len)
+	b.L3 = uint16(b.Off())
+	h := b.IPv4()
+	*h = hdr.IPv4{0: 0x45, 1: tos, 8: initialTTL, 9: hdr.ProtoICMP}
+	h.SetLen(n)
+	h.SetFrag(hdr.DontFragment)
+	h.SetSrc(src)
+	h.SetDst(dst)
+	h.SetChecksum(hdr.Checksum(h[:]))
+}
+
+// A rate is how many errors may be sent: burst at once, and one more each
+// every nanoseconds.
+type rate struct{ every, burst int64 }
+
+var (
+	// perWorker is Linux's icmp_msgs_per_sec and icmp_msgs_burst.
+	perWorker = rate{every: 1e9 / 1000, burst: 50}
+	// perSender leaves room for a traceroute that probes all hops at once.
+	perSender = rate{every: 1e9 / 20, burst: 20}
+)
+
+// A limiter is a token bucket, as the time at which it was last empty.
+type limiter struct{ empty int64 }
+
+// allow takes a token if there is one.
+func (l *limiter) allow(now int64, r rate) bool {
+	if full := now - r.every*r.burst; l.empty == 0 || l.empty < full {
+		l.empty = full
+	}
+	if l.empty+r.every > now {
+		return false
+	}
+	l.empty += r.every
+	return true
+}

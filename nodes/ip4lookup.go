@@ -1,0 +1,101 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
+)
+
+// IP4Lookup decides where each IPv4 packet goes next, by longest matching
+// prefix (RFC 1812, section 5.2.4.3), and by flow hash among equal paths.
+//
+// In: the packet starts at a sound IPv4 header; ip4-input has seen to that.
+// Out: Adj is set, and not a byte of the packet has changed. Towards
+// icmp4-error, Meta holds the error.
+//
+// The TTL is not looked at. Only ip4-rewrite, which sends packets further, can
+// know that it matters (RFC 1812, section 5.3.1).
+var IP4Lookup = graph.Spec{
+	Name: "ip4-lookup",
+	Arcs: []graph.To{
+		lookupForward:     {Reason: "forward", Node: "ip4-rewrite"},
+		lookupResolve:     {Reason: "resolve", Node: "ip4-arp"},
+		lookupLocal:       {Reason: "local", Node: "ip4-local"},
+		lookupPunt:        {Reason: "punt", Node: "ip4-punt"},
+		lookupNoRoute:     {Reason: "ip4 no route", Node: "icmp4-error", Dies: true},
+		lookupUnreachable: {Reason: "ip4 destination unreachable by route", Node: "icmp4-error", Dies: true},
+		lookupProhibit:    {Reason: "ip4 destination prohibited by route", Node: "icmp4-error", Dies: true},
+		lookupBlackhole:   {Reason: "ip4 destination blackholed by route", Node: graph.Drop},
+	},
+	New:      func() graph.Node { return new(ip4Lookup) },
+	Describe: describeRoute,
+}
+
+// The ways out of ip4-lookup.
+const (
+	_                 graph.Arc = iota
+	lookupForward               // the next hop's link address is known, or it has none
+	lookupResolve               // the next hop is on a link of ours, its link address unknown
+	lookupLocal                 // for Skein itself
+	lookupPunt                  // for the host
+	lookupNoRoute               // nothing matches: tell the sender
+	lookupUnreachable           // a route says so, or leads nowhere: tell the sender
+	lookupProhibit              // a route says so: tell the sender
+	lookupBlackhole             // a route says to drop it and say nothing
+)
+
+// lookupArc is the way out for each kind of adjacency.
+var lookupArc = [fib.NumKinds]graph.Arc{
+	fib.NoRoute:     lookupNoRoute,
+	fib.Forward:     lookupForward,
+	fib.Resolve:     lookupResolve,
+	fib.Glean:       lookupResolve,
+	fib.Local:       lookupLocal,
+	fib.Punt:        lookupPunt,
+	fib.Blackhole:   lookupBlackhole,
+	fib.Unreachable: lookupUnreachable,
+	fib.Prohibit:    lookupProhibit,
+}
+
+// lookupError is what the sender is told (RFC 1812, sections 5.2.7.1 and
+// 4.3.3.1).
+var lookupError = [fib.NumKinds]uint32{
+	fib.NoRoute:     icmpError(hdr.ICMPUnreachable, hdr.ICMPNetUnreachable, 0),
+	fib.Unreachable: icmpError(hdr.ICMPUnreachable, hdr.ICMPHostUnreachable, 0),
+	fib.Prohibit:    icmpError(hdr.ICMPUnreachable, hdr.ICMPAdminProhibited, 0),
+}
+
+type ip4Lookup struct {
+	dst  [graph.MaxVector]hdr.Addr4
+	hash [graph.MaxVector]uint32
+	adj  [graph.MaxVector]uint32
+}
+
+func (l *ip4Lookup) Process(w *graph.Worker, v *graph.Vector) {
+	bufs := v.Bufs()
+	l.find(w.State.FIB4, bufs)
+	for i, b := range bufs {
+		b.Adj = l.adj[i]
+		kind := w.State.FIB4.Adj(b.Adj).Kind
+		v.Arc[i] = lookupArc[kind%fib.NumKinds]
+		if e := lookupError[kind%fib.NumKinds]; e != 0 {
+			b.Meta = e
+		}
+	}
+}
+
+// find looks all destinations up at once, so that the misses of a large table
+// overlap.
+func (l *ip4Lookup) find(routes *fib.Table4, bufs []*buf.Buffer) {
+	for i, b := range bufs {
+		l.dst[i] = b.IPv4().Dst()
+		l.hash[i] = b.Hash
+	}
+	n := len(bufs)
+	routes.LookupVector(l.dst[:n], l.hash[:n], l.adj[:n])
+}
+
+func describeRoute(r *graph.Record) string {
+	return r.State.FIB4.Describe(r.Meta.Adj, ifaceName(r.State))
+}

@@ -1,0 +1,50 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
+)
+
+// IP4Punt hands the host what is addressed to it. No hop is taken off: to its
+// peers the host is where it was before Skein came.
+//
+// In: the packet starts at L3; Adj leads to a host tap.
+// Out: TxIf is the tap, and the packet starts at an Ethernet header: its own,
+// if it came by the tap's uplink.
+var IP4Punt = graph.Spec{
+	Name: "ip4-punt",
+	Arcs: []graph.To{
+		puntHost: {Reason: "to host", Node: "interface-output"},
+		puntLoop: {Reason: "host sends to itself", Node: graph.Drop},
+	},
+	New: func() graph.Node { return ip4Punt{} },
+}
+
+// The ways out of ip4-punt.
+const (
+	_        graph.Arc = iota
+	puntHost           //
+	puntLoop           // what the host sends to its own address never leaves it, unless forged
+)
+
+type ip4Punt struct{}
+
+func (ip4Punt) Process(w *graph.Worker, v *graph.Vector) {
+	routes, ifaces := w.State.FIB4, w.State.Ifaces
+	for i, b := range v.Bufs() {
+		tap := routes.Adj(b.Adj).Iface
+		if b.RxIf == tap {
+			v.Arc[i] = puntLoop
+			continue
+		}
+		to := &ifaces[tap]
+		if b.RxIf == to.Peer && int(b.L3) >= b.Off() && b.Off() >= hdr.EtherLen {
+			b.Seek(int(b.L3) - hdr.EtherLen) // nothing has touched its own header
+		} else {
+			b.Prepend(hdr.EtherLen)
+			b.Ether().Fill(ifaces[to.Peer].MAC, to.MAC, hdr.TypeIPv4)
+		}
+		b.TxIf = tap
+		v.Arc[i] = puntHost
+	}
+}

@@ -1,0 +1,63 @@
+// Package state answers one question: what may the data plane read?
+//
+// Maturity: stable.
+package state
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
+)
+
+// State is the whole world as the data plane sees it. It never changes once
+// published: to change the world, publish another.
+type State struct {
+	Gen    uint64        // one more with each publication
+	Ifaces []iface.Iface // by index; index 0 is nobody
+	FIB4   *fib.Table4   // never nil
+	Addr4  hdr.Addr4     // the node's own, for interfaces that have none
+}
+
+// Source4 returns the address that Skein uses as its own towards interface i
+// : the interface's, or the
+// node's where that has none (RFC 1812, section 4.3.2.4). 0 if there is neither.
+func (s *State) Source4(i uint32) hdr.Addr4 {
+	if a := s.Ifaces[i].Addr4; a != 0 {
+		return a
+	}
+	return s.Addr4
+}
+
+// A Publisher carries States from the one writer to the workers.
+type Publisher struct {
+	cur atomic.Pointer[State]
+	mu  sync.Mutex // serializes writers; workers never take it
+}
+
+// NewPublisher returns a publisher of an empty world.
+func NewPublisher() *Publisher {
+	p := new(Publisher)
+	p.cur.Store(&State{Ifaces: make([]iface.Iface, 1), FIB4: new(fib.Table4)})
+	return p
+}
+
+// Load returns the current State.
+func (p *Publisher) Load() *State { return p.cur.Load() }
+
+// Update publishes a copy of the current State as changed by edit, or, if
+// edit fails, nothing. edit replaces what it changes and never writes into
+// what the copy shares with the current State.
+func (p *Publisher) Update(edit func(next *State) error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next := *p.cur.Load()
+	if err := edit(&next); err != nil {
+		return err
+	}
+	next.Gen++
+	p.cur.Store(&next)
+	return nil
+}
