@@ -1,6 +1,10 @@
 package fib
 
-import "github.com/skein-dataplane/skein/hdr"
+import (
+	"strconv"
+
+	"github.com/skein-dataplane/skein/hdr"
+)
 
 // A Kind says what becomes of a packet. The zero Kind means that nobody has
 // said.
@@ -33,4 +37,35 @@ type Adj struct {
 	Via        hdr.Addr4 // next hop; 0 on a TUN or a glean
 	Rewrite    [MaxRewrite]byte
 	_          [8]byte
+}
+
+func (a *Adj) describe(ifname func(uint32) string) string {
+	dev := ""
+	if a.Iface != 0 {
+		dev = " dev " + nameOf(a.Iface, ifname)
+	}
+	via := ""
+	if a.Via != 0 {
+		via = " via " + a.Via.String()
+	}
+	if a.Kind == Forward {
+		return (via + dev)[1:]
+	}
+	return kindNames[a.Kind%NumKinds] + via + dev
+}
+
+var kindNames = [NumKinds]string{
+	NoRoute: "no route", Forward: "forward", Resolve: "resolve", Glean: "glean",
+	Local: "local", Punt: "punt", Blackhole: "blackhole",
+	Unreachable: "unreachable", Prohibit: "prohibit",
+}
+
+func (k Kind) String() string { return kindNames[k%NumKinds] }
+
+// nameOf names an interface; nil stands for "if" and the index.
+func nameOf(index uint32, ifname func(uint32) string) string {
+	if ifname == nil {
+		return "if" + strconv.FormatUint(uint64(index), 10)
+	}
+	return ifname(index)
 }

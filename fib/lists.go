@@ -1,0 +1,324 @@
+package fib
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"slices"
+
+	"github.com/skein-dataplane/skein/hdr"
+)
+
+// A path is a NextHop as the RIB has it.
+type path struct {
+	iface  uint32    // NoIface: recursive
+	via    hdr.Addr4 // 0: none
+	weight uint8
+}
+
+func (p path) recursive() bool { return p.iface == NoIface }
+
+func comparePaths(a, b path) int {
+	return cmp.Or(cmp.Compare(a.iface, b.iface), cmp.Compare(a.via, b.via), cmp.Compare(a.weight, b.weight))
+}
+
+// A pathList is what routes share that go the same way: their type and next
+// hops. Its index is what leaves of the trie hold.
+type pathList struct {
+	key   string
+	typ   Type
+	paths []path
+	refs  int // ways that lead here
+
+	// Whether routes that go this way are in the table at all. A list with a
+	// recursive path is always alive.
+	alive bool
+	// What the list comes to, each adjacency held. None if it is not alive.
+	hops []hop
+}
+
+// A hop is one adjacency that a path list comes to, and its share of the flows.
+type hop struct {
+	adj   uint32
+	share float64
+}
+
+// A target is a hop before it has an index.
+type target struct {
+	key   adjKey
+	share float64
+}
+
+// lists4 interns path lists.
+type lists4 struct {
+	all   []pathList
+	index map[string]uint32
+	free  []uint32
+	idle  []uint32 // without a way since the last sweep
+	stale []uint32 // to be worked out again
+
+	out       cow[paths4]
+	buckets   cow[uint32]
+	freeRange [7][]uint32 // starts of unused ranges of 1<<i buckets
+}
+
+func newLists4() lists4 {
+	l := lists4{all: make([]pathList, 1), index: map[string]uint32{}}
+	l.out.add(paths4{}) // index 0: no route
+	return l
+}
+
+// listKey packs what identifies a path list into key.
+func listKey(key []byte, typ Type, paths []path) []byte {
+	key = append(key, byte(typ))
+	for _, p := range paths {
+		key = binary.BigEndian.AppendUint32(key, p.iface)
+		key = binary.BigEndian.AppendUint32(key, uint32(p.via))
+		key = append(key, p.weight)
+	}
+	return key
+}
+
+// intern returns the index of the path list, a new one if need be.
+func (r *RIB4) intern(typ Type, paths []path) uint32 {
+	l := &r.lists
+	var scratch [1 + 9*MaxNextHops]byte
+	key := listKey(scratch[:0], typ, paths)
+	if i, ok := l.index[string(key)]; ok {
+		return i
+	}
+	var i uint32
+	if n := len(l.free); n > 0 {
+		i = l.free[n-1]
+		l.free = l.free[:n-1]
+	} else {
+		l.all = append(l.all, pathList{})
+		i = uint32(l.out.add(paths4{}))
+	}
+	list := pathList{key: string(key), typ: typ, paths: slices.Clone(paths)}
+	list.alive = r.alive(&list)
+	l.all[i] = list
+	l.index[list.key] = i
+	l.stale = append(l.stale, i)
+	l.idle = append(l.idle, i) // should nobody come to use it
+	r.trackVias(paths, 1)
+	return i
+}
+
+func (r *RIB4) releaseList(i uint32) {
+	if r.lists.all[i].refs--; r.lists.all[i].refs == 0 {
+		r.lists.idle = append(r.lists.idle, i)
+	}
+}
+
+// sweepLists frees path lists that no route uses.
+func (r *RIB4) sweepLists() {
+	l := &r.lists
+	for _, i := range l.idle {
+		list := &l.all[i]
+		if list.refs != 0 || list.key == "" {
+			continue
+		}
+		delete(l.index, list.key)
+		r.trackVias(list.paths, -1)
+		r.install(i, nil)
+		l.all[i] = pathList{}
+		l.free = append(l.free, i)
+	}
+	l.idle = l.idle[:0]
+}
+
+// alive reports whether routes with this path list belong in the table.
+func (r *RIB4) alive(l *pathList) bool {
+	if l.typ != TypeUnicast {
+		return true
+	}
+	return slices.ContainsFunc(l.paths, func(p path) bool {
+		return p.recursive() || r.ifaces[p.iface].Up
+	})
+}
+
+// attached returns where a path onto a link leads; false if the link is down.
+func (r *RIB4) attached(p path) (adjKey, bool) {
+	ifc := r.ifaces[p.iface]
+	switch {
+	case !ifc.Up:
+		return adjKey{}, false
+	case ifc.PointToPoint:
+		return adjKey{Forward, p.iface, 0}, true
+	case p.via == 0:
+		return adjKey{Glean, p.iface, 0}, true
+	}
+	return adjKey{Forward, p.iface, p.via}, true
+}
+
+// directTargets appends what the list comes to without recursion.
+func (r *RIB4) directTargets(into []target, l *pathList) []target {
+	if l.typ != TypeUnicast {
+		k := adjKey{kind: typeKinds[l.typ]}
+		if len(l.paths) > 0 {
+			k.iface = l.paths[0].iface
+		}
+		return append(into, target{k, 1})
+	}
+	for _, p := range l.paths {
+		if p.recursive() {
+			continue
+		}
+		if k, ok := r.attached(p); ok {
+			into = append(into, target{k, float64(p.weight)})
+		}
+	}
+	return into
+}
+
+// mergeTargets brings targets into their one order, each key once, and no more
+// than MaxNextHops of them: those with the largest shares.
+func mergeTargets(t []target) []target {
+	slices.SortFunc(t, func(a, b target) int { return compareKeys(a.key, b.key) })
+	out := t[:0]
+	for _, x := range t {
+		if n := len(out); n > 0 && out[n-1].key == x.key {
+			out[n-1].share += x.share
+		} else {
+			out = append(out, x)
+		}
+	}
+	if len(out) > MaxNextHops {
+		slices.SortStableFunc(out, func(a, b target) int { return cmp.Compare(b.share, a.share) })
+		out = out[:MaxNextHops]
+		slices.SortFunc(out, func(a, b target) int { return compareKeys(a.key, b.key) })
+	}
+	return out
+}
+
+func compareKeys(a, b adjKey) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.iface, b.iface), cmp.Compare(a.via, b.via))
+}
+
+// install makes list i lead to targets, which are merged.
+func (r *RIB4) install(i uint32, targets []target) {
+	list := &r.lists.all[i]
+	if r.leadsTo(list.hops, targets) {
+		return
+	}
+	hops := make([]hop, len(targets))
+	for j, t := range targets {
+		adj, isNew := r.adjs.hold(t.key)
+		if isNew {
+			r.adjs.set(int(adj), r.adjacency(t.key))
+		}
+		hops[j] = hop{adj, t.share}
+	}
+	for _, h := range list.hops {
+		r.adjs.release(h.adj)
+	}
+	list.hops = hops
+	r.lists.writeOut(i, hops)
+}
+
+func (r *RIB4) leadsTo(hops []hop, targets []target) bool {
+	return slices.EqualFunc(hops, targets, func(h hop, t target) bool {
+		return r.adjs.keys[h.adj] == t.key && h.share == t.share
+	})
+}
+
+// writeOut writes what lookups read of list i.
+func (l *lists4) writeOut(i uint32, hops []hop) {
+	if was := l.out.v[i]; was.mask != 0 {
+		class := bits.Len32(was.mask)
+		l.freeRange[class] = append(l.freeRange[class], was.first)
+	}
+	switch len(hops) {
+	case 0:
+		l.out.set(int(i), paths4{})
+	case 1:
+		l.out.set(int(i), paths4{first: hops[0].adj})
+	default:
+		counts := spread(hops)
+		first := l.newRange(counts.size)
+		at := first
+		for j, h := range hops {
+			for range counts.n[j] {
+				l.buckets.set(int(at), h.adj)
+				at++
+			}
+		}
+		l.out.set(int(i), paths4{first, counts.size - 1})
+	}
+}
+
+func (l *lists4) newRange(size uint32) uint32 {
+	class := bits.Len32(size - 1)
+	if n := len(l.freeRange[class]); n > 0 {
+		first := l.freeRange[class][n-1]
+		l.freeRange[class] = l.freeRange[class][:n-1]
+		return first
+	}
+	first := uint32(len(l.buckets.v))
+	for range size {
+		l.buckets.add(0)
+	}
+	return first
+}
+
+// bucketCounts says how many of size buckets each hop has.
+type bucketCounts struct {
+	size uint32
+	n    [MaxNextHops]uint32
+}
+
+// spread shares out as few buckets as give every hop its exact share, but at
+// most 64, and a power of two. Where 64 cannot give exact shares, who lost most
+// by rounding down gets one more: three equal hops have 22, 21 and 21. Each
+// hop has one bucket at least.
+func spread(hops []hop) bucketCounts {
+	total := 0.0
+	for _, h := range hops {
+		total += h.share
+	}
+	size := uint32(1) << bits.Len(uint(len(hops)-1))
+	for ; ; size *= 2 {
+		c, exact := apportion(hops, total, size)
+		if exact || size == MaxNextHops {
+			return c
+		}
+	}
+}
+
+// apportion uses the method of largest remainders.
+func apportion(hops []hop, total float64, size uint32) (c bucketCounts, exact bool) {
+	c.size, exact = size, true
+	var lost [MaxNextHops]float64
+	given := uint32(0)
+	for i, h := range hops {
+		due := h.share / total * float64(size)
+		n := math.Floor(due + 1e-9)
+		lost[i] = due - n
+		if lost[i] > 1e-9 || n == 0 {
+			exact = false
+		}
+		c.n[i] = max(1, uint32(n))
+		given += c.n[i]
+	}
+	for ; given < size; given++ {
+		i := indexOfMax(lost[:len(hops)])
+		c.n[i]++
+		lost[i]--
+	}
+	for ; given > size; given-- {
+		c.n[indexOfMax(c.n[:len(hops)])]--
+	}
+	return c, exact
+}
+
+func indexOfMax[T cmp.Ordered](s []T) int {
+	best := 0
+	for i, x := range s {
+		if x > s[best] {
+			best = i
+		}
+	}
+	return best
+}

@@ -1,0 +1,133 @@
+// Package fib answers one question: where does a packet for this address go?
+//
+// It has two halves. A Table4 is an immutable snapshot: workers look packets
+// up in it without a lock, and an Adj at the end of each lookup says what to
+// do with them. A RIB4 is the one writer's side: it holds routes, next hops,
+// interfaces and neighbors, and makes each next Table4 from the one before by
+// copying only what changes.
+//
+// Maturity: IPv4 is complete but for virtual routing tables; IPv6 is not begun.
+package fib
+
+import "github.com/skein-dataplane/skein/hdr"
+
+// A Table4 maps IPv4 addresses to adjacencies by the longest matching prefix
+// (RFC 1812, section 5.2.4.3). It never changes, so any number of goroutines
+// may read it, for as long as they like. The zero Table4 has no routes.
+//
+// It is a trie with strides of 16, 8 and 8 bits. An entry is the number of a
+// page of 256 further entries, or a leaf:
+//
+//	 31 30       25 24                0
+//	| 1 |          page               |
+//	| 0 | length    | path list       |   0: no route
+//
+// The length is that of the prefix the leaf stands for. Lookups have no use
+// for it; it tells the writer which of two prefixes wins.
+//
+// A leaf leads to its adjacency through a path list, so that a next hop that
+// changes costs one write and not one for each of a million leaves.
+type Table4 struct {
+	root    *root
+	slabs   []*slab
+	paths   []paths4
+	buckets []uint32
+	adjs    []Adj
+}
+
+type (
+	root [1 << 16]uint32
+	page [256]uint32
+	// A slab is 64 KiB of memory without pointers: the garbage collector has
+	// some thousand of them to know and none to scan at a million routes.
+	slab [pagesPerSlab]page
+)
+
+const (
+	pagesPerSlab = 64
+
+	isPage      = 1 << 31
+	lengthShift = 25
+	listMask    = 1<<lengthShift - 1
+)
+
+// A paths4 says which adjacencies a path list spreads flows over: first alone
+// if mask is 0, else those at buckets[first:first+mask+1].
+type paths4 struct{ first, mask uint32 }
+
+// Lookup returns the index of the adjacency for dst. Where there are several
+// next hops, the low bits of hash choose one (RFC 2992). Index 0 is the
+// NoRoute adjacency.
+func (t *Table4) Lookup(dst hdr.Addr4, hash uint32) uint32 {
+	if t.root == nil {
+		return 0
+	}
+	e := t.root[dst>>16]
+	if e >= isPage {
+		e = t.page(e)[dst>>8&0xff]
+		if e >= isPage {
+			e = t.page(e)[dst&0xff]
+		}
+	}
+	p := t.paths[e&listMask]
+	if p.mask == 0 {
+		return p.first
+	}
+	return t.buckets[p.first+hash&p.mask]
+}
+
+func (t *Table4) page(e uint32) *page {
+	return &t.slabs[e&^isPage/pagesPerSlab][e%pagesPerSlab]
+}
+
+// LookupVector sets adj[i] to what Lookup returns for dst[i] and hash[i].
+// hash and adj have at least the length of dst, and do not overlap.
+//
+// It takes the whole vector through one level of the trie before the next, so
+// that the cache misses of a level overlap; BenchmarkLookupVector compares.
+func (t *Table4) LookupVector(dst []hdr.Addr4, hash, adj []uint32) {
+	adj, hash = adj[:len(dst)], hash[:len(dst)]
+	if t.root == nil {
+		clear(adj)
+		return
+	}
+	for i, a := range dst {
+		adj[i] = t.root[a>>16]
+	}
+	for i, a := range dst {
+		if e := adj[i]; e >= isPage {
+			adj[i] = t.page(e)[a>>8&0xff]
+		}
+	}
+	for i, a := range dst {
+		if e := adj[i]; e >= isPage {
+			adj[i] = t.page(e)[a&0xff]
+		}
+	}
+	for i, e := range adj {
+		p := t.paths[e&listMask]
+		adj[i] = p.first
+		if p.mask != 0 {
+			adj[i] = t.buckets[p.first+hash[i]&p.mask]
+		}
+	}
+}
+
+var noRoute Adj // never written to
+
+// Adj returns the adjacency with index i, which a lookup in t has returned.
+// Any other index leads to the NoRoute adjacency.
+func (t *Table4) Adj(i uint32) *Adj {
+	if int(i) >= len(t.adjs) {
+		return &noRoute
+	}
+	return &t.adjs[i]
+}
+
+// Describe puts the adjacency with index i in words, as ip route would:
+// "via 192.0.2.1 dev eth0", "resolve via 192.0.2.1 dev eth0", "glean dev
+// eth0", "punt dev tap0", "local", "blackhole". ifname names an interface; nil
+// stands for "if" and the index.
+func (t *Table4) Describe(i uint32, ifname func(uint32) string) string {
+	return t.Adj(i).describe(ifname)
+}

@@ -1,0 +1,133 @@
+package fib
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A wayID tells routes to one prefix apart, and orders them.
+type wayID struct {
+	source Source
+	metric uint32
+}
+
+func (a wayID) compare(b wayID) int {
+	return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.metric, b.metric))
+}
+
+// A way is a route without its prefix. A million routes have few ways between
+// them, so that a route takes four bytes beside its place in the index.
+type way struct {
+	wayID
+	list uint32
+}
+
+// ways4 interns ways. Way 0 is none, as is path list 0.
+type ways4 struct {
+	all   []way
+	refs  []int
+	index map[way]uint32
+	free  []uint32
+
+	many     [][]uint32 // ways of one prefix, best first
+	freeMany []uint32
+	scratch  []uint32
+	one      [1]uint32
+}
+
+// isMany marks a value of the route index that is an index into many.
+const isMany = 1 << 31
+
+func newWays4() ways4 {
+	return ways4{all: make([]way, 1), refs: make([]int, 1), index: map[way]uint32{}}
+}
+
+// of returns the ways that v stands for, best first, until the next call.
+func (w *ways4) of(v uint32) []uint32 {
+	switch {
+	case v == 0:
+		return nil
+	case v >= isMany:
+		return w.many[v&^isMany]
+	}
+	w.one[0] = v
+	return w.one[:]
+}
+
+// with returns v with list in the place of what the route id had, and without
+// the route if list is 0, and whether anything is different now.
+func (w *ways4) with(v uint32, r *RIB4, id wayID, list uint32) (is uint32, changed bool) {
+	now := append(w.scratch[:0], w.of(v)...)
+	i, found := slices.BinarySearchFunc(now, id, func(x uint32, id wayID) int { return w.all[x].compare(id) })
+	switch {
+	case found && w.all[now[i]].list == list, !found && list == 0:
+		return v, false
+	case !found:
+		now = slices.Insert(now, i, w.hold(r, way{id, list}))
+	case list == 0:
+		w.release(r, now[i])
+		now = slices.Delete(now, i, i+1)
+	default:
+		was := now[i]
+		now[i] = w.hold(r, way{id, list})
+		w.release(r, was)
+	}
+	w.scratch = now
+	return w.pack(v, now), true
+}
+
+// pack returns what stands for ways, which replace those of was.
+func (w *ways4) pack(was uint32, ways []uint32) uint32 {
+	if was >= isMany {
+		w.many[was&^isMany] = nil
+		w.freeMany = append(w.freeMany, was&^isMany)
+	}
+	switch len(ways) {
+	case 0:
+		return 0
+	case 1:
+		return ways[0]
+	}
+	var i uint32
+	if n := len(w.freeMany); n > 0 {
+		i = w.freeMany[n-1]
+		w.freeMany = w.freeMany[:n-1]
+	} else {
+		i = uint32(len(w.many))
+		w.many = append(w.many, nil)
+	}
+	w.many[i] = slices.Clone(ways)
+	return i | isMany
+}
+
+func (w *ways4) hold(r *RIB4, x way) uint32 {
+	i, ok := w.index[x]
+	if !ok {
+		i = w.newIndex()
+		w.all[i] = x
+		w.index[x] = i
+		r.lists.all[x.list].refs++
+	}
+	w.refs[i]++
+	return i
+}
+
+func (w *ways4) newIndex() uint32 {
+	if n := len(w.free); n > 0 {
+		i := w.free[n-1]
+		w.free = w.free[:n-1]
+		return i
+	}
+	w.all, w.refs = append(w.all, way{}), append(w.refs, 0)
+	return uint32(len(w.all) - 1)
+}
+
+func (w *ways4) release(r *RIB4, i uint32) {
+	if w.refs[i]--; w.refs[i] > 0 {
+		return
+	}
+	r.releaseList(w.all[i].list)
+	delete(w.index, w.all[i])
+	w.all[i] = way{}
+	w.free = append(w.free, i)
+}
