@@ -3705,7 +3705,7 @@ type GraphNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Arcs          []*GraphArc            `protobuf:"bytes,2,rep,name=arcs,proto3" json:"arcs,omitempty"`
-	FeatureArc    string                 `protobuf:"bytes,3,opt,name=feature_arc,json=featureArc,proto3" json:"feature_arc,omitempty"` // its packets start along this one, if any
+	FeatureArc    string                 `protobuf:"bytes,3,opt,name=feature_arc,json=featureArc,proto3" json:"feature_arc,omitempty"` // its packets go along this one, if any
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

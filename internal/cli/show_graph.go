@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/skein-dataplane/skein/api"
+	"github.com/skein-dataplane/skein/api/skeinpb"
+)
+
+func (e *env) showGraphCmd() *cobra.Command {
+	var dot bool
+	cmd := &cobra.Command{
+		Use:   "graph [--dot]",
+		Short: "Nodes, their ways out, and how many packets took them",
+		Args:  between(0, 0),
+		RunE: ask(e, getGraph, func(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
+			if dot {
+				textDot(w, m)
+			} else {
+				textGraph(w, m)
+			}
+		}),
+		DisableFlagsInUseLine: true,
+	}
+	cmd.Flags().BoolVar(&dot, "dot", false, "draw it for Graphviz")
+	return cmd
+}
+
+func getGraph(ctx context.Context, c *api.Client, _ []string) (*skeinpb.GetGraphResponse, error) {
+	return c.GetGraph(ctx, &skeinpb.GetGraphRequest{})
+}
+
+func textGraph(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
+	for _, n := range m.Nodes {
+		fmt.Fprintf(w, "%s\n", n.Name)
+		textArcs(w, n)
+	}
+	for _, a := range m.FeatureArcs {
+		fmt.Fprintf(w, "\narc %s:\n", a.Name)
+		for _, f := range a.Features {
+			fmt.Fprintf(w, "  %s\n", f)
+		}
+		fmt.Fprintf(w, "  %s (end)\n", a.End)
+	}
+}
+
+func textArcs(w *bytes.Buffer, n *skeinpb.GraphNode) {
+	for _, a := range n.Arcs {
+		fmt.Fprintf(w, "  %-28s -> %-28s %14d\n", a.Reason, a.Node, a.Packets)
+	}
+	if n.FeatureArc != "" {
+		fmt.Fprintf(w, "  %-28s -> arc %s\n", "features", n.FeatureArc)
+	}
+}
+
+// textDot draws the graph; the ways along feature arcs are dashed.
+func textDot(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
+	fmt.Fprintf(w, "digraph skein {\n\trankdir=LR\n\tnode [shape=box]\n")
+	for _, n := range m.Nodes {
+		if len(n.Arcs) == 0 {
+			fmt.Fprintf(w, "\t%q\n", n.Name)
+		}
+		for _, a := range n.Arcs {
+			fmt.Fprintf(w, "\t%q -> %q [label=%q]\n", n.Name, a.Node, fmt.Sprintf("%s\n%d", a.Reason, a.Packets))
+		}
+	}
+	for _, a := range m.FeatureArcs {
+		stops := append(slices.Clone(a.Features), a.End)
+		for _, n := range m.Nodes {
+			if n.FeatureArc == a.Name && !slices.Contains(stops, n.Name) {
+				fmt.Fprintf(w, "\t%q -> %q [label=%q style=dashed]\n", n.Name, stops[0], a.Name)
+			}
+		}
+		for i := range a.Features {
+			fmt.Fprintf(w, "\t%q -> %q [style=dashed]\n", stops[i], stops[i+1])
+		}
+	}
+	fmt.Fprintf(w, "}\n")
+}
+
+func (e *env) showNodeCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:               "node <name>",
+		Short:             "One node: where its packets come from and go to",
+		Args:              between(1, 1),
+		ValidArgsFunction: sequence(e.nodeNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.call(cmd, func(ctx context.Context, c *api.Client) error {
+				m, err := getGraph(ctx, c, nil)
+				if err != nil {
+					return err
+				}
+				n := findNode(m, args[0])
+				if n == nil {
+					return fmt.Errorf("no node %q: see show graph", args[0])
+				}
+				return e.print(proto.Message(n), func(w *bytes.Buffer) { textNode(w, n, m) })
+			})
+		},
+	}
+}
+
+func findNode(m *skeinpb.GetGraphResponse, name string) *skeinpb.GraphNode {
+	for _, n := range m.Nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+func textNode(w *bytes.Buffer, n *skeinpb.GraphNode, m *skeinpb.GetGraphResponse) {
+	fmt.Fprintf(w, "node %s\n  next nodes:\n", n.Name)
+	textIndented(w, func(w *bytes.Buffer) { textArcs(w, n) })
+	fmt.Fprintf(w, "  known previous nodes: %s\n", or(strings.Join(previous(n.Name, m), ", "), "none"))
+	for _, a := range m.FeatureArcs {
+		if i := slices.Index(a.Features, n.Name); i >= 0 {
+			fmt.Fprintf(w, "  feature %d of %d on arc %s\n", i+1, len(a.Features), a.Name)
+		}
+	}
+}
+
+func textIndented(w *bytes.Buffer, text func(*bytes.Buffer)) {
+	var inner bytes.Buffer
+	text(&inner)
+	for line := range strings.Lines(inner.String()) {
+		w.WriteString("  " + line)
+	}
+}
+
+// previous returns the nodes with a way to the one named.
+func previous(name string, m *skeinpb.GetGraphResponse) []string {
+	var names []string
+	for _, n := range m.Nodes {
+		if slices.ContainsFunc(n.Arcs, func(a *skeinpb.GraphArc) bool { return a.Node == name }) ||
+			slices.ContainsFunc(m.FeatureArcs, func(a *skeinpb.FeatureArc) bool { return a.Name == n.FeatureArc && before(a, n.Name, name) }) {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+// before reports whether packets on a can go from one node straight to the
+// other: each interface may leave out the features between them.
+func before(a *skeinpb.FeatureArc, from, to string) bool {
+	stops := append(slices.Clone(a.Features), a.End)
+	return slices.Index(stops, from) < slices.Index(stops, to) // from may lead into the arc: -1
+}
