@@ -61,7 +61,8 @@ const (
 	LinkBroadcast
 	// Bridged: the frame crosses between an uplink and its host tap unrouted.
 	Bridged
-	// Originated: Skein itself made the packet, so no hop is to be taken off.
+	// Originated: this node made the packet, Skein or the host behind its tap,
+	// so no hop is to be taken off.
 	Originated
 	// Large: the frame is of the large class.
 	Large

@@ -200,6 +200,9 @@ func (w *Worker) account(packets int) {
 // Load returns how the worker has spent its time since Load.Since.
 func (w *Worker) Load() Load { return w.load }
 
+// Wake has a worker that sleeps look for a new State.
+func (w *Worker) Wake() { w.poller.wake() }
+
 // serve answers the requests that wait.
 func (w *Worker) serve() {
 	for n := len(w.calls); n > 0; n-- {

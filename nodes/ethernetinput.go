@@ -66,6 +66,9 @@ func (ethernetInput) Process(w *graph.Worker, v *graph.Vector) {
 		if h.Dst() == in.MAC && h.Type() == hdr.TypeIPv4 && !h.Src().IsGroup() {
 			b.L3 = uint16(b.Off() + hdr.EtherLen)
 			b.Advance(hdr.EtherLen)
+			if in.Kind == iface.Tap {
+				b.Flags |= buf.Originated // host and Skein are one hop to others
+			}
 			v.Arc[i] = etherIP4
 			continue
 		}

@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 )
@@ -16,6 +17,7 @@ var IP4Punt = graph.Spec{
 	Arcs: []graph.To{
 		puntHost: {Reason: "to host", Node: "interface-output"},
 		puntLoop: {Reason: "host sends to itself", Node: graph.Drop},
+		puntEcho: {Reason: "echo reply to Skein", Node: "icmp4-input"},
 	},
 	New: func() graph.Node { return ip4Punt{} },
 }
@@ -25,6 +27,7 @@ const (
 	_        graph.Arc = iota
 	puntHost           //
 	puntLoop           // what the host sends to its own address never leaves it, unless forged
+	puntEcho           // Skein has pinged from the host's address
 )
 
 type ip4Punt struct{}
@@ -37,6 +40,10 @@ func (ip4Punt) Process(w *graph.Worker, v *graph.Vector) {
 			v.Arc[i] = puntLoop
 			continue
 		}
+		if w.State.EchoID != 0 && answersEcho(b, w.State.EchoID) {
+			v.Arc[i] = puntEcho
+			continue
+		}
 		to := &ifaces[tap]
 		if b.RxIf == to.Peer && int(b.L3) >= b.Off() && b.Off() >= hdr.EtherLen {
 			b.Seek(int(b.L3) - hdr.EtherLen) // nothing has touched its own header
@@ -47,4 +54,12 @@ func (ip4Punt) Process(w *graph.Worker, v *graph.Vector) {
 		b.TxIf = tap
 		v.Arc[i] = puntHost
 	}
+}
+
+// answersEcho reports whether the packet is an echo reply with Skein's own
+// identifier.
+func answersEcho(b *buf.Buffer, id uint16) bool {
+	h := b.IPv4AtL3()
+	return h.Protocol() == hdr.ProtoICMP && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0 &&
+		b.End() >= int(b.L4)+hdr.ICMPLen && b.ICMP().Type() == hdr.ICMPEchoReply && b.ICMP().ID() == id
 }

@@ -40,20 +40,18 @@ func (ip4Rewrite) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range v.Bufs() {
 		adj := routes.Adj(b.Adj)
 		h := b.IPv4()
-		if b.Flags&buf.Originated == 0 {
-			if h.TTL() <= 1 {
-				b.Meta = icmpError(hdr.ICMPTimeExceeded, hdr.ICMPTTLExceeded, 0)
-				v.Arc[i] = rewriteTTL
-				continue
-			}
-			if wireLen(b) > int(adj.MTU) {
-				v.Arc[i] = tooBig(b, adj.MTU)
-				continue
-			}
-			h.DecTTL()
-		} else if wireLen(b) > int(adj.MTU) {
-			v.Arc[i] = rewriteFragment
+		routed := b.Flags&buf.Originated == 0
+		if routed && h.TTL() <= 1 {
+			b.Meta = icmpError(hdr.ICMPTimeExceeded, hdr.ICMPTTLExceeded, 0)
+			v.Arc[i] = rewriteTTL
 			continue
+		}
+		if wireLen(b) > int(adj.MTU) {
+			v.Arc[i] = tooBig(b, adj.MTU)
+			continue
+		}
+		if routed {
+			h.DecTTL()
 		}
 		link(b, adj)
 		b.Feat = ifaces[b.TxIf].Feat[IP4OutputArc.ID]

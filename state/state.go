@@ -19,6 +19,7 @@ type State struct {
 	Ifaces []iface.Iface // by index; index 0 is nobody
 	FIB4   *fib.Table4   // never nil
 	Addr4  hdr.Addr4     // the node's own, for interfaces that have none
+	EchoID uint16        // of the echo requests that Skein itself has sent, 0: none
 }
 
 // Source4 returns the address that Skein uses as its own towards interface i
