@@ -20,13 +20,13 @@ func All() []graph.Spec {
 		IP4SourceCheck,
 		IP4Lookup,
 
-		IP4Local,
-		ICMP4Input,
-		ICMP4Error, // answers go back to ip4-lookup
-		IP4ARP,     // parked packets go back to ip4-lookup
 		IP4Punt,
+		IP4Local,
+		ICMP4Input, // replies go back to ip4-lookup
+		IP4ARP,     // parked packets go back to ip4-lookup
 		IP4Rewrite,
 		IP4Fragment,
+		ICMP4Error, // errors go back to ip4-lookup
 
 		InterfaceOutput,
 		InterfaceTx,
