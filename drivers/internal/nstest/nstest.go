@@ -6,9 +6,11 @@
 package nstest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"testing"
 
@@ -165,4 +167,17 @@ func OpenFDs(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return len(fds)
+}
+
+// Ethtool runs ethtool(8) inside the namespace.
+func (n *NS) Ethtool(t testing.TB, args ...string) {
+	t.Helper()
+	n.Do(t, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), Patience)
+		defer cancel()
+		if out, err := exec.CommandContext(ctx, "ethtool", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("nstest: ethtool %v: %w: %s", args, err, out)
+		}
+		return nil
+	})
 }
