@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/skein-dataplane/skein/api/skeinpb"
+)
+
+// A daemon knows its version and refuses to delete anything.
+type daemon struct {
+	skeinpb.UnimplementedSkeinServer
+}
+
+func (daemon) GetVersion(context.Context, *skeinpb.GetVersionRequest) (*skeinpb.GetVersionResponse, error) {
+	return &skeinpb.GetVersionResponse{Version: "v0.1.0"}, nil
+}
+
+func (daemon) DeleteInterface(_ context.Context, r *skeinpb.DeleteInterfaceRequest) (*skeinpb.DeleteInterfaceResponse, error) {
+	return nil, status.Errorf(codes.FailedPrecondition, "%s is the uplink", r.Name)
+}
+
+// TestExitStatus runs the real program.
+func TestExitStatus(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "skeinctl")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	socket := filepath.Join(dir, "api.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := grpc.NewServer()
+	skeinpb.RegisterSkeinServer(g, daemon{})
+	go func() { _ = g.Serve(l) }() // says only that it was stopped
+	t.Cleanup(g.Stop)
+	gone := filepath.Join(dir, "gone.sock")
+	for _, tc := range []struct {
+		line, in, out, err string
+		rc                 int
+	}{
+		{line: "--socket " + socket + " sh ver", out: "skein v0.1.0"},
+		{line: "--socket " + socket, in: "show version\n", out: "skein v0.1.0"},
+		{line: "--socket " + socket + " delete interface eth0", err: "skeinctl: eth0 is the uplink\n", rc: 1},
+		{line: "--socket " + socket + " show runtime", err: "another version", rc: 1},
+		{line: "show nonsense", err: "unknown word", rc: 2},
+		{line: "--nonsense", err: "unknown flag", rc: 2},
+		{line: "--socket " + gone + " show version", err: "cannot reach skeind at " + gone + ": no such socket. Start skeind", rc: 3},
+		{line: "--socket " + gone, in: "show version\n", err: "line 1: cannot reach skeind", rc: 3},
+		{line: "--help", out: "Available Commands"},
+		{line: "completion bash", out: "bash completion"},
+		{line: "__complete show ver", out: "version\tVersion of the daemon"},
+	} {
+		t.Run(tc.line, func(t *testing.T) {
+			cmd := exec.CommandContext(ctx, bin, strings.Fields(tc.line)...)
+			cmd.Stdin = strings.NewReader(tc.in)
+			var out, errs bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &errs
+			err := cmd.Run()
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) {
+				t.Fatal(err)
+			}
+			if rc := cmd.ProcessState.ExitCode(); rc != tc.rc || !strings.Contains(out.String(), tc.out) || !strings.Contains(errs.String(), tc.err) {
+				t.Errorf("status %d, out %q, err %q; want %d, %q, %q", rc, &out, &errs, tc.rc, tc.out, tc.err)
+			}
+		})
+	}
+}
