@@ -1,0 +1,78 @@
+package tuntap
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// A Route is a way that packets of the namespace take over an interface.
+type Route struct {
+	Dst    netip.Prefix // 0.0.0.0/0 and ::/0 are the default routes
+	Via    netip.Addr   // gateway; the zero Addr: none, the interface will do
+	Src    netip.Addr   // preferred source; the zero Addr: the kernel chooses
+	MTU    int          // bytes; 0: the interface's
+	Metric int          // 0: the kernel's, which is 1024 for IPv6
+}
+
+// AddRoute adds a route, marked as Protocol, or replaces the one to the same
+// destination with the same metric. The interface is up.
+func (l *Link) AddRoute(r Route) error {
+	return l.wrap(fmt.Sprintf("add route to %v", r.Dst), l.nl.RouteReplace(l.route(r)))
+}
+
+// DelRoute removes a route that AddRoute has added. One that is gone is no
+// error.
+func (l *Link) DelRoute(r Route) error {
+	err := l.nl.RouteDel(l.route(r))
+	if errors.Is(err, unix.ESRCH) {
+		err = nil
+	}
+	return l.wrap(fmt.Sprintf("delete route to %v", r.Dst), err)
+}
+
+// Routes returns Skein's own routes over the interface.
+func (l *Link) Routes() ([]Route, error) {
+	var routes []Route
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		filter := &netlink.Route{LinkIndex: l.index, Protocol: Protocol}
+		list, err := l.nl.RouteListFiltered(family, filter, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+		if err != nil {
+			return nil, l.wrap("list routes", err)
+		}
+		for _, k := range list {
+			r := Route{MTU: k.MTU, Metric: k.Priority, Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
+			if family == netlink.FAMILY_V6 {
+				r.Dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+			}
+			if p, ok := fromIPNet(k.Dst); ok {
+				r.Dst = p
+			}
+			if a, ok := netip.AddrFromSlice(k.Gw); ok {
+				r.Via = a.Unmap()
+			}
+			if a, ok := netip.AddrFromSlice(k.Src); ok {
+				r.Src = a.Unmap()
+			}
+			routes = append(routes, r)
+		}
+	}
+	return routes, nil
+}
+
+func (l *Link) route(r Route) *netlink.Route {
+	k := &netlink.Route{LinkIndex: l.index, Dst: toIPNet(r.Dst.Masked()), Protocol: Protocol, MTU: r.MTU, Priority: r.Metric}
+	if r.Src.IsValid() {
+		k.Src = r.Src.AsSlice()
+	}
+	if r.Via.IsValid() {
+		// A gateway on a TUN or behind a /32 is on no connected network.
+		k.Gw, k.Flags = r.Via.AsSlice(), int(netlink.FLAG_ONLINK)
+	} else if r.Dst.Addr().Is4() {
+		k.Scope = netlink.SCOPE_LINK
+	}
+	return k
+}

@@ -1,0 +1,294 @@
+// Package tuntap answers one question: how does a packet cross between Skein
+// and a namespace of this machine?
+//
+// By a TUN, which carries IP packets, or a TAP, which carries Ethernet frames.
+// With offload, a virtio-net header before each packet carries TCP and UDP
+// superpackets of up to 64 KiB and checksums that nobody needs to compute;
+// without it, the device is a plain one, for kernels and uses that have no
+// such header.
+//
+// Create and Attach return a drivers.Device whose queues the data plane owns;
+// Link is the other side, the interface that the namespace sees. Maturity:
+// stable.
+package tuntap
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/skein-dataplane/skein/drivers"
+)
+
+// A Mode is the layer that a device's packets start at.
+type Mode uint8
+
+const (
+	TUN Mode = iota // IP packets
+	TAP             // Ethernet frames
+)
+
+func (m Mode) String() string {
+	if m == TAP {
+		return "tap"
+	}
+	return "tun"
+}
+
+// MaxQueues is the kernel's MAX_TAP_QUEUES.
+const MaxQueues = 256
+
+// Config describes a device.
+type Config struct {
+	Name string // of the interface, at most 15 bytes
+	Mode Mode
+
+	// NetNS is the file of the namespace that the interface lives in, such as
+	// CNI_NETNS or /proc/self/fd/N; "" is the calling thread's own.
+	NetNS string
+
+	Queues  int  // 0: 1. With more, the kernel spreads flows over them
+	Offload bool // carry superpackets and unfinished checksums
+	Persist bool // the interface outlives the process
+
+	MTU        int              // bytes without the Ethernet header; 0: leave it, 1500 for a new device
+	TxQueueLen int              // packets that the kernel holds for a slow reader; 0: leave it
+	MAC        net.HardwareAddr // of the namespace's side of a TAP; nil: leave it
+}
+
+// A Device is an open TUN or TAP.
+type Device struct {
+	name   string
+	netNS  string
+	index  int
+	info   drivers.Info
+	queues []*Queue
+}
+
+var _ drivers.Device = (*Device)(nil)
+
+// Create makes an interface that does not exist yet, set down, and opens it.
+// It wraps os.ErrExist if the name is taken, and returns a *MissingError where
+// the kernel has no TUN. On an error nothing is left.
+func Create(c Config) (*Device, error) {
+	return open("create", c, func() (*Device, error) {
+		if _, err := netlink.LinkByName(c.Name); err == nil {
+			return nil, os.ErrExist
+		}
+		queue := Config.queue
+		if !c.Offload {
+			queue = Config.plainQueue
+		}
+		d, err := c.attach(c.flags()|unix.IFF_TUN_EXCL, queue)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.prepare(c); err != nil {
+			return nil, errors.Join(err, d.discard(true))
+		}
+		return d, nil
+	})
+}
+
+// Attach opens a persistent interface that an earlier process has made. The
+// interface keeps its state, addresses and routes; MTU, TxQueueLen and MAC are
+// set where Config gives them. It wraps os.ErrNotExist if there is none, and
+// unix.EBUSY while another process has it.
+func Attach(c Config) (*Device, error) {
+	return open("attach to", c, func() (*Device, error) {
+		link, err := netlink.LinkByName(c.Name)
+		if errors.As(err, &netlink.LinkNotFoundError{}) {
+			return nil, os.ErrNotExist
+		}
+		if err != nil {
+			return nil, err
+		}
+		old, ok := link.(*netlink.Tuntap)
+		if !ok {
+			return nil, fmt.Errorf("the interface is a %s", link.Type())
+		}
+		if (old.Mode == netlink.TUNTAP_MODE_TAP) != (c.Mode == TAP) {
+			return nil, fmt.Errorf("the interface is a %v", old.Mode)
+		}
+		flags := c.flags()
+		// Single or multi-queue is settled when the interface is made.
+		if multi := old.Flags&netlink.TUNTAP_MULTI_QUEUE != 0; multi {
+			flags |= unix.IFF_MULTI_QUEUE
+		} else if c.Queues > 1 {
+			return nil, fmt.Errorf("the interface has one queue, not %d", c.Queues)
+		}
+		c.Persist = !old.NonPersist
+		d, err := c.attach(flags, Config.queue)
+		if err != nil {
+			return nil, err
+		}
+		if err := d.prepare(c); err != nil {
+			return nil, errors.Join(err, d.discard(false))
+		}
+		return d, nil
+	})
+}
+
+func open(verb string, c Config, f func() (*Device, error)) (d *Device, err error) {
+	err = c.check()
+	if err == nil {
+		err = inNetNS(c.NetNS, func() (err error) { d, err = f(); return err })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tuntap: %s %v %q: %w", verb, c.Mode, c.Name, err)
+	}
+	return d, nil
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Name == "" || len(c.Name) >= unix.IFNAMSIZ || strings.ContainsAny(c.Name, "/%: \t\n"):
+		return fmt.Errorf("not a name of 1 to %d bytes", unix.IFNAMSIZ-1)
+	case c.Queues < 0 || c.Queues > MaxQueues:
+		return fmt.Errorf("%d queues: want at most %d", c.Queues, MaxQueues)
+	case c.Mode > TAP:
+		return fmt.Errorf("unknown mode %d", c.Mode)
+	case c.MAC != nil && (c.Mode == TUN || len(c.MAC) != 6):
+		return fmt.Errorf("MAC %v: only a TAP has one, of 6 bytes", c.MAC)
+	}
+	return nil
+}
+
+// prepare sets what Config asks for, and learns the rest.
+func (d *Device) prepare(c Config) error {
+	l, err := openLink(d.name)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if c.MTU > 0 {
+		if err := l.SetMTU(c.MTU); err != nil {
+			return err
+		}
+	}
+	if c.TxQueueLen > 0 {
+		if err := l.SetTxQueueLen(c.TxQueueLen); err != nil {
+			return err
+		}
+	}
+	if c.MAC != nil {
+		if err := l.insist(c.Name, c.MAC); err != nil {
+			return err
+		}
+	}
+	attrs, err := l.attrs()
+	if err != nil {
+		return err
+	}
+	d.index, d.info.MTU = attrs.Index, attrs.MTU
+	if c.Mode == TAP {
+		d.info.MAC = attrs.HardwareAddr
+	}
+	for _, q := range d.queues {
+		q.oneFrame = !c.Offload && attrs.MTU+etherLen <= smallRoom
+	}
+	return nil
+}
+
+// settle is how long udev gets to change a fresh TAP.
+const settle = 20 * time.Millisecond
+
+// insist sets name and MAC, and sets them again if they do not stay: udev may
+// rename a fresh interface or give it a MAC of its own (systemd.link(5),
+// MACAddressPolicy=).
+func (l *Link) insist(name string, mac net.HardwareAddr) error {
+	for range 5 {
+		a, err := l.attrs()
+		if err != nil {
+			return err
+		}
+		if a.Name != name {
+			if err := l.rename(name); err != nil {
+				return err
+			}
+		}
+		if !bytes.Equal(a.HardwareAddr, mac) {
+			if err := l.SetMAC(mac); err != nil {
+				return err
+			}
+		}
+		time.Sleep(settle)
+		if a, err = l.attrs(); err != nil {
+			return err
+		}
+		if a.Name == name && bytes.Equal(a.HardwareAddr, mac) {
+			return nil
+		}
+	}
+	return fmt.Errorf("somebody keeps changing name or MAC: tell udev to leave %s alone", name)
+}
+
+// Name returns the interface's name.
+func (d *Device) Name() string { return d.name }
+
+// Index returns the interface's number in its namespace.
+func (d *Device) Index() int { return d.index }
+
+// Info says what the device is, as it was when it was opened.
+func (d *Device) Info() drivers.Info { return d.info }
+
+// Queues returns the device's queues.
+func (d *Device) Queues() []drivers.Queue {
+	qs := make([]drivers.Queue, len(d.queues))
+	for i, q := range d.queues {
+		qs[i] = q
+	}
+	return qs
+}
+
+// Close does nothing: the device's resources are its queues'. With the last
+// queue, an interface that is not persistent disappears.
+func (d *Device) Close() error { return nil }
+
+// Delete deletes the interface, also a persistent one. Its queues still have
+// to be closed. An interface that is gone already is no error.
+func (d *Device) Delete() error { return Delete(d.netNS, d.name) }
+
+// Delete deletes the TUN or TAP of that name in a namespace. One that is gone
+// already is no error, nor is a namespace that is gone.
+func Delete(netNS, name string) error {
+	err := inNetNS(netNS, func() error {
+		link, err := netlink.LinkByName(name)
+		if errors.As(err, &netlink.LinkNotFoundError{}) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, ok := link.(*netlink.Tuntap); !ok {
+			return fmt.Errorf("the interface is a %s", link.Type())
+		}
+		return netlink.LinkDel(link)
+	})
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("tuntap: delete %q: %w", name, err)
+	}
+	return nil
+}
+
+// discard closes the queues of a device that was never handed out, and deletes
+// the interface if it is this process's own.
+func (d *Device) discard(own bool) error {
+	var errs []error
+	if own {
+		if link, err := netlink.LinkByName(d.name); err == nil {
+			errs = append(errs, netlink.LinkDel(link))
+		}
+	}
+	for _, q := range d.queues {
+		errs = append(errs, unix.Close(q.fd))
+	}
+	return errors.Join(errs...)
+}
