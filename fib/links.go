@@ -60,13 +60,17 @@ func (r *RIB4) changeIface(index uint32, ifc Iface) {
 // reconsider works out again which path lists over an interface are alive, and
 // has them and all that may depend on them resolved again.
 func (r *RIB4) reconsider(iface uint32) {
-	r.resolveAll = true
-	r.neighbors.scan = true
+	for k := range r.neighbors.all {
+		if k.iface == iface {
+			r.neighbors.pending = append(r.neighbors.pending, k)
+		}
+	}
 	for i := range r.lists.all {
 		l := &r.lists.all[i]
 		if !l.over(iface) {
 			continue
 		}
+		r.resolveAll = true
 		r.lists.stale = append(r.lists.stale, uint32(i))
 		if alive := r.alive(l); alive != l.alive {
 			l.alive = alive
@@ -96,10 +100,9 @@ type neighbor struct {
 
 // neighbors4 are the neighbors whose link addresses are known.
 type neighbors4 struct {
-	all    map[neighborKey]neighbor
-	byAddr bart.Table[[]uint32] // interfaces, by address
-	fresh  []neighborKey        // not yet looked at for a host route
-	scan   bool                 // look at all of them
+	all     map[neighborKey]neighbor
+	byAddr  bart.Table[[]uint32] // interfaces, by address
+	pending []neighborKey        // to be looked at, whether they are to have a host route
 }
 
 func (n *neighbors4) get(iface uint32, a hdr.Addr4) (neighbor, bool) {
@@ -136,7 +139,7 @@ func (r *RIB4) SetNeighbor(iface uint32, ip netip.Addr, mac hdr.MAC) error {
 	n.mac = mac
 	r.neighbors.all[k] = n
 	if !known {
-		r.neighbors.fresh = append(r.neighbors.fresh, k)
+		r.neighbors.pending = append(r.neighbors.pending, k)
 		host := hostPrefix(a).netip()
 		r.neighbors.byAddr.Modify(host, func(i []uint32, _ bool) ([]uint32, bool) { return append(i, iface), false })
 	}
@@ -193,7 +196,7 @@ func (r *RIB4) setHostRoute(k neighborKey, want bool) {
 // the others.
 func (r *RIB4) followNeighbors(dirty []prefix4) {
 	n := &r.neighbors
-	if n.scan || len(dirty) > len(n.all) {
+	if len(dirty) > len(n.all) {
 		for k := range n.all {
 			r.setHostRoute(k, r.onGleanedLink(k))
 		}
@@ -202,12 +205,12 @@ func (r *RIB4) followNeighbors(dirty []prefix4) {
 			r.followWithin(p.netip())
 		}
 	}
-	for _, k := range n.fresh {
+	for _, k := range n.pending {
 		if _, ok := n.all[k]; ok {
 			r.setHostRoute(k, r.onGleanedLink(k))
 		}
 	}
-	n.fresh, n.scan = n.fresh[:0], false
+	n.pending = n.pending[:0]
 }
 
 func (r *RIB4) followWithin(p netip.Prefix) {
