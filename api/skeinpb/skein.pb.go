@@ -49,8 +49,6 @@ const (
 	InterfaceKind_INTERFACE_KIND_UPLINK      InterfaceKind = 1 // the node's NIC, taken over
 	InterfaceKind_INTERFACE_KIND_TAP         InterfaceKind = 2 // the host's mirror of an uplink
 	InterfaceKind_INTERFACE_KIND_TUN         InterfaceKind = 3 // a pod
-	InterfaceKind_INTERFACE_KIND_PCAP        InterfaceKind = 4 // packets from and to files
-	InterfaceKind_INTERFACE_KIND_MEMORY      InterfaceKind = 5 // packets from and to a test
 )
 
 // Enum value maps for InterfaceKind.
@@ -60,16 +58,12 @@ var (
 		1: "INTERFACE_KIND_UPLINK",
 		2: "INTERFACE_KIND_TAP",
 		3: "INTERFACE_KIND_TUN",
-		4: "INTERFACE_KIND_PCAP",
-		5: "INTERFACE_KIND_MEMORY",
 	}
 	InterfaceKind_value = map[string]int32{
 		"INTERFACE_KIND_UNSPECIFIED": 0,
 		"INTERFACE_KIND_UPLINK":      1,
 		"INTERFACE_KIND_TAP":         2,
 		"INTERFACE_KIND_TUN":         3,
-		"INTERFACE_KIND_PCAP":        4,
-		"INTERFACE_KIND_MEMORY":      5,
 	}
 )
 
@@ -98,61 +92,6 @@ func (x InterfaceKind) Number() protoreflect.EnumNumber {
 // Deprecated: Use InterfaceKind.Descriptor instead.
 func (InterfaceKind) EnumDescriptor() ([]byte, []int) {
 	return file_skein_proto_rawDescGZIP(), []int{0}
-}
-
-type NodeState int32
-
-const (
-	NodeState_NODE_STATE_UNSPECIFIED NodeState = 0
-	NodeState_NODE_STATE_ACTIVE      NodeState = 1 // runs when packets wait for it
-	NodeState_NODE_STATE_POLLING     NodeState = 2 // an input, asked in each loop
-	NodeState_NODE_STATE_INTERRUPT   NodeState = 3 // an input, asleep until its device wakes it
-	NodeState_NODE_STATE_DISABLED    NodeState = 4
-)
-
-// Enum value maps for NodeState.
-var (
-	NodeState_name = map[int32]string{
-		0: "NODE_STATE_UNSPECIFIED",
-		1: "NODE_STATE_ACTIVE",
-		2: "NODE_STATE_POLLING",
-		3: "NODE_STATE_INTERRUPT",
-		4: "NODE_STATE_DISABLED",
-	}
-	NodeState_value = map[string]int32{
-		"NODE_STATE_UNSPECIFIED": 0,
-		"NODE_STATE_ACTIVE":      1,
-		"NODE_STATE_POLLING":     2,
-		"NODE_STATE_INTERRUPT":   3,
-		"NODE_STATE_DISABLED":    4,
-	}
-)
-
-func (x NodeState) Enum() *NodeState {
-	p := new(NodeState)
-	*p = x
-	return p
-}
-
-func (x NodeState) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (NodeState) Descriptor() protoreflect.EnumDescriptor {
-	return file_skein_proto_enumTypes[1].Descriptor()
-}
-
-func (NodeState) Type() protoreflect.EnumType {
-	return &file_skein_proto_enumTypes[1]
-}
-
-func (x NodeState) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use NodeState.Descriptor instead.
-func (NodeState) EnumDescriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{1}
 }
 
 type Severity int32
@@ -191,11 +130,11 @@ func (x Severity) String() string {
 }
 
 func (Severity) Descriptor() protoreflect.EnumDescriptor {
-	return file_skein_proto_enumTypes[2].Descriptor()
+	return file_skein_proto_enumTypes[1].Descriptor()
 }
 
 func (Severity) Type() protoreflect.EnumType {
-	return &file_skein_proto_enumTypes[2]
+	return &file_skein_proto_enumTypes[1]
 }
 
 func (x Severity) Number() protoreflect.EnumNumber {
@@ -204,7 +143,7 @@ func (x Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Severity.Descriptor instead.
 func (Severity) EnumDescriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{2}
+	return file_skein_proto_rawDescGZIP(), []int{1}
 }
 
 type RouteType int32
@@ -212,10 +151,11 @@ type RouteType int32
 const (
 	RouteType_ROUTE_TYPE_UNSPECIFIED RouteType = 0
 	RouteType_ROUTE_TYPE_UNICAST     RouteType = 1 // to the next hops
-	RouteType_ROUTE_TYPE_LOCAL       RouteType = 2 // an address of this node
-	RouteType_ROUTE_TYPE_BLACKHOLE   RouteType = 3 // drop and say nothing
-	RouteType_ROUTE_TYPE_UNREACHABLE RouteType = 4 // drop and send destination unreachable
-	RouteType_ROUTE_TYPE_PROHIBIT    RouteType = 5 // drop and send administratively prohibited
+	RouteType_ROUTE_TYPE_LOCAL       RouteType = 2 // for this node: Skein answers itself
+	RouteType_ROUTE_TYPE_PUNT        RouteType = 3 // for this node: the host behind a tap answers
+	RouteType_ROUTE_TYPE_BLACKHOLE   RouteType = 4 // drop and say nothing
+	RouteType_ROUTE_TYPE_UNREACHABLE RouteType = 5 // drop and send destination unreachable
+	RouteType_ROUTE_TYPE_PROHIBIT    RouteType = 6 // drop and send administratively prohibited
 )
 
 // Enum value maps for RouteType.
@@ -224,17 +164,19 @@ var (
 		0: "ROUTE_TYPE_UNSPECIFIED",
 		1: "ROUTE_TYPE_UNICAST",
 		2: "ROUTE_TYPE_LOCAL",
-		3: "ROUTE_TYPE_BLACKHOLE",
-		4: "ROUTE_TYPE_UNREACHABLE",
-		5: "ROUTE_TYPE_PROHIBIT",
+		3: "ROUTE_TYPE_PUNT",
+		4: "ROUTE_TYPE_BLACKHOLE",
+		5: "ROUTE_TYPE_UNREACHABLE",
+		6: "ROUTE_TYPE_PROHIBIT",
 	}
 	RouteType_value = map[string]int32{
 		"ROUTE_TYPE_UNSPECIFIED": 0,
 		"ROUTE_TYPE_UNICAST":     1,
 		"ROUTE_TYPE_LOCAL":       2,
-		"ROUTE_TYPE_BLACKHOLE":   3,
-		"ROUTE_TYPE_UNREACHABLE": 4,
-		"ROUTE_TYPE_PROHIBIT":    5,
+		"ROUTE_TYPE_PUNT":        3,
+		"ROUTE_TYPE_BLACKHOLE":   4,
+		"ROUTE_TYPE_UNREACHABLE": 5,
+		"ROUTE_TYPE_PROHIBIT":    6,
 	}
 )
 
@@ -249,11 +191,11 @@ func (x RouteType) String() string {
 }
 
 func (RouteType) Descriptor() protoreflect.EnumDescriptor {
-	return file_skein_proto_enumTypes[3].Descriptor()
+	return file_skein_proto_enumTypes[2].Descriptor()
 }
 
 func (RouteType) Type() protoreflect.EnumType {
-	return &file_skein_proto_enumTypes[3]
+	return &file_skein_proto_enumTypes[2]
 }
 
 func (x RouteType) Number() protoreflect.EnumNumber {
@@ -262,7 +204,7 @@ func (x RouteType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RouteType.Descriptor instead.
 func (RouteType) EnumDescriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{3}
+	return file_skein_proto_rawDescGZIP(), []int{2}
 }
 
 type NeighborState int32
@@ -304,11 +246,11 @@ func (x NeighborState) String() string {
 }
 
 func (NeighborState) Descriptor() protoreflect.EnumDescriptor {
-	return file_skein_proto_enumTypes[4].Descriptor()
+	return file_skein_proto_enumTypes[3].Descriptor()
 }
 
 func (NeighborState) Type() protoreflect.EnumType {
-	return &file_skein_proto_enumTypes[4]
+	return &file_skein_proto_enumTypes[3]
 }
 
 func (x NeighborState) Number() protoreflect.EnumNumber {
@@ -317,7 +259,7 @@ func (x NeighborState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NeighborState.Descriptor instead.
 func (NeighborState) EnumDescriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{4}
+	return file_skein_proto_rawDescGZIP(), []int{3}
 }
 
 type PingResult int32
@@ -359,11 +301,11 @@ func (x PingResult) String() string {
 }
 
 func (PingResult) Descriptor() protoreflect.EnumDescriptor {
-	return file_skein_proto_enumTypes[5].Descriptor()
+	return file_skein_proto_enumTypes[4].Descriptor()
 }
 
 func (PingResult) Type() protoreflect.EnumType {
-	return &file_skein_proto_enumTypes[5]
+	return &file_skein_proto_enumTypes[4]
 }
 
 func (x PingResult) Number() protoreflect.EnumNumber {
@@ -372,7 +314,7 @@ func (x PingResult) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PingResult.Descriptor instead.
 func (PingResult) EnumDescriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{5}
+	return file_skein_proto_rawDescGZIP(), []int{4}
 }
 
 type GetVersionRequest struct {
@@ -844,13 +786,12 @@ func (x *Peer) GetAddresses() []string {
 
 type InterfaceCounters struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	RxPackets     uint64                 `protobuf:"varint,1,opt,name=rx_packets,json=rxPackets,proto3" json:"rx_packets,omitempty"`
-	RxBytes       uint64                 `protobuf:"varint,2,opt,name=rx_bytes,json=rxBytes,proto3" json:"rx_bytes,omitempty"` // with the Ethernet header, without its checksum
+	RxPackets     uint64                 `protobuf:"varint,1,opt,name=rx_packets,json=rxPackets,proto3" json:"rx_packets,omitempty"` // a superpacket is one
+	RxBytes       uint64                 `protobuf:"varint,2,opt,name=rx_bytes,json=rxBytes,proto3" json:"rx_bytes,omitempty"`       // with the Ethernet header, without its checksum
 	TxPackets     uint64                 `protobuf:"varint,3,opt,name=tx_packets,json=txPackets,proto3" json:"tx_packets,omitempty"`
 	TxBytes       uint64                 `protobuf:"varint,4,opt,name=tx_bytes,json=txBytes,proto3" json:"tx_bytes,omitempty"`
-	Drops         uint64                 `protobuf:"varint,5,opt,name=drops,proto3" json:"drops,omitempty"`                       // received here, dropped by the graph; see GetErrors for why
-	RxErrors      uint64                 `protobuf:"varint,6,opt,name=rx_errors,json=rxErrors,proto3" json:"rx_errors,omitempty"` // could not be received whole
-	TxErrors      uint64                 `protobuf:"varint,7,opt,name=tx_errors,json=txErrors,proto3" json:"tx_errors,omitempty"` // could not be sent
+	Drops         uint64                 `protobuf:"varint,5,opt,name=drops,proto3" json:"drops,omitempty"`                    // received here, dropped by the graph; see GetErrors for why
+	TxDrops       uint64                 `protobuf:"varint,6,opt,name=tx_drops,json=txDrops,proto3" json:"tx_drops,omitempty"` // to be sent here, dropped: the device had no room
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -920,21 +861,15 @@ func (x *InterfaceCounters) GetDrops() uint64 {
 	return 0
 }
 
-func (x *InterfaceCounters) GetRxErrors() uint64 {
+func (x *InterfaceCounters) GetTxDrops() uint64 {
 	if x != nil {
-		return x.RxErrors
+		return x.TxDrops
 	}
 	return 0
 }
 
-func (x *InterfaceCounters) GetTxErrors() uint64 {
-	if x != nil {
-		return x.TxErrors
-	}
-	return 0
-}
-
-// DriverCounters are what a driver has seen that its packets do not tell.
+// DriverCounters are what a driver has seen that its packets do not tell. They
+// count from when the driver was opened, and are not cleared.
 type DriverCounters struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RxErrors      uint64                 `protobuf:"varint,1,opt,name=rx_errors,json=rxErrors,proto3" json:"rx_errors,omitempty"`            // packets that could not be received whole
@@ -1640,16 +1575,16 @@ func (x *GetRuntimeResponse) GetWorkers() []*WorkerRuntime {
 type WorkerRuntime struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Worker        uint32                 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
-	Elapsed       *durationpb.Duration   `protobuf:"bytes,2,opt,name=elapsed,proto3" json:"elapsed,omitempty"`                        // since the counters were cleared
-	Loops         uint64                 `protobuf:"varint,3,opt,name=loops,proto3" json:"loops,omitempty"`                           // rounds over all queues, idle ones included
-	Sweeps        uint64                 `protobuf:"varint,4,opt,name=sweeps,proto3" json:"sweeps,omitempty"`                         // rounds that found packets
-	BusyShare     float64                `protobuf:"fixed64,5,opt,name=busy_share,json=busyShare,proto3" json:"busy_share,omitempty"` // 0 to 1: time in sweeps, of all time
-	RxPackets     uint64                 `protobuf:"varint,6,opt,name=rx_packets,json=rxPackets,proto3" json:"rx_packets,omitempty"`
-	TxPackets     uint64                 `protobuf:"varint,7,opt,name=tx_packets,json=txPackets,proto3" json:"tx_packets,omitempty"`
-	Drops         uint64                 `protobuf:"varint,8,opt,name=drops,proto3" json:"drops,omitempty"`
-	Punts         uint64                 `protobuf:"varint,9,opt,name=punts,proto3" json:"punts,omitempty"`                      // handed to the host
-	ClockHz       float64                `protobuf:"fixed64,10,opt,name=clock_hz,json=clockHz,proto3" json:"clock_hz,omitempty"` // of NodeRuntime.clocks, per second
-	Nodes         []*NodeRuntime         `protobuf:"bytes,11,rep,name=nodes,proto3" json:"nodes,omitempty"`                      // in the order of the graph
+	Elapsed       *durationpb.Duration   `protobuf:"bytes,2,opt,name=elapsed,proto3" json:"elapsed,omitempty"`                       // since the counters were cleared
+	Busy          *durationpb.Duration   `protobuf:"bytes,3,opt,name=busy,proto3" json:"busy,omitempty"`                             // of it, in loops that found packets
+	Slept         *durationpb.Duration   `protobuf:"bytes,4,opt,name=slept,proto3" json:"slept,omitempty"`                           // of it, asleep
+	Loops         uint64                 `protobuf:"varint,5,opt,name=loops,proto3" json:"loops,omitempty"`                          // times around all queues
+	BusyLoops     uint64                 `protobuf:"varint,6,opt,name=busy_loops,json=busyLoops,proto3" json:"busy_loops,omitempty"` // of them, those that found packets
+	RxPackets     uint64                 `protobuf:"varint,7,opt,name=rx_packets,json=rxPackets,proto3" json:"rx_packets,omitempty"` // taken in from all interfaces
+	TxPackets     uint64                 `protobuf:"varint,8,opt,name=tx_packets,json=txPackets,proto3" json:"tx_packets,omitempty"` // handed to interfaces
+	Drops         uint64                 `protobuf:"varint,9,opt,name=drops,proto3" json:"drops,omitempty"`                          // ended with a reason
+	Punts         uint64                 `protobuf:"varint,10,opt,name=punts,proto3" json:"punts,omitempty"`                         // handed to the host
+	Nodes         []*NodeRuntime         `protobuf:"bytes,11,rep,name=nodes,proto3" json:"nodes,omitempty"`                          // in the order of the graph
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1698,6 +1633,20 @@ func (x *WorkerRuntime) GetElapsed() *durationpb.Duration {
 	return nil
 }
 
+func (x *WorkerRuntime) GetBusy() *durationpb.Duration {
+	if x != nil {
+		return x.Busy
+	}
+	return nil
+}
+
+func (x *WorkerRuntime) GetSlept() *durationpb.Duration {
+	if x != nil {
+		return x.Slept
+	}
+	return nil
+}
+
 func (x *WorkerRuntime) GetLoops() uint64 {
 	if x != nil {
 		return x.Loops
@@ -1705,16 +1654,9 @@ func (x *WorkerRuntime) GetLoops() uint64 {
 	return 0
 }
 
-func (x *WorkerRuntime) GetSweeps() uint64 {
+func (x *WorkerRuntime) GetBusyLoops() uint64 {
 	if x != nil {
-		return x.Sweeps
-	}
-	return 0
-}
-
-func (x *WorkerRuntime) GetBusyShare() float64 {
-	if x != nil {
-		return x.BusyShare
+		return x.BusyLoops
 	}
 	return 0
 }
@@ -1747,13 +1689,6 @@ func (x *WorkerRuntime) GetPunts() uint64 {
 	return 0
 }
 
-func (x *WorkerRuntime) GetClockHz() float64 {
-	if x != nil {
-		return x.ClockHz
-	}
-	return 0
-}
-
 func (x *WorkerRuntime) GetNodes() []*NodeRuntime {
 	if x != nil {
 		return x.Nodes
@@ -1762,15 +1697,13 @@ func (x *WorkerRuntime) GetNodes() []*NodeRuntime {
 }
 
 type NodeRuntime struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	State         NodeState              `protobuf:"varint,2,opt,name=state,proto3,enum=skein.v1.NodeState" json:"state,omitempty"`
-	Calls         uint64                 `protobuf:"varint,3,opt,name=calls,proto3" json:"calls,omitempty"`     // the empty ones of an input included
-	Vectors       uint64                 `protobuf:"varint,4,opt,name=vectors,proto3" json:"vectors,omitempty"` // calls with at least one packet
-	Packets       uint64                 `protobuf:"varint,5,opt,name=packets,proto3" json:"packets,omitempty"`
-	Clocks        uint64                 `protobuf:"varint,6,opt,name=clocks,proto3" json:"clocks,omitempty"` // spent in all calls
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Calls           uint64                 `protobuf:"varint,2,opt,name=calls,proto3" json:"calls,omitempty"` // each with a vector of at least one packet
+	Packets         uint64                 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
+	ClocksPerPacket float64                `protobuf:"fixed64,4,opt,name=clocks_per_packet,json=clocksPerPacket,proto3" json:"clocks_per_packet,omitempty"` // of the time stamp counter, over the packets that were timed; 0 if none was
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *NodeRuntime) Reset() {
@@ -1810,23 +1743,9 @@ func (x *NodeRuntime) GetName() string {
 	return ""
 }
 
-func (x *NodeRuntime) GetState() NodeState {
-	if x != nil {
-		return x.State
-	}
-	return NodeState_NODE_STATE_UNSPECIFIED
-}
-
 func (x *NodeRuntime) GetCalls() uint64 {
 	if x != nil {
 		return x.Calls
-	}
-	return 0
-}
-
-func (x *NodeRuntime) GetVectors() uint64 {
-	if x != nil {
-		return x.Vectors
 	}
 	return 0
 }
@@ -1838,9 +1757,9 @@ func (x *NodeRuntime) GetPackets() uint64 {
 	return 0
 }
 
-func (x *NodeRuntime) GetClocks() uint64 {
+func (x *NodeRuntime) GetClocksPerPacket() float64 {
 	if x != nil {
-		return x.Clocks
+		return x.ClocksPerPacket
 	}
 	return 0
 }
@@ -1933,7 +1852,7 @@ func (x *GetErrorsResponse) GetErrors() []*ErrorCount {
 	return nil
 }
 
-// An ErrorCount is how many packets left a node for a reason that is worth a look.
+// An ErrorCount is how many packets ended at a node for one reason.
 type ErrorCount struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Count         uint64                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
@@ -2099,7 +2018,7 @@ type BufferPool struct {
 	Total         uint64                 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	Free          uint64                 `protobuf:"varint,5,opt,name=free,proto3" json:"free,omitempty"`
 	Used          uint64                 `protobuf:"varint,6,opt,name=used,proto3" json:"used,omitempty"`     // by packets in the graph, parked in nodes, or in rings
-	Misses        uint64                 `protobuf:"varint,7,opt,name=misses,proto3" json:"misses,omitempty"` // buffers asked for that were not to be had
+	Misses        uint64                 `protobuf:"varint,7,opt,name=misses,proto3" json:"misses,omitempty"` // times that fewer were to be had than were asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2452,7 +2371,6 @@ func (x *GetTraceRequest) GetMax() uint32 {
 type GetTraceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Packets       []*TracedPacket        `protobuf:"bytes,1,rep,name=packets,proto3" json:"packets,omitempty"` // oldest first
-	Lost          uint64                 `protobuf:"varint,2,opt,name=lost,proto3" json:"lost,omitempty"`      // packets that were to be traced and had no room
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2492,13 +2410,6 @@ func (x *GetTraceResponse) GetPackets() []*TracedPacket {
 		return x.Packets
 	}
 	return nil
-}
-
-func (x *GetTraceResponse) GetLost() uint64 {
-	if x != nil {
-		return x.Lost
-	}
-	return 0
 }
 
 type TracedPacket struct {
@@ -2582,8 +2493,9 @@ type TraceRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OffsetNs      uint64                 `protobuf:"varint,1,opt,name=offset_ns,json=offsetNs,proto3" json:"offset_ns,omitempty"` // since the first record of the packet, nanoseconds
 	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`   // the arc it left by, in words; empty where it stayed
-	Details       []string               `protobuf:"bytes,4,rep,name=details,proto3" json:"details,omitempty"` // lines
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`   // the arc it left by, in words; empty at an end of the graph
+	Next          string                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`       // the node it went to; empty where it stayed
+	Details       []string               `protobuf:"bytes,5,rep,name=details,proto3" json:"details,omitempty"` // what the node decided, and the packet: lines
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2635,6 +2547,13 @@ func (x *TraceRecord) GetNode() string {
 func (x *TraceRecord) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *TraceRecord) GetNext() string {
+	if x != nil {
+		return x.Next
 	}
 	return ""
 }
@@ -2720,8 +2639,8 @@ func (*ClearTraceResponse) Descriptor() ([]byte, []int) {
 
 type NextHop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"` // may be empty in a request where via says it
-	Via           string                 `protobuf:"bytes,2,opt,name=via,proto3" json:"via,omitempty"`             // empty where the destination is on the link
+	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"` // empty: wherever the route to via goes
+	Via           string                 `protobuf:"bytes,2,opt,name=via,proto3" json:"via,omitempty"`             // empty: the destination is on the link of interface
 	Weight        uint32                 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`      // share of the flows; 0 in a request = 1
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2783,9 +2702,9 @@ type Route struct {
 	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	Type          RouteType              `protobuf:"varint,2,opt,name=type,proto3,enum=skein.v1.RouteType" json:"type,omitempty"`
 	NextHops      []*NextHop             `protobuf:"bytes,3,rep,name=next_hops,json=nextHops,proto3" json:"next_hops,omitempty"`
-	Metric        uint32                 `protobuf:"varint,4,opt,name=metric,proto3" json:"metric,omitempty"`          // the lowest of a prefix is best
-	Source        string                 `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`           // who asked for it: "api", "config", "interface", "kernel", "bgp"
-	Best          bool                   `protobuf:"varint,6,opt,name=best,proto3" json:"best,omitempty"`              // packets take it
+	Metric        uint32                 `protobuf:"varint,4,opt,name=metric,proto3" json:"metric,omitempty"`          // of those of one source, the lowest is best
+	Source        string                 `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`           // whose wish it is, best first: "connected", "pod", "static", "api", "host", "bgp", "neighbor"
+	Best          bool                   `protobuf:"varint,6,opt,name=best,proto3" json:"best,omitempty"`              // of those to this prefix, packets take this one
 	Adjacencies   []*Adjacency           `protobuf:"bytes,7,rep,name=adjacencies,proto3" json:"adjacencies,omitempty"` // best only: what becomes of the packets
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2876,10 +2795,9 @@ type Adjacency struct {
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // "forward", "resolve", "glean", "local", "punt", "blackhole", ...
 	Interface     string                 `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
 	Via           string                 `protobuf:"bytes,3,opt,name=via,proto3" json:"via,omitempty"`
-	Mtu           uint32                 `protobuf:"varint,4,opt,name=mtu,proto3" json:"mtu,omitempty"`        // largest IP packet that may leave this way, bytes
-	Rewrite       []byte                 `protobuf:"bytes,5,opt,name=rewrite,proto3" json:"rewrite,omitempty"` // put before each packet
-	Weight        uint32                 `protobuf:"varint,6,opt,name=weight,proto3" json:"weight,omitempty"`
-	Description   string                 `protobuf:"bytes,7,opt,name=description,proto3" json:"description,omitempty"` // all of that, in one line
+	Mtu           uint32                 `protobuf:"varint,4,opt,name=mtu,proto3" json:"mtu,omitempty"`                // largest IP packet that may leave this way, bytes
+	Rewrite       []byte                 `protobuf:"bytes,5,opt,name=rewrite,proto3" json:"rewrite,omitempty"`         // put before each packet
+	Description   string                 `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"` // all of that, in one line
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2947,13 +2865,6 @@ func (x *Adjacency) GetRewrite() []byte {
 		return x.Rewrite
 	}
 	return nil
-}
-
-func (x *Adjacency) GetWeight() uint32 {
-	if x != nil {
-		return x.Weight
-	}
-	return 0
 }
 
 func (x *Adjacency) GetDescription() string {
@@ -3179,7 +3090,7 @@ func (*AddRouteResponse) Descriptor() ([]byte, []int) {
 
 type DeleteRouteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Route         *Route                 `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"` // prefix; and as far as given: type, next hops, metric
+	Route         *Route                 `protobuf:"bytes,1,opt,name=route,proto3" json:"route,omitempty"` // one that was added by AddRoute: prefix, and as far as given type, next hops, metric
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3704,7 +3615,7 @@ func (x *GetGraphResponse) GetFeatureArcs() []*FeatureArc {
 type GraphNode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Arcs          []*GraphArc            `protobuf:"bytes,2,rep,name=arcs,proto3" json:"arcs,omitempty"`
+	Arcs          []*GraphArc            `protobuf:"bytes,2,rep,name=arcs,proto3" json:"arcs,omitempty"`                               // those of feature_arc included; the graph's own drops where they happened
 	FeatureArc    string                 `protobuf:"bytes,3,opt,name=feature_arc,json=featureArc,proto3" json:"feature_arc,omitempty"` // its packets go along this one, if any
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3767,6 +3678,8 @@ type GraphArc struct {
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"` // where it leads
 	Packets       uint64                 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
+	Drop          bool                   `protobuf:"varint,4,opt,name=drop,proto3" json:"drop,omitempty"`       // they end here, for reason; what goes on is an answer to the sender, if anything
+	Feature       bool                   `protobuf:"varint,5,opt,name=feature,proto3" json:"feature,omitempty"` // leads to a feature, or the end, of the node's feature arc
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3820,6 +3733,20 @@ func (x *GraphArc) GetPackets() uint64 {
 		return x.Packets
 	}
 	return 0
+}
+
+func (x *GraphArc) GetDrop() bool {
+	if x != nil {
+		return x.Drop
+	}
+	return false
+}
+
+func (x *GraphArc) GetFeature() bool {
+	if x != nil {
+		return x.Feature
+	}
+	return false
 }
 
 // A FeatureArc is a stretch of the graph where each interface chooses.
@@ -4105,7 +4032,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x02 \x01(\tR\x05netns\x12\x18\n" +
 	"\amirrors\x18\x03 \x01(\tR\amirrors\x12\x1c\n" +
-	"\taddresses\x18\x04 \x03(\tR\taddresses\"\xd7\x01\n" +
+	"\taddresses\x18\x04 \x03(\tR\taddresses\"\xb8\x01\n" +
 	"\x11InterfaceCounters\x12\x1d\n" +
 	"\n" +
 	"rx_packets\x18\x01 \x01(\x04R\trxPackets\x12\x19\n" +
@@ -4113,9 +4040,8 @@ const file_skein_proto_rawDesc = "" +
 	"\n" +
 	"tx_packets\x18\x03 \x01(\x04R\ttxPackets\x12\x19\n" +
 	"\btx_bytes\x18\x04 \x01(\x04R\atxBytes\x12\x14\n" +
-	"\x05drops\x18\x05 \x01(\x04R\x05drops\x12\x1b\n" +
-	"\trx_errors\x18\x06 \x01(\x04R\brxErrors\x12\x1b\n" +
-	"\ttx_errors\x18\a \x01(\x04R\btxErrors\"\xc2\x01\n" +
+	"\x05drops\x18\x05 \x01(\x04R\x05drops\x12\x19\n" +
+	"\btx_drops\x18\x06 \x01(\x04R\atxDrops\"\xc2\x01\n" +
 	"\x0eDriverCounters\x12\x1b\n" +
 	"\trx_errors\x18\x01 \x01(\x04R\brxErrors\x12\x1d\n" +
 	"\n" +
@@ -4164,30 +4090,28 @@ const file_skein_proto_rawDesc = "" +
 	"\x17DeleteInterfaceResponse\"\x13\n" +
 	"\x11GetRuntimeRequest\"G\n" +
 	"\x12GetRuntimeResponse\x121\n" +
-	"\aworkers\x18\x01 \x03(\v2\x17.skein.v1.WorkerRuntimeR\aworkers\"\xdb\x02\n" +
+	"\aworkers\x18\x01 \x03(\v2\x17.skein.v1.WorkerRuntimeR\aworkers\"\x88\x03\n" +
 	"\rWorkerRuntime\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\rR\x06worker\x123\n" +
-	"\aelapsed\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12\x14\n" +
-	"\x05loops\x18\x03 \x01(\x04R\x05loops\x12\x16\n" +
-	"\x06sweeps\x18\x04 \x01(\x04R\x06sweeps\x12\x1d\n" +
+	"\aelapsed\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12-\n" +
+	"\x04busy\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04busy\x12/\n" +
+	"\x05slept\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05slept\x12\x14\n" +
+	"\x05loops\x18\x05 \x01(\x04R\x05loops\x12\x1d\n" +
 	"\n" +
-	"busy_share\x18\x05 \x01(\x01R\tbusyShare\x12\x1d\n" +
+	"busy_loops\x18\x06 \x01(\x04R\tbusyLoops\x12\x1d\n" +
 	"\n" +
-	"rx_packets\x18\x06 \x01(\x04R\trxPackets\x12\x1d\n" +
+	"rx_packets\x18\a \x01(\x04R\trxPackets\x12\x1d\n" +
 	"\n" +
-	"tx_packets\x18\a \x01(\x04R\ttxPackets\x12\x14\n" +
-	"\x05drops\x18\b \x01(\x04R\x05drops\x12\x14\n" +
-	"\x05punts\x18\t \x01(\x04R\x05punts\x12\x19\n" +
-	"\bclock_hz\x18\n" +
-	" \x01(\x01R\aclockHz\x12+\n" +
-	"\x05nodes\x18\v \x03(\v2\x15.skein.v1.NodeRuntimeR\x05nodes\"\xae\x01\n" +
+	"tx_packets\x18\b \x01(\x04R\ttxPackets\x12\x14\n" +
+	"\x05drops\x18\t \x01(\x04R\x05drops\x12\x14\n" +
+	"\x05punts\x18\n" +
+	" \x01(\x04R\x05punts\x12+\n" +
+	"\x05nodes\x18\v \x03(\v2\x15.skein.v1.NodeRuntimeR\x05nodes\"}\n" +
 	"\vNodeRuntime\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12)\n" +
-	"\x05state\x18\x02 \x01(\x0e2\x13.skein.v1.NodeStateR\x05state\x12\x14\n" +
-	"\x05calls\x18\x03 \x01(\x04R\x05calls\x12\x18\n" +
-	"\avectors\x18\x04 \x01(\x04R\avectors\x12\x18\n" +
-	"\apackets\x18\x05 \x01(\x04R\apackets\x12\x16\n" +
-	"\x06clocks\x18\x06 \x01(\x04R\x06clocks\"$\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05calls\x18\x02 \x01(\x04R\x05calls\x12\x18\n" +
+	"\apackets\x18\x03 \x01(\x04R\apackets\x12*\n" +
+	"\x11clocks_per_packet\x18\x04 \x01(\x01R\x0fclocksPerPacket\"$\n" +
 	"\x10GetErrorsRequest\x12\x10\n" +
 	"\x03all\x18\x01 \x01(\bR\x03all\"A\n" +
 	"\x11GetErrorsResponse\x12,\n" +
@@ -4226,21 +4150,21 @@ const file_skein_proto_rawDesc = "" +
 	"\x02at\"\x12\n" +
 	"\x10AddTraceResponse\"#\n" +
 	"\x0fGetTraceRequest\x12\x10\n" +
-	"\x03max\x18\x01 \x01(\rR\x03max\"X\n" +
+	"\x03max\x18\x01 \x01(\rR\x03max\"D\n" +
 	"\x10GetTraceResponse\x120\n" +
-	"\apackets\x18\x01 \x03(\v2\x16.skein.v1.TracedPacketR\apackets\x12\x12\n" +
-	"\x04lost\x18\x02 \x01(\x04R\x04lost\"\xb6\x01\n" +
+	"\apackets\x18\x01 \x03(\v2\x16.skein.v1.TracedPacketR\apackets\"\xb6\x01\n" +
 	"\fTracedPacket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\rR\x06worker\x12\x1c\n" +
 	"\tinterface\x18\x03 \x01(\tR\tinterface\x12/\n" +
 	"\x05start\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05start\x12/\n" +
-	"\arecords\x18\x05 \x03(\v2\x15.skein.v1.TraceRecordR\arecords\"p\n" +
+	"\arecords\x18\x05 \x03(\v2\x15.skein.v1.TraceRecordR\arecords\"\x84\x01\n" +
 	"\vTraceRecord\x12\x1b\n" +
 	"\toffset_ns\x18\x01 \x01(\x04R\boffsetNs\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\adetails\x18\x04 \x03(\tR\adetails\"\x13\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\tR\x04next\x12\x18\n" +
+	"\adetails\x18\x05 \x03(\tR\adetails\"\x13\n" +
 	"\x11ClearTraceRequest\"\x14\n" +
 	"\x12ClearTraceResponse\"Q\n" +
 	"\aNextHop\x12\x1c\n" +
@@ -4254,15 +4178,14 @@ const file_skein_proto_rawDesc = "" +
 	"\x06metric\x18\x04 \x01(\rR\x06metric\x12\x16\n" +
 	"\x06source\x18\x05 \x01(\tR\x06source\x12\x12\n" +
 	"\x04best\x18\x06 \x01(\bR\x04best\x125\n" +
-	"\vadjacencies\x18\a \x03(\v2\x13.skein.v1.AdjacencyR\vadjacencies\"\xb5\x01\n" +
+	"\vadjacencies\x18\a \x03(\v2\x13.skein.v1.AdjacencyR\vadjacencies\"\x9d\x01\n" +
 	"\tAdjacency\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x10\n" +
 	"\x03via\x18\x03 \x01(\tR\x03via\x12\x10\n" +
 	"\x03mtu\x18\x04 \x01(\rR\x03mtu\x12\x18\n" +
-	"\arewrite\x18\x05 \x01(\fR\arewrite\x12\x16\n" +
-	"\x06weight\x18\x06 \x01(\rR\x06weight\x12 \n" +
-	"\vdescription\x18\a \x01(\tR\vdescription\"S\n" +
+	"\arewrite\x18\x05 \x01(\fR\arewrite\x12 \n" +
+	"\vdescription\x18\x06 \x01(\tR\vdescription\"S\n" +
 	"\x11ListRoutesRequest\x12\x18\n" +
 	"\x06prefix\x18\x01 \x01(\tH\x00R\x06prefix\x12\x1a\n" +
 	"\aaddress\x18\x02 \x01(\tH\x00R\aaddressB\b\n" +
@@ -4304,11 +4227,13 @@ const file_skein_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x04arcs\x18\x02 \x03(\v2\x12.skein.v1.GraphArcR\x04arcs\x12\x1f\n" +
 	"\vfeature_arc\x18\x03 \x01(\tR\n" +
-	"featureArc\"P\n" +
+	"featureArc\"~\n" +
 	"\bGraphArc\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
-	"\apackets\x18\x03 \x01(\x04R\apackets\"N\n" +
+	"\apackets\x18\x03 \x01(\x04R\apackets\x12\x12\n" +
+	"\x04drop\x18\x04 \x01(\bR\x04drop\x12\x18\n" +
+	"\afeature\x18\x05 \x01(\bR\afeature\"N\n" +
 	"\n" +
 	"FeatureArc\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
@@ -4330,32 +4255,25 @@ const file_skein_proto_rawDesc = "" +
 	"\x03ttl\x18\x05 \x01(\rR\x03ttl\x128\n" +
 	"\n" +
 	"round_trip\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\troundTrip\x12\x18\n" +
-	"\amessage\x18\a \x01(\tR\amessage*\xae\x01\n" +
+	"\amessage\x18\a \x01(\tR\amessage*z\n" +
 	"\rInterfaceKind\x12\x1e\n" +
 	"\x1aINTERFACE_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15INTERFACE_KIND_UPLINK\x10\x01\x12\x16\n" +
 	"\x12INTERFACE_KIND_TAP\x10\x02\x12\x16\n" +
-	"\x12INTERFACE_KIND_TUN\x10\x03\x12\x17\n" +
-	"\x13INTERFACE_KIND_PCAP\x10\x04\x12\x19\n" +
-	"\x15INTERFACE_KIND_MEMORY\x10\x05*\x89\x01\n" +
-	"\tNodeState\x12\x1a\n" +
-	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
-	"\x11NODE_STATE_ACTIVE\x10\x01\x12\x16\n" +
-	"\x12NODE_STATE_POLLING\x10\x02\x12\x18\n" +
-	"\x14NODE_STATE_INTERRUPT\x10\x03\x12\x17\n" +
-	"\x13NODE_STATE_DISABLED\x10\x04*a\n" +
+	"\x12INTERFACE_KIND_TUN\x10\x03*a\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSEVERITY_INFO\x10\x01\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x02\x12\x12\n" +
-	"\x0eSEVERITY_ERROR\x10\x03*\xa4\x01\n" +
+	"\x0eSEVERITY_ERROR\x10\x03*\xb9\x01\n" +
 	"\tRouteType\x12\x1a\n" +
 	"\x16ROUTE_TYPE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ROUTE_TYPE_UNICAST\x10\x01\x12\x14\n" +
-	"\x10ROUTE_TYPE_LOCAL\x10\x02\x12\x18\n" +
-	"\x14ROUTE_TYPE_BLACKHOLE\x10\x03\x12\x1a\n" +
-	"\x16ROUTE_TYPE_UNREACHABLE\x10\x04\x12\x17\n" +
-	"\x13ROUTE_TYPE_PROHIBIT\x10\x05*\xa1\x01\n" +
+	"\x10ROUTE_TYPE_LOCAL\x10\x02\x12\x13\n" +
+	"\x0fROUTE_TYPE_PUNT\x10\x03\x12\x18\n" +
+	"\x14ROUTE_TYPE_BLACKHOLE\x10\x04\x12\x1a\n" +
+	"\x16ROUTE_TYPE_UNREACHABLE\x10\x05\x12\x17\n" +
+	"\x13ROUTE_TYPE_PROHIBIT\x10\x06*\xa1\x01\n" +
 	"\rNeighborState\x12\x1e\n" +
 	"\x1aNEIGHBOR_STATE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19NEIGHBOR_STATE_INCOMPLETE\x10\x01\x12\x1c\n" +
@@ -4408,161 +4326,161 @@ func file_skein_proto_rawDescGZIP() []byte {
 	return file_skein_proto_rawDescData
 }
 
-var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
 var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
-	(NodeState)(0),                  // 1: skein.v1.NodeState
-	(Severity)(0),                   // 2: skein.v1.Severity
-	(RouteType)(0),                  // 3: skein.v1.RouteType
-	(NeighborState)(0),              // 4: skein.v1.NeighborState
-	(PingResult)(0),                 // 5: skein.v1.PingResult
-	(*GetVersionRequest)(nil),       // 6: skein.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),      // 7: skein.v1.GetVersionResponse
-	(*Interface)(nil),               // 8: skein.v1.Interface
-	(*Driver)(nil),                  // 9: skein.v1.Driver
-	(*DriverCandidate)(nil),         // 10: skein.v1.DriverCandidate
-	(*Peer)(nil),                    // 11: skein.v1.Peer
-	(*InterfaceCounters)(nil),       // 12: skein.v1.InterfaceCounters
-	(*DriverCounters)(nil),          // 13: skein.v1.DriverCounters
-	(*EnabledFeatures)(nil),         // 14: skein.v1.EnabledFeatures
-	(*ListInterfacesRequest)(nil),   // 15: skein.v1.ListInterfacesRequest
-	(*ListInterfacesResponse)(nil),  // 16: skein.v1.ListInterfacesResponse
-	(*SetInterfaceRequest)(nil),     // 17: skein.v1.SetInterfaceRequest
-	(*FeatureChange)(nil),           // 18: skein.v1.FeatureChange
-	(*SetInterfaceResponse)(nil),    // 19: skein.v1.SetInterfaceResponse
-	(*CreateTunRequest)(nil),        // 20: skein.v1.CreateTunRequest
-	(*CreateTunResponse)(nil),       // 21: skein.v1.CreateTunResponse
-	(*DeleteInterfaceRequest)(nil),  // 22: skein.v1.DeleteInterfaceRequest
-	(*DeleteInterfaceResponse)(nil), // 23: skein.v1.DeleteInterfaceResponse
-	(*GetRuntimeRequest)(nil),       // 24: skein.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),      // 25: skein.v1.GetRuntimeResponse
-	(*WorkerRuntime)(nil),           // 26: skein.v1.WorkerRuntime
-	(*NodeRuntime)(nil),             // 27: skein.v1.NodeRuntime
-	(*GetErrorsRequest)(nil),        // 28: skein.v1.GetErrorsRequest
-	(*GetErrorsResponse)(nil),       // 29: skein.v1.GetErrorsResponse
-	(*ErrorCount)(nil),              // 30: skein.v1.ErrorCount
-	(*GetBuffersRequest)(nil),       // 31: skein.v1.GetBuffersRequest
-	(*GetBuffersResponse)(nil),      // 32: skein.v1.GetBuffersResponse
-	(*BufferPool)(nil),              // 33: skein.v1.BufferPool
-	(*ClearCountersRequest)(nil),    // 34: skein.v1.ClearCountersRequest
-	(*ClearCountersResponse)(nil),   // 35: skein.v1.ClearCountersResponse
-	(*AddTraceRequest)(nil),         // 36: skein.v1.AddTraceRequest
-	(*AddTraceResponse)(nil),        // 37: skein.v1.AddTraceResponse
-	(*GetTraceRequest)(nil),         // 38: skein.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),        // 39: skein.v1.GetTraceResponse
-	(*TracedPacket)(nil),            // 40: skein.v1.TracedPacket
-	(*TraceRecord)(nil),             // 41: skein.v1.TraceRecord
-	(*ClearTraceRequest)(nil),       // 42: skein.v1.ClearTraceRequest
-	(*ClearTraceResponse)(nil),      // 43: skein.v1.ClearTraceResponse
-	(*NextHop)(nil),                 // 44: skein.v1.NextHop
-	(*Route)(nil),                   // 45: skein.v1.Route
-	(*Adjacency)(nil),               // 46: skein.v1.Adjacency
-	(*ListRoutesRequest)(nil),       // 47: skein.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 48: skein.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),         // 49: skein.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),        // 50: skein.v1.AddRouteResponse
-	(*DeleteRouteRequest)(nil),      // 51: skein.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),     // 52: skein.v1.DeleteRouteResponse
-	(*Neighbor)(nil),                // 53: skein.v1.Neighbor
-	(*ListNeighborsRequest)(nil),    // 54: skein.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),   // 55: skein.v1.ListNeighborsResponse
-	(*AddNeighborRequest)(nil),      // 56: skein.v1.AddNeighborRequest
-	(*AddNeighborResponse)(nil),     // 57: skein.v1.AddNeighborResponse
-	(*DeleteNeighborRequest)(nil),   // 58: skein.v1.DeleteNeighborRequest
-	(*DeleteNeighborResponse)(nil),  // 59: skein.v1.DeleteNeighborResponse
-	(*GetGraphRequest)(nil),         // 60: skein.v1.GetGraphRequest
-	(*GetGraphResponse)(nil),        // 61: skein.v1.GetGraphResponse
-	(*GraphNode)(nil),               // 62: skein.v1.GraphNode
-	(*GraphArc)(nil),                // 63: skein.v1.GraphArc
-	(*FeatureArc)(nil),              // 64: skein.v1.FeatureArc
-	(*PingRequest)(nil),             // 65: skein.v1.PingRequest
-	(*PingResponse)(nil),            // 66: skein.v1.PingResponse
-	(*durationpb.Duration)(nil),     // 67: google.protobuf.Duration
+	(Severity)(0),                   // 1: skein.v1.Severity
+	(RouteType)(0),                  // 2: skein.v1.RouteType
+	(NeighborState)(0),              // 3: skein.v1.NeighborState
+	(PingResult)(0),                 // 4: skein.v1.PingResult
+	(*GetVersionRequest)(nil),       // 5: skein.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),      // 6: skein.v1.GetVersionResponse
+	(*Interface)(nil),               // 7: skein.v1.Interface
+	(*Driver)(nil),                  // 8: skein.v1.Driver
+	(*DriverCandidate)(nil),         // 9: skein.v1.DriverCandidate
+	(*Peer)(nil),                    // 10: skein.v1.Peer
+	(*InterfaceCounters)(nil),       // 11: skein.v1.InterfaceCounters
+	(*DriverCounters)(nil),          // 12: skein.v1.DriverCounters
+	(*EnabledFeatures)(nil),         // 13: skein.v1.EnabledFeatures
+	(*ListInterfacesRequest)(nil),   // 14: skein.v1.ListInterfacesRequest
+	(*ListInterfacesResponse)(nil),  // 15: skein.v1.ListInterfacesResponse
+	(*SetInterfaceRequest)(nil),     // 16: skein.v1.SetInterfaceRequest
+	(*FeatureChange)(nil),           // 17: skein.v1.FeatureChange
+	(*SetInterfaceResponse)(nil),    // 18: skein.v1.SetInterfaceResponse
+	(*CreateTunRequest)(nil),        // 19: skein.v1.CreateTunRequest
+	(*CreateTunResponse)(nil),       // 20: skein.v1.CreateTunResponse
+	(*DeleteInterfaceRequest)(nil),  // 21: skein.v1.DeleteInterfaceRequest
+	(*DeleteInterfaceResponse)(nil), // 22: skein.v1.DeleteInterfaceResponse
+	(*GetRuntimeRequest)(nil),       // 23: skein.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),      // 24: skein.v1.GetRuntimeResponse
+	(*WorkerRuntime)(nil),           // 25: skein.v1.WorkerRuntime
+	(*NodeRuntime)(nil),             // 26: skein.v1.NodeRuntime
+	(*GetErrorsRequest)(nil),        // 27: skein.v1.GetErrorsRequest
+	(*GetErrorsResponse)(nil),       // 28: skein.v1.GetErrorsResponse
+	(*ErrorCount)(nil),              // 29: skein.v1.ErrorCount
+	(*GetBuffersRequest)(nil),       // 30: skein.v1.GetBuffersRequest
+	(*GetBuffersResponse)(nil),      // 31: skein.v1.GetBuffersResponse
+	(*BufferPool)(nil),              // 32: skein.v1.BufferPool
+	(*ClearCountersRequest)(nil),    // 33: skein.v1.ClearCountersRequest
+	(*ClearCountersResponse)(nil),   // 34: skein.v1.ClearCountersResponse
+	(*AddTraceRequest)(nil),         // 35: skein.v1.AddTraceRequest
+	(*AddTraceResponse)(nil),        // 36: skein.v1.AddTraceResponse
+	(*GetTraceRequest)(nil),         // 37: skein.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),        // 38: skein.v1.GetTraceResponse
+	(*TracedPacket)(nil),            // 39: skein.v1.TracedPacket
+	(*TraceRecord)(nil),             // 40: skein.v1.TraceRecord
+	(*ClearTraceRequest)(nil),       // 41: skein.v1.ClearTraceRequest
+	(*ClearTraceResponse)(nil),      // 42: skein.v1.ClearTraceResponse
+	(*NextHop)(nil),                 // 43: skein.v1.NextHop
+	(*Route)(nil),                   // 44: skein.v1.Route
+	(*Adjacency)(nil),               // 45: skein.v1.Adjacency
+	(*ListRoutesRequest)(nil),       // 46: skein.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 47: skein.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),         // 48: skein.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),        // 49: skein.v1.AddRouteResponse
+	(*DeleteRouteRequest)(nil),      // 50: skein.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),     // 51: skein.v1.DeleteRouteResponse
+	(*Neighbor)(nil),                // 52: skein.v1.Neighbor
+	(*ListNeighborsRequest)(nil),    // 53: skein.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),   // 54: skein.v1.ListNeighborsResponse
+	(*AddNeighborRequest)(nil),      // 55: skein.v1.AddNeighborRequest
+	(*AddNeighborResponse)(nil),     // 56: skein.v1.AddNeighborResponse
+	(*DeleteNeighborRequest)(nil),   // 57: skein.v1.DeleteNeighborRequest
+	(*DeleteNeighborResponse)(nil),  // 58: skein.v1.DeleteNeighborResponse
+	(*GetGraphRequest)(nil),         // 59: skein.v1.GetGraphRequest
+	(*GetGraphResponse)(nil),        // 60: skein.v1.GetGraphResponse
+	(*GraphNode)(nil),               // 61: skein.v1.GraphNode
+	(*GraphArc)(nil),                // 62: skein.v1.GraphArc
+	(*FeatureArc)(nil),              // 63: skein.v1.FeatureArc
+	(*PingRequest)(nil),             // 64: skein.v1.PingRequest
+	(*PingResponse)(nil),            // 65: skein.v1.PingResponse
+	(*durationpb.Duration)(nil),     // 66: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	67, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	66, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
 	0,  // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
-	9,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
-	11, // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
-	12, // 4: skein.v1.Interface.counters:type_name -> skein.v1.InterfaceCounters
-	14, // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
-	10, // 6: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
-	13, // 7: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
-	8,  // 8: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
-	18, // 9: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
-	8,  // 10: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
-	26, // 11: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	67, // 12: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	27, // 13: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	1,  // 14: skein.v1.NodeRuntime.state:type_name -> skein.v1.NodeState
-	30, // 15: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
-	2,  // 16: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	33, // 17: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	40, // 18: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	67, // 19: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	41, // 20: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
-	3,  // 21: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	44, // 22: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	46, // 23: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	45, // 24: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	45, // 25: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	45, // 26: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	4,  // 27: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	67, // 28: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	53, // 29: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	62, // 30: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	64, // 31: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	63, // 32: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	67, // 33: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	67, // 34: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	5,  // 35: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	67, // 36: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	6,  // 37: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	15, // 38: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	17, // 39: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	20, // 40: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	22, // 41: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	24, // 42: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	28, // 43: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	31, // 44: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	34, // 45: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	36, // 46: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	38, // 47: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	42, // 48: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	47, // 49: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	49, // 50: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	51, // 51: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	54, // 52: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	56, // 53: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	58, // 54: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	60, // 55: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	65, // 56: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,  // 57: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	16, // 58: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	19, // 59: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	21, // 60: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	23, // 61: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	25, // 62: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	29, // 63: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	32, // 64: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	35, // 65: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	37, // 66: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	39, // 67: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	43, // 68: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	48, // 69: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	50, // 70: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	52, // 71: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	55, // 72: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	57, // 73: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	59, // 74: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	61, // 75: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	66, // 76: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	57, // [57:77] is the sub-list for method output_type
-	37, // [37:57] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	8,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
+	10, // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
+	11, // 4: skein.v1.Interface.counters:type_name -> skein.v1.InterfaceCounters
+	13, // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
+	9,  // 6: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
+	12, // 7: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
+	7,  // 8: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
+	17, // 9: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
+	7,  // 10: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
+	25, // 11: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	66, // 12: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	66, // 13: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	66, // 14: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	26, // 15: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	29, // 16: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	1,  // 17: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
+	32, // 18: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	39, // 19: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	66, // 20: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	40, // 21: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	2,  // 22: skein.v1.Route.type:type_name -> skein.v1.RouteType
+	43, // 23: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	45, // 24: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	44, // 25: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	44, // 26: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	44, // 27: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	3,  // 28: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	66, // 29: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	52, // 30: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	61, // 31: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	63, // 32: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	62, // 33: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	66, // 34: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	66, // 35: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	4,  // 36: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	66, // 37: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	5,  // 38: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	14, // 39: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	16, // 40: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	19, // 41: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	21, // 42: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	23, // 43: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	27, // 44: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	30, // 45: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	33, // 46: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	35, // 47: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	37, // 48: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	41, // 49: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	46, // 50: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	48, // 51: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	50, // 52: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	53, // 53: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	55, // 54: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	57, // 55: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	59, // 56: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	64, // 57: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	6,  // 58: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	15, // 59: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	18, // 60: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	20, // 61: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	22, // 62: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	24, // 63: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	28, // 64: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	31, // 65: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	34, // 66: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	36, // 67: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	38, // 68: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	42, // 69: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	47, // 70: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	49, // 71: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	51, // 72: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	54, // 73: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	56, // 74: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	58, // 75: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	60, // 76: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	65, // 77: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	58, // [58:78] is the sub-list for method output_type
+	38, // [38:58] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -4586,7 +4504,7 @@ func file_skein_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      5,
 			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,

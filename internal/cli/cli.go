@@ -95,6 +95,12 @@ func (s *session) close() error {
 func (s *session) run(args []string, bare func(options) error) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if dialogue := bare; bare != nil {
+		bare = func(o options) error {
+			stop() // each line has its own; between lines a signal ends the program
+			return dialogue(o)
+		}
+	}
 	root := s.newRoot(bare)
 	args, err := expand(root, askHelp(args))
 	if err != nil {

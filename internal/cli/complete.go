@@ -52,7 +52,7 @@ func (e *env) completeRoute(_ *cobra.Command, args []string, begun string) ([]st
 	next := oneOf("via", "dev", "metric", "weight", "nexthop")
 	switch {
 	case len(args) == 0:
-		next = oneOf("default", "blackhole", "unreachable", "prohibit", "local", "unicast")
+		next = oneOf("default", "blackhole", "unreachable", "prohibit", "local", "punt", "unicast")
 	case routeTypes[args[len(args)-1]] != 0:
 		next = oneOf("default")
 	case args[len(args)-1] == "dev":

@@ -112,10 +112,9 @@ var fakeInterfaces = []*pb.Interface{
 	},
 	{
 		Index: 3, Name: "tun3", Kind: pb.InterfaceKind_INTERFACE_KIND_TUN, LinkUp: true, Mtu: 1450,
-		Driver: &pb.Driver{Name: "tun", Queues: 1},
-		Peer:   &pb.Peer{Name: "eth0", Netns: "/run/netns/pod-with-a-long-name", Addresses: []string{"10.1.0.5/32"}},
-		Counters: &pb.InterfaceCounters{RxPackets: 18446744073709551615, RxBytes: 1, RxErrors: 2,
-			TxErrors: 3},
+		Driver:   &pb.Driver{Name: "tun", Queues: 1},
+		Peer:     &pb.Peer{Name: "eth0", Netns: "/run/netns/pod-with-a-long-name", Addresses: []string{"10.1.0.5/32"}},
+		Counters: &pb.InterfaceCounters{RxPackets: 18446744073709551615, RxBytes: 1, TxDrops: 3},
 	},
 }
 
@@ -151,17 +150,15 @@ func (f *fake) DeleteInterface(_ context.Context, r *pb.DeleteInterfaceRequest) 
 }
 
 func (f *fake) GetRuntime(context.Context, *pb.GetRuntimeRequest) (*pb.GetRuntimeResponse, error) {
-	active, polling := pb.NodeState_NODE_STATE_ACTIVE, pb.NodeState_NODE_STATE_POLLING
 	return &pb.GetRuntimeResponse{Workers: []*pb.WorkerRuntime{
-		{Elapsed: sec(10), Loops: 11402736, Sweeps: 6404, BusyShare: 0.1234, RxPackets: 1005000, TxPackets: 705000, Drops: 300000,
-			ClockHz: 2.596e9, Nodes: []*pb.NodeRuntime{
-				{Name: "af-packet-input", State: polling, Calls: 11402736, Vectors: 6404, Packets: 1005000, Clocks: 400e6},
-				{Name: "ip4-input", State: active, Calls: 6404, Vectors: 6404, Packets: 1005000, Clocks: 9145500},
-				{Name: "ip4-lookup", State: active, Calls: 6404, Vectors: 6404, Packets: 1005000, Clocks: 8140500},
-				{Name: "never-called", State: active},
+		{Elapsed: sec(10), Busy: sec(1.234), Slept: sec(8), Loops: 11402736, BusyLoops: 6404, RxPackets: 1005000, TxPackets: 705000,
+			Drops: 300000, Nodes: []*pb.NodeRuntime{
+				{Name: "ethernet-input", Calls: 6404, Packets: 1005000, ClocksPerPacket: 5.5},
+				{Name: "ip4-input", Calls: 6404, Packets: 1005000, ClocksPerPacket: 9.14},
+				{Name: "ip4-lookup", Calls: 6500, Packets: 1005000},
+				{Name: "never-called"},
 			}},
-		{Worker: 1, Elapsed: sec(10), Loops: 10, ClockHz: 2.596e9, Nodes: []*pb.NodeRuntime{
-			{Name: "af-packet-input", State: pb.NodeState_NODE_STATE_INTERRUPT, Calls: 10, Clocks: 1000}}},
+		{Worker: 1, Elapsed: sec(10), Slept: sec(10), Loops: 10},
 	}}, nil
 }
 
@@ -194,14 +191,16 @@ func (f *fake) AddTrace(_ context.Context, r *pb.AddTraceRequest) (*pb.AddTraceR
 }
 
 func (f *fake) GetTrace(_ context.Context, r *pb.GetTraceRequest) (*pb.GetTraceResponse, error) {
-	m := &pb.GetTraceResponse{Lost: 4, Packets: []*pb.TracedPacket{
+	m := &pb.GetTraceResponse{Packets: []*pb.TracedPacket{
 		{Id: 1, Interface: "host-enp0s3", Start: sec(0.245860), Records: []*pb.TraceRecord{
-			{Node: "af-packet-input", Reason: "ip4", Details: []string{"host-enp0s3: 98 bytes"}},
-			{OffsetNs: 23100, Node: "ip4-input", Reason: "lookup", Details: []string{
+			{Node: "ethernet-input", Reason: "ip4", Next: "ip4-input", Details: []string{"host-enp0s3: 98 bytes"}},
+			{OffsetNs: 23100, Node: "ip4-input", Reason: "ip4-lookup", Next: "ip4-lookup", Details: []string{
 				"UDP: 10.1.159.128 -> 10.2.65.110", "  tos 0x00, ttl 64, length 46, checksum 0x85ce"}},
-			{OffsetNs: 164000, Node: "ip4-rewrite"},
+			{OffsetNs: 164000, Node: "ip4-arp", Reason: "kept"},
+			{OffsetNs: 1000164000, Node: "tap-output"},
 		}},
-		{Id: 2, Interface: "tun3", Worker: 1, Start: sec(3725.5), Records: []*pb.TraceRecord{{Node: "ip4-input", Reason: "ttl expired"}}},
+		{Id: 2, Interface: "tun3", Worker: 1, Start: sec(3725.5), Records: []*pb.TraceRecord{
+			{Node: "ip4-input", Reason: "ip4 bad header checksum", Next: "drop"}}},
 	}}
 	if r.Max > 0 {
 		m.Packets = m.Packets[:min(int(r.Max), 2)]
@@ -217,15 +216,15 @@ func (f *fake) ClearTrace(_ context.Context, r *pb.ClearTraceRequest) (*pb.Clear
 func (f *fake) ListRoutes(r *pb.ListRoutesRequest, out grpc.ServerStreamingServer[pb.ListRoutesResponse]) error {
 	unicast := pb.RouteType_ROUTE_TYPE_UNICAST
 	routes := []*pb.Route{
-		{Prefix: "0.0.0.0/0", Type: unicast, Source: "kernel", Metric: 100, Best: true,
+		{Prefix: "0.0.0.0/0", Type: unicast, Source: "host", Metric: 100, Best: true,
 			NextHops: []*pb.NextHop{{Via: "192.0.2.1", Interface: "host-enp0s3"}},
 			Adjacencies: []*pb.Adjacency{{Kind: "resolve", Interface: "host-enp0s3", Via: "192.0.2.1", Mtu: 1500,
 				Description: "resolve 192.0.2.1 on host-enp0s3"}}},
 		{Prefix: "10.2.0.0/16", Type: unicast, Source: "api", Best: true,
 			NextHops: []*pb.NextHop{{Via: "10.100.0.2", Interface: "tun3", Weight: 2}, {Via: "10.100.0.3", Interface: "tun3", Weight: 1}},
-			Adjacencies: []*pb.Adjacency{{Kind: "forward", Weight: 2,
+			Adjacencies: []*pb.Adjacency{{Kind: "forward",
 				Description: "ipv4 via 10.100.0.2 tun3: mtu:9000 02000000000202fe24cfc8d50800"}, {Kind: "glean"}}},
-		{Prefix: "10.2.0.0/16", Type: pb.RouteType_ROUTE_TYPE_BLACKHOLE, Source: "config", Metric: 10},
+		{Prefix: "10.2.0.0/16", Type: pb.RouteType_ROUTE_TYPE_BLACKHOLE, Source: "bgp", Metric: 10},
 	}
 	if r.GetAddress() != "" || r.GetPrefix() != "" {
 		if !strings.HasPrefix(r.GetAddress()+r.GetPrefix(), "10.2.") {
@@ -273,8 +272,12 @@ func (f *fake) GetGraph(context.Context, *pb.GetGraphRequest) (*pb.GetGraphRespo
 	return &pb.GetGraphResponse{
 		Nodes: []*pb.GraphNode{
 			{Name: "ip4-input", FeatureArc: "ip4-unicast", Arcs: []*pb.GraphArc{
-				{Reason: "ttl expired", Node: "drop", Packets: 192}, {Reason: "local", Node: "ip4-lookup", Packets: 5}}},
-			{Name: "acl", FeatureArc: "ip4-unicast", Arcs: []*pb.GraphArc{{Reason: "denied", Node: "drop", Packets: 1}}},
+				{Reason: "ip4 bad header checksum", Node: "drop", Packets: 192, Drop: true},
+				{Reason: "feature acl", Node: "acl", Feature: true},
+				{Reason: "end of ip4-unicast", Node: "ip4-lookup", Packets: 5, Feature: true}}},
+			{Name: "acl", FeatureArc: "ip4-unicast", Arcs: []*pb.GraphArc{
+				{Reason: "denied", Node: "drop", Packets: 1, Drop: true},
+				{Reason: "end of ip4-unicast", Node: "ip4-lookup", Feature: true}}},
 			{Name: "ip4-lookup", Arcs: []*pb.GraphArc{
 				{Reason: "forward", Node: "ip4-rewrite", Packets: 1005}, {Reason: "blackhole", Node: "drop"}}},
 			{Name: "ip4-rewrite"},

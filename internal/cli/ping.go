@@ -79,8 +79,11 @@ func (e *env) ping(ctx context.Context, c *api.Client, req *skeinpb.PingRequest)
 	var stats pingStats
 	for {
 		m, err := results.Recv()
-		if errors.Is(err, io.EOF) || stats.sent > 0 && status.Code(err) == codes.Canceled {
+		if errors.Is(err, io.EOF) {
 			return e.pingEnd(req, stats)
+		}
+		if status.Code(err) == codes.Canceled {
+			return errors.Join(err, e.pingSum(stats)) // a script is not to go on
 		}
 		if err != nil {
 			return err
@@ -127,17 +130,21 @@ func textPing(w *bytes.Buffer, m *skeinpb.PingResponse) {
 	}
 }
 
+func (e *env) pingSum(s pingStats) error {
+	if e.opts.output != "text" {
+		return nil
+	}
+	lost := 0.0
+	if s.sent > 0 {
+		lost = 100 * float64(s.sent-s.received) / float64(s.sent)
+	}
+	return e.write(fmt.Appendf(nil, "\nStatistics: %d sent, %d received, %.0f%% packet loss\n", s.sent, s.received, lost))
+}
+
 // pingEnd sums up, and fails if nothing came back.
 func (e *env) pingEnd(req *skeinpb.PingRequest, s pingStats) error {
-	if e.opts.output == "text" {
-		lost := 0.0
-		if s.sent > 0 {
-			lost = 100 * float64(s.sent-s.received) / float64(s.sent)
-		}
-		line := fmt.Sprintf("\nStatistics: %d sent, %d received, %.0f%% packet loss\n", s.sent, s.received, lost)
-		if err := e.write([]byte(line)); err != nil {
-			return err
-		}
+	if err := e.pingSum(s); err != nil {
+		return err
 	}
 	if s.received == 0 {
 		return fmt.Errorf("no answer from %s", req.Address)

@@ -10,6 +10,7 @@ import (
 var routeTypes = map[string]skeinpb.RouteType{
 	"unicast":     skeinpb.RouteType_ROUTE_TYPE_UNICAST,
 	"local":       skeinpb.RouteType_ROUTE_TYPE_LOCAL,
+	"punt":        skeinpb.RouteType_ROUTE_TYPE_PUNT,
 	"blackhole":   skeinpb.RouteType_ROUTE_TYPE_BLACKHOLE,
 	"unreachable": skeinpb.RouteType_ROUTE_TYPE_UNREACHABLE,
 	"prohibit":    skeinpb.RouteType_ROUTE_TYPE_PROHIBIT,
@@ -119,7 +120,7 @@ func addable(r *skeinpb.Route) error {
 		if len(r.NextHops) == 0 {
 			return fmt.Errorf("%s: via or dev missing", r.Prefix)
 		}
-	case skeinpb.RouteType_ROUTE_TYPE_LOCAL:
+	case skeinpb.RouteType_ROUTE_TYPE_LOCAL, skeinpb.RouteType_ROUTE_TYPE_PUNT:
 	default:
 		if len(r.NextHops) > 0 {
 			return fmt.Errorf("%s: a %s route has no next hop", r.Prefix, enum(r.Type, "ROUTE_TYPE_"))

@@ -37,10 +37,12 @@ func getGraph(ctx context.Context, c *api.Client, _ []string) (*skeinpb.GetGraph
 	return c.GetGraph(ctx, &skeinpb.GetGraphRequest{})
 }
 
+// textGraph leaves out the ways to features that no packet took: each node on
+// a feature arc has one to every feature.
 func textGraph(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
 	for _, n := range m.Nodes {
 		fmt.Fprintf(w, "%s\n", n.Name)
-		textArcs(w, n)
+		textArcs(w, n, func(a *skeinpb.GraphArc) bool { return !a.Feature || a.Packets > 0 })
 	}
 	for _, a := range m.FeatureArcs {
 		fmt.Fprintf(w, "\narc %s:\n", a.Name)
@@ -51,12 +53,11 @@ func textGraph(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
 	}
 }
 
-func textArcs(w *bytes.Buffer, n *skeinpb.GraphNode) {
+func textArcs(w *bytes.Buffer, n *skeinpb.GraphNode, wanted func(*skeinpb.GraphArc) bool) {
 	for _, a := range n.Arcs {
-		fmt.Fprintf(w, "  %-28s -> %-28s %14d\n", a.Reason, a.Node, a.Packets)
-	}
-	if n.FeatureArc != "" {
-		fmt.Fprintf(w, "  %-28s -> arc %s\n", "features", n.FeatureArc)
+		if wanted(a) {
+			fmt.Fprintf(w, "  %-38s -> %-24s %12d\n", a.Reason, a.Node, a.Packets)
+		}
 	}
 }
 
@@ -68,6 +69,9 @@ func textDot(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
 			fmt.Fprintf(w, "\t%q\n", n.Name)
 		}
 		for _, a := range n.Arcs {
+			if a.Feature {
+				continue // the arc is drawn once, below
+			}
 			fmt.Fprintf(w, "\t%q -> %q [label=%q]\n", n.Name, a.Node, fmt.Sprintf("%s\n%d", a.Reason, a.Packets))
 		}
 	}
@@ -118,7 +122,7 @@ func findNode(m *skeinpb.GetGraphResponse, name string) *skeinpb.GraphNode {
 
 func textNode(w *bytes.Buffer, n *skeinpb.GraphNode, m *skeinpb.GetGraphResponse) {
 	fmt.Fprintf(w, "node %s\n  next nodes:\n", n.Name)
-	textIndented(w, func(w *bytes.Buffer) { textArcs(w, n) })
+	textIndented(w, func(w *bytes.Buffer) { textArcs(w, n, func(*skeinpb.GraphArc) bool { return true }) })
 	fmt.Fprintf(w, "  known previous nodes: %s\n", or(strings.Join(previous(n.Name, m), ", "), "none"))
 	for _, a := range m.FeatureArcs {
 		if i := slices.Index(a.Features, n.Name); i >= 0 {
@@ -139,17 +143,9 @@ func textIndented(w *bytes.Buffer, text func(*bytes.Buffer)) {
 func previous(name string, m *skeinpb.GetGraphResponse) []string {
 	var names []string
 	for _, n := range m.Nodes {
-		if slices.ContainsFunc(n.Arcs, func(a *skeinpb.GraphArc) bool { return a.Node == name }) ||
-			slices.ContainsFunc(m.FeatureArcs, func(a *skeinpb.FeatureArc) bool { return a.Name == n.FeatureArc && before(a, n.Name, name) }) {
+		if slices.ContainsFunc(n.Arcs, func(a *skeinpb.GraphArc) bool { return a.Node == name }) {
 			names = append(names, n.Name)
 		}
 	}
 	return names
-}
-
-// before reports whether packets on a can go from one node straight to the
-// other: each interface may leave out the features between them.
-func before(a *skeinpb.FeatureArc, from, to string) bool {
-	stops := append(slices.Clone(a.Features), a.End)
-	return slices.Index(stops, from) < slices.Index(stops, to) // from may lead into the arc: -1
 }

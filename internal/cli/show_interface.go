@@ -43,7 +43,7 @@ func textInterfaces(w *bytes.Buffer, m *skeinpb.ListInterfacesResponse) {
 	var rows [][]string
 	for _, i := range m.Interfaces {
 		row := []string{i.Name, num(i.Index), ifState(i), num(i.Mtu)}
-		for _, c := range ifCounters(i.GetCounters()) {
+		for _, c := range ifCounters(i.GetCounters(), i.GetDriver().GetCounters()) {
 			rows = append(rows, append(row, c.name, num(c.count)))
 			row = []string{"", "", "", ""}
 		}
@@ -82,15 +82,18 @@ func nonzero(all ...counter) (some []counter) {
 	return some
 }
 
-func ifCounters(c *skeinpb.InterfaceCounters) []counter {
+// ifCounters are the interface's own, and the losses of its driver.
+func ifCounters(c *skeinpb.InterfaceCounters, d *skeinpb.DriverCounters) []counter {
 	return nonzero(
 		counter{"rx packets", c.GetRxPackets()},
 		counter{"rx bytes", c.GetRxBytes()},
 		counter{"tx packets", c.GetTxPackets()},
 		counter{"tx bytes", c.GetTxBytes()},
 		counter{"drops", c.GetDrops()},
-		counter{"rx errors", c.GetRxErrors()},
-		counter{"tx errors", c.GetTxErrors()})
+		counter{"tx drops", c.GetTxDrops()},
+		counter{"rx missed", d.GetRxDropped()},
+		counter{"rx errors", d.GetRxErrors()},
+		counter{"tx errors", d.GetTxErrors()})
 }
 
 func textAddresses(w *bytes.Buffer, m *skeinpb.ListInterfacesResponse) {
@@ -165,7 +168,7 @@ func textDriver(w *bytes.Buffer, d *skeinpb.Driver) {
 	}
 	for _, c := range nonzero(
 		counter{"rx errors", d.GetCounters().GetRxErrors()},
-		counter{"rx dropped by the kernel", d.GetCounters().GetRxDropped()},
+		counter{"rx missed, by the kernel", d.GetCounters().GetRxDropped()},
 		counter{"rx without buffer", d.GetCounters().GetRxNoBuffers()},
 		counter{"tx errors", d.GetCounters().GetTxErrors()},
 		counter{"tx without room", d.GetCounters().GetTxFull()},

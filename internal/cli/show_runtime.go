@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/skein-dataplane/skein/api"
 	"github.com/skein-dataplane/skein/api/skeinpb"
@@ -41,18 +42,27 @@ func textWorker(w *bytes.Buffer, r *skeinpb.WorkerRuntime) {
 		}
 		return float64(n) / sec
 	}
-	fmt.Fprintf(w, "Worker %d: time %.1f s, busy %.1f %%, vector rate %s, loops/sec %.2f\n",
-		r.Worker, sec, 100*r.BusyShare, ratio(r.RxPackets, r.Sweeps), rate(r.Loops))
-	fmt.Fprintf(w, "  packets/sec in %.1f, out %.1f, drop %.1f, punt %.1f; clock %.3f GHz\n",
-		rate(r.RxPackets), rate(r.TxPackets), rate(r.Drops), rate(r.Punts), r.ClockHz/1e9)
+	share := func(d *durationpb.Duration) float64 {
+		if sec <= 0 {
+			return 0
+		}
+		return 100 * d.AsDuration().Seconds() / sec
+	}
+	fmt.Fprintf(w, "Worker %d: time %.1f s, busy %.1f %%, asleep %.1f %%, vector rate %s, loops/sec %.2f\n",
+		r.Worker, sec, share(r.Busy), share(r.Slept), ratio(r.RxPackets, r.BusyLoops), rate(r.Loops))
+	fmt.Fprintf(w, "  packets/sec in %.1f, out %.1f, drop %.1f, punt %.1f\n",
+		rate(r.RxPackets), rate(r.TxPackets), rate(r.Drops), rate(r.Punts))
 	var rows [][]string
 	for _, n := range r.Nodes {
 		if n.Calls == 0 {
 			continue
 		}
-		rows = append(rows, []string{n.Name, enum(n.State, "NODE_STATE_"), num(n.Calls), num(n.Vectors),
-			num(n.Packets), ratio(n.Clocks, n.Packets), ratio(n.Packets, n.Vectors)})
+		clocks := "-"
+		if n.ClocksPerPacket > 0 {
+			clocks = fmt.Sprintf("%.1f", n.ClocksPerPacket)
+		}
+		rows = append(rows, []string{n.Name, num(n.Calls), num(n.Packets), clocks, ratio(n.Packets, n.Calls)})
 	}
-	table(w, 0, []column{{"Name", 24, false}, {"State", 9, false}, {"Calls", 12, true}, {"Vectors", 12, true},
-		{"Packets", 14, true}, {"Packet-Clocks", 0, true}, {"Packets/Vector", 0, true}}, rows)
+	table(w, 0, []column{{"Name", 24, false}, {"Calls", 14, true}, {"Packets", 16, true},
+		{"Packet-Clocks", 0, true}, {"Packets/Call", 0, true}}, rows)
 }

@@ -52,15 +52,18 @@ func textTrace(w *bytes.Buffer, m *skeinpb.GetTraceResponse) {
 		}
 		w.WriteByte('\n')
 	}
-	if m.Lost > 0 {
-		fmt.Fprintf(w, "%d more packets had no room\n", m.Lost)
-	}
 }
 
 func textRecord(w *bytes.Buffer, start time.Duration, r *skeinpb.TraceRecord) {
 	fmt.Fprintf(w, "%s: %s", clock(start+time.Duration(r.OffsetNs)), r.Node)
-	if r.Reason != "" {
-		fmt.Fprintf(w, " -> %s", r.Reason)
+	switch {
+	case r.Next == "" && r.Reason == "":
+	case r.Next == "":
+		fmt.Fprintf(w, " (%s)", r.Reason)
+	case r.Reason == r.Next: // along a feature arc
+		fmt.Fprintf(w, " -> %s", r.Next)
+	default:
+		fmt.Fprintf(w, " (%s) -> %s", r.Reason, r.Next)
 	}
 	w.WriteByte('\n')
 	for _, line := range r.Details {

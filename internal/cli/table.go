@@ -78,9 +78,12 @@ func span(d *durationpb.Duration) string {
 }
 
 // enum writes the last part of an enumeration's name in small letters:
-// INTERFACE_KIND_UPLINK is "uplink".
+// INTERFACE_KIND_UPLINK is "uplink". What nobody has said is "-".
 func enum(name fmt.Stringer, prefix string) string {
 	word := strings.TrimPrefix(name.String(), prefix)
+	if word == "UNSPECIFIED" {
+		return "-"
+	}
 	return strings.ToLower(strings.ReplaceAll(word, "_", "-"))
 }
 
