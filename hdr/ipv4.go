@@ -2,7 +2,6 @@ package hdr
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"net/netip"
 )
 
@@ -98,11 +97,11 @@ func (h *IPv4) DecTTL() {
 // Sum20 returns the ones' complement sum over the 20 bytes of the header,
 // folded to 16 bits: 0xffff if its checksum is right (RFC 1071, section 1).
 func (h *IPv4) Sum20() uint16 {
-	a := binary.BigEndian.Uint64(h[0:8])
-	b := binary.BigEndian.Uint64(h[8:16])
-	s, c := bits.Add64(a, b, 0)
-	s, c = bits.Add64(s, uint64(binary.BigEndian.Uint32(h[16:20])), c)
-	return fold(s, c)
+	a, b := binary.BigEndian.Uint64(h[0:8]), binary.BigEndian.Uint64(h[8:16])
+	s := a>>32 + a&0xffffffff + b>>32 + b&0xffffffff + uint64(binary.BigEndian.Uint32(h[16:20]))
+	s = s>>16 + s&0xffff // < 2^20: the sum of five words of 32 bits has 35
+	s = s>>16 + s&0xffff
+	return uint16(s>>16 + s)
 }
 
 // PseudoSum returns the sum of the pseudo-header for n bytes of transport
