@@ -67,32 +67,77 @@ func load(tb testing.TB, routes []fib.Route) (*fib.RIB4, *fib.Table4) {
 
 var sizes = []int{1, 1_000, 100_000, 1_000_000}
 
-// destinations returns random ones, few enough to leave the caches to the
-// table.
-func destinations() (dst []hdr.Addr4, hash []uint32) {
+const numDst = 1 << 16 // few enough to leave the caches to the table
+
+// anywhere returns random destinations: some have a route, some have none.
+func anywhere([]fib.Route) []hdr.Addr4 {
 	rng := rand.New(rand.NewPCG(3, 4))
-	dst, hash = make([]hdr.Addr4, 1<<16), make([]uint32, 1<<16)
+	dst := make([]hdr.Addr4, numDst)
 	for i := range dst {
-		dst[i], hash[i] = hdr.Addr4(1<<24+rng.Uint32N(223<<24)), rng.Uint32()
+		dst[i] = hdr.Addr4(1<<24 + rng.Uint32N(223<<24))
 	}
-	return dst, hash
+	return dst
 }
 
-func benchmarkLookups(b *testing.B, lookup func(t *fib.Table4, dst []hdr.Addr4, hash, adj []uint32)) {
-	dst, hash := destinations()
-	for _, routes := range sizes {
-		_, table := load(b, randomRoutes(routes))
-		for _, vector := range []int{1, 4, 16, 64, 256} {
-			b.Run(fmt.Sprintf("vector=%d/routes=%d", vector, routes), func(b *testing.B) {
-				adj := make([]uint32, vector)
-				b.ReportAllocs()
-				for at := 0; b.Loop(); at = (at + vector) % len(dst) {
-					lookup(table, dst[at:at+vector], hash[at:at+vector], adj)
-				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(vector), "ns/packet")
-			})
-		}
+// routed returns destinations that have a route.
+func routed(routes []fib.Route) []hdr.Addr4 {
+	rng := rand.New(rand.NewPCG(5, 6))
+	dst := make([]hdr.Addr4, numDst)
+	for i := range dst {
+		p := routes[rng.IntN(len(routes))].Prefix
+		dst[i] = hdr.Addr4From(p.Addr()) | hdr.Addr4(uint64(rng.Uint32())>>p.Bits())
 	}
+	return dst
+}
+
+// nowhere returns destinations that no route can have.
+func nowhere([]fib.Route) []hdr.Addr4 {
+	dst := anywhere(nil)
+	for i := range dst {
+		dst[i] |= 0xf0000000
+	}
+	return dst
+}
+
+func hashes() []uint32 {
+	rng := rand.New(rand.NewPCG(7, 8))
+	hash := make([]uint32, numDst)
+	for i := range hash {
+		hash[i] = rng.Uint32()
+	}
+	return hash
+}
+
+type lookupFunc func(t *fib.Table4, dst []hdr.Addr4, hash, adj []uint32)
+
+func benchmarkLookup(b *testing.B, lookup lookupFunc, table *fib.Table4, name string, vector int, dst []hdr.Addr4) {
+	hash, adj := hashes(), make([]uint32, vector)
+	b.Run(fmt.Sprintf("vector=%d/%s", vector, name), func(b *testing.B) {
+		b.ReportAllocs()
+		for at := 0; b.Loop(); at = (at + vector) % len(dst) {
+			lookup(table, dst[at:at+vector], hash[at:at+vector], adj)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(vector), "ns/packet")
+	})
+}
+
+func benchmarkLookups(b *testing.B, lookup lookupFunc) {
+	for _, n := range []int{1, 1_000, 100_000, 1_000_000} {
+		routes := randomRoutes(n)
+		_, table := load(b, routes)
+		for _, vector := range []int{1, 4, 16, 64, 256} {
+			benchmarkLookup(b, lookup, table, fmt.Sprintf("routes=%d/dst=any", n), vector, anywhere(routes))
+		}
+		benchmarkLookup(b, lookup, table, fmt.Sprintf("routes=%d/dst=routed", n), 256, routed(routes))
+		benchmarkLookup(b, lookup, table, fmt.Sprintf("routes=%d/dst=miss", n), 256, nowhere(routes))
+	}
+	// The worst: a page of the third level for every packet.
+	routes := randomRoutes(100_000)
+	for i, r := range routes {
+		routes[i].Prefix = netip.PrefixFrom(r.Prefix.Addr(), 32)
+	}
+	_, table := load(b, routes)
+	benchmarkLookup(b, lookup, table, "routes=100000/dst=hosts", 256, routed(routes))
 }
 
 func BenchmarkLookup(b *testing.B) {
@@ -149,6 +194,58 @@ func update(b *testing.B, rib *fib.RIB4, route fib.Route, add bool) {
 		b.Fatal(err)
 	}
 	rib.Commit()
+}
+
+// BenchmarkNeighbor makes a neighbor known or unknown that a route uses, and
+// commits.
+func BenchmarkNeighbor(b *testing.B) {
+	for _, n := range []int{1_000, 1_000_000} {
+		rib, _ := load(b, randomRoutes(n))
+		via := netip.MustParseAddr("192.0.2.2")
+		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				must(b, rib.SetNeighbor(2, via, hdr.MAC{2, byte(i)}))
+				rib.Commit()
+			}
+		})
+	}
+}
+
+// BenchmarkIface takes an interface that half the routes use down or up, and
+// commits: the most that one change can ask for.
+func BenchmarkIface(b *testing.B) {
+	for _, n := range []int{1_000, 1_000_000} {
+		rib, _ := load(b, randomRoutes(n))
+		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				must(b, rib.SetIface(fib.Iface{Index: 1, MTU: 1500, MAC: hdr.MAC{2, 0, 0, 0, 0, 1}, Up: i&1 == 1}))
+				rib.Commit()
+			}
+		})
+	}
+}
+
+// BenchmarkRecursive moves the route that n recursive next hops go by.
+func BenchmarkRecursive(b *testing.B) {
+	for _, n := range []int{16, 10_000} {
+		rib := newRIB(b)
+		for i := range n {
+			must(b, rib.Add(fib.Route{
+				Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0}), 24),
+				Type:   fib.TypeUnicast, Source: fib.SourceBGP,
+				NextHops: []fib.NextHop{{Via: netip.AddrFrom4([4]byte{172, 16, byte(i >> 8), byte(i)})}},
+			}))
+		}
+		b.Run(fmt.Sprintf("nexthops=%d", n), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				must(b, rib.Add(fib.Route{
+					Prefix: netip.MustParsePrefix("172.16.0.0/12"), Type: fib.TypeUnicast, Source: fib.SourceStatic,
+					NextHops: []fib.NextHop{{Iface: 1, Via: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i&1)})}},
+				}))
+				rib.Commit()
+			}
+		})
+	}
 }
 
 // BenchmarkMemory reports what a table and its RIB keep in memory.

@@ -29,7 +29,7 @@ type pair struct {
 // answers are what a table said when it was new.
 type answers struct {
 	table *fib.Table4
-	adj   map[hdr.Addr4]uint32
+	adj   map[hdr.Addr4]fib.Adj
 }
 
 func newPair(t *testing.T, bytes []byte) *pair {
@@ -193,8 +193,8 @@ func (p *pair) compare() {
 	}
 	for _, o := range p.old {
 		for a, want := range o.adj {
-			if got := o.table.Lookup(a, 0); got != want {
-				p.t.Fatalf("%v in an old table goes %d, went %d", a, got, want)
+			if got := *o.table.Adj(o.table.Lookup(a, 0)); got != want {
+				p.t.Fatalf("%v in an old table goes %+v, went %+v", a, got, want)
 			}
 		}
 	}
@@ -242,9 +242,9 @@ func (p *pair) checkAdj(a *fib.Adj) {
 }
 
 func (p *pair) remember(probes []hdr.Addr4) {
-	o := answers{p.table, map[hdr.Addr4]uint32{}}
+	o := answers{p.table, map[hdr.Addr4]fib.Adj{}}
 	for _, a := range probes {
-		o.adj[a] = p.table.Lookup(a, 0)
+		o.adj[a] = *p.table.Adj(p.table.Lookup(a, 0))
 	}
 	if p.old = append(p.old, o); len(p.old) > 4 {
 		p.old = p.old[1:]

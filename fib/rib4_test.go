@@ -307,6 +307,21 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+func TestNeighbors(t *testing.T) {
+	net := fibtest.New(node)
+	var got []string
+	for n := range net.RIB.Neighbors() {
+		got = append(got, fmt.Sprintf("%s dev %s %x", n.Addr, net.Name(n.Iface), n.MAC))
+	}
+	want := []string{
+		"10.99.0.1 dev eth0 020000000067", "192.0.2.1 dev eth0 02bbc0000201", "192.0.2.66 dev eth0 020000000066",
+		"10.1.2.9 dev eth1 02bb0a010209", "192.0.2.3 dev eth1 02bbc0000203",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("neighbors are %q, want %q", got, want)
+	}
+}
+
 // Through many commits the table stays right, old tables stay as they were,
 // and garbage stays within its bound. With -race, this also shows that the
 // writer never writes where a reader may look.
@@ -317,8 +332,7 @@ func TestManyCommits(t *testing.T) {
 	for i := range 10_000 {
 		in[i] = true
 	}
-	dst, hash := destinations()
-	dst, hash = dst[:2048], hash[:2048]
+	dst, hash := routed(routes)[:2048], hashes()[:2048]
 	want := make([]uint32, len(dst))
 	table.LookupVector(dst, hash, want)
 	stop, done := make(chan bool), make(chan bool)

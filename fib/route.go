@@ -60,7 +60,7 @@ const (
 	SourceAPI              // whoever speaks to the API
 	SourceHost             // mirrored from the host's routing table
 	SourceBGP              // learned from other routers
-	SourceNeighbor         // a neighbor on a link of ours; made by the RIB alone, refused from others
+	SourceNeighbor         // a neighbor on a link of ours, the metric being the interface; made by the RIB alone
 	numSources
 )
 
@@ -194,7 +194,7 @@ func (n NextHop) fault() string {
 	if !n.Via.Is4() {
 		return "a next hop is not an IPv4 address"
 	}
-	// A router is not to send to these (RFC 1122, section 3.2.1.3).
+	// None of these is the address of one host (RFC 1122, section 3.2.1.3).
 	if a := hdr.Addr4From(n.Via); a == 0 || a.IsMulticast() || a.IsLoopback() || a == hdr.Broadcast4 {
 		return "a next hop is not a unicast address"
 	}

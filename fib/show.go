@@ -1,8 +1,13 @@
 package fib
 
 import (
+	"cmp"
 	"iter"
+	"maps"
 	"net/netip"
+	"slices"
+
+	"github.com/skein-dataplane/skein/hdr"
 )
 
 // An Entry is a route as it is shown.
@@ -77,4 +82,25 @@ func (r *RIB4) entry(p netip.Prefix, w uint32) Entry {
 		e.Adjs = append(e.Adjs, h.adj)
 	}
 	return e
+}
+
+// A Neighbor is a next hop whose link address is known.
+type Neighbor struct {
+	Iface uint32
+	Addr  netip.Addr
+	MAC   hdr.MAC
+}
+
+// Neighbors returns all neighbors, ordered by interface and address.
+func (r *RIB4) Neighbors() iter.Seq[Neighbor] {
+	return func(yield func(Neighbor) bool) {
+		keys := slices.SortedFunc(maps.Keys(r.neighbors.all), func(a, b neighborKey) int {
+			return cmp.Or(cmp.Compare(a.iface, b.iface), cmp.Compare(a.addr, b.addr))
+		})
+		for _, k := range keys {
+			if !yield(Neighbor{k.iface, k.addr.Addr(), r.neighbors.all[k].mac}) {
+				return
+			}
+		}
+	}
 }

@@ -56,8 +56,8 @@ const (
 type paths4 struct{ first, mask uint32 }
 
 // Lookup returns the index of the adjacency for dst. Where there are several
-// next hops, the low bits of hash choose one (RFC 2992). Index 0 is the
-// NoRoute adjacency.
+// next hops, the low 6 bits of hash choose one, so that a flow keeps to its path
+// (RFC 2991). Index 0 is the NoRoute adjacency.
 func (t *Table4) Lookup(dst hdr.Addr4, hash uint32) uint32 {
 	if t.root == nil {
 		return 0
