@@ -26,11 +26,20 @@ func Format(packet []byte, ethernet bool) string {
 		if s := formatLayer(l, p); s != "" {
 			out = append(out, s)
 		}
+		if carries(l) {
+			break // what port 53 carries need not be DNS
+		}
 	}
 	if len(out) == 0 {
 		return "hex " + hex.EncodeToString(packet)
 	}
 	return strings.Join(out, " ")
+}
+
+// carries reports whether what follows a layer is payload to us.
+func carries(l gopacket.Layer) bool {
+	_, transport := l.(gopacket.TransportLayer)
+	return transport || l.LayerType() == layers.LayerTypeICMPv4
 }
 
 func formatLayer(l gopacket.Layer, p gopacket.Packet) string {
@@ -50,7 +59,7 @@ func formatLayer(l gopacket.Layer, p gopacket.Packet) string {
 		return fmt.Sprintf("%s > %s:", l.SrcIP, l.DstIP) + formatUpper(p, l.Protocol) + formatIP4(l, p)
 	case *layers.IPv6:
 		return fmt.Sprintf("%s > %s:", l.SrcIP, l.DstIP) + formatUpper(p, l.NextHeader) +
-			fmt.Sprintf(" ttl %d len %d", l.HopLimit, len(l.Payload))
+			fmt.Sprintf(" ttl %d len %d", l.HopLimit, payloadLen(l.Payload, p))
 	case *gopacket.DecodeFailure:
 		return "malformed"
 	}
@@ -146,11 +155,17 @@ func formatIP4(ip *layers.IPv4, p gopacket.Packet) string {
 	if ip.FragOffset != 0 {
 		s += fmt.Sprintf(" offset %d", int(ip.FragOffset)*8)
 	}
-	n := len(ip.Payload)
+	return s + fmt.Sprintf(" len %d", payloadLen(ip.Payload, p))
+}
+
+// payloadLen returns the bytes behind the transport header, or behind the IP
+// header where no transport header is known.
+func payloadLen(payload []byte, p gopacket.Packet) int {
 	if t := p.TransportLayer(); t != nil {
-		n = len(t.LayerPayload())
-	} else if m, ok := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
-		n = len(m.Payload)
+		return len(t.LayerPayload())
 	}
-	return s + fmt.Sprintf(" len %d", n)
+	if m, ok := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4); ok {
+		return len(m.Payload)
+	}
+	return len(payload)
 }
