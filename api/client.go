@@ -20,6 +20,9 @@ const (
 	DefaultSocket = "/run/skein/api.sock"
 	// DefaultTimeout bounds a call that has no deadline of its own.
 	DefaultTimeout = 5 * time.Second
+	// maxAnswer is the most bytes that one message may have. A full trace, the
+	// largest, has some 5 MB; a table of routes comes in parts.
+	maxAnswer = 64 << 20
 )
 
 // A Client calls one daemon. It is safe for use by several goroutines.
@@ -49,6 +52,7 @@ func Dial(ctx context.Context, socket string, timeout time.Duration) (*Client, e
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, MaxDelay: time.Second},
 			MinConnectTimeout: timeout,
 		}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithUnaryInterceptor(t.unary),
 		grpc.WithStreamInterceptor(t.stream))
 	if err != nil {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -31,16 +34,26 @@ func (daemon) DeleteInterface(_ context.Context, r *skeinpb.DeleteInterfaceReque
 	return nil, status.Errorf(codes.FailedPrecondition, "%s is the uplink", r.Name)
 }
 
-// TestExitStatus runs the real program.
-func TestExitStatus(t *testing.T) {
+// Ping sends one result, and then nothing.
+func (daemon) Ping(_ *skeinpb.PingRequest, out grpc.ServerStreamingServer[skeinpb.PingResponse]) error {
+	if err := out.Send(&skeinpb.PingResponse{Sequence: 1, Result: skeinpb.PingResult_PING_RESULT_TIMEOUT}); err != nil {
+		return err
+	}
+	<-out.Context().Done()
+	return nil
+}
+
+// build returns the program and the socket of a daemon.
+func build(t *testing.T) (bin, socket string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "skeinctl")
+	bin = filepath.Join(dir, "skeinctl")
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	socket := filepath.Join(dir, "api.sock")
+	socket = filepath.Join(dir, "api.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +62,15 @@ func TestExitStatus(t *testing.T) {
 	skeinpb.RegisterSkeinServer(g, daemon{})
 	go func() { _ = g.Serve(l) }() // says only that it was stopped
 	t.Cleanup(g.Stop)
-	gone := filepath.Join(dir, "gone.sock")
+	return bin, socket
+}
+
+// TestExitStatus runs the real program.
+func TestExitStatus(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	bin, socket := build(t)
+	gone := socket + ".gone"
 	for _, tc := range []struct {
 		line, in, out, err string
 		rc                 int
@@ -80,5 +101,41 @@ func TestExitStatus(t *testing.T) {
 				t.Errorf("status %d, out %q, err %q; want %d, %q, %q", rc, &out, &errs, tc.rc, tc.out, tc.err)
 			}
 		})
+	}
+}
+
+// TestInterrupt stops a script in the middle of a ping: it sums up, and does
+// not go on with the next line.
+func TestInterrupt(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	bin, socket := build(t)
+	cmd := exec.CommandContext(ctx, bin, "--socket", socket)
+	cmd.Stdin = strings.NewReader("ping 192.0.2.1 repeat 1000\nshow version\n")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(out)
+	first, err := r.ReadString('\n')
+	if err != nil || first != "icmp_seq=1 no answer\n" {
+		t.Fatalf("%q, %v", first, err)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the status is what is looked at
+	if rc := cmd.ProcessState.ExitCode(); rc != 1 || string(rest) != "\nStatistics: 1 sent, 0 received, 100% packet loss\n" ||
+		errs.String() != "skeinctl: line 1: interrupted\n" {
+		t.Errorf("status %d, %q, %q", rc, rest, &errs)
 	}
 }

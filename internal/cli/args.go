@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -12,26 +13,27 @@ import (
 type pair struct {
 	word string
 	set  func(value string) error
+	many bool // may be given more than once
 }
 
-// pairs hands the values in args to the keywords before them. A keyword may
-// come again; set decides what that means.
+// pairs hands the values in args to the keywords before them.
 func pairs(args []string, known ...pair) error {
-next:
+	seen := map[string]bool{}
 	for i := 0; i < len(args); i += 2 {
-		for _, p := range known {
-			if p.word != args[i] {
-				continue
-			}
-			if i+1 == len(args) {
-				return fmt.Errorf("%s: value missing", p.word)
-			}
-			if err := p.set(args[i+1]); err != nil {
-				return fmt.Errorf("%s: %w", p.word, err)
-			}
-			continue next
+		word := args[i]
+		k := slices.IndexFunc(known, func(p pair) bool { return p.word == word })
+		switch {
+		case k < 0:
+			return fmt.Errorf("unknown word %q", word)
+		case i+1 == len(args):
+			return fmt.Errorf("%s: value missing", word)
+		case seen[word] && !known[k].many:
+			return fmt.Errorf("%s: given twice", word)
 		}
-		return fmt.Errorf("unknown word %q", args[i])
+		seen[word] = true
+		if err := known[k].set(args[i+1]); err != nil {
+			return fmt.Errorf("%s: %w", word, err)
+		}
 	}
 	return nil
 }

@@ -75,6 +75,7 @@ func TestWrongWords(t *testing.T) {
 		{"set interface feature tun3 acl arc ip4-unicast off", `unknown word "off"`},
 		{"create tun tun4 ifname eth0", "netns missing"},
 		{"create tun tun4 netns pod4 mtu", "mtu: value missing"},
+		{"create tun tun4 netns pod4 mtu 1400 mtu 1500", "mtu: given twice"},
 		{"create tun tun4 netns pod4 colour red", `unknown word "colour"`},
 		{"create tun tun4 netns pod4 offload maybe", "neither on nor off"},
 		{"ip route add 10.0.0.0/8", "via or dev missing"},
@@ -124,8 +125,12 @@ func TestRouteLine(t *testing.T) {
 		{"10.0.0.0/8 dev", "dev: value missing"},
 		{"10.0.0.0/8 dev a weight 0", `weight: "0" is not a whole number from 1 to 4294967295`},
 		{"10.0.0.0/8 nexthop", "nexthop: via or dev missing"},
-		{"10.0.0.0/8 nexthop weight 2 nexthop dev a", "nexthop: via or dev missing"},
-		{"10.0.0.0/8 weight 2", "nexthop: via or dev missing"},
+		{"10.0.0.0/8 nexthop weight 2 nexthop dev a", "weight: via or dev missing"},
+		{"10.0.0.0/8 nexthop nexthop dev a", "nexthop: via or dev missing"},
+		{"10.0.0.0/8 nexthop dev a metric 5", `unknown word "metric"`},
+		{"10.0.0.0/8 weight 2", "weight: via or dev missing"},
+		{"10.0.0.0/8 via 10.1.1.1 via 10.1.1.2", "via: given twice"},
+		{"10.0.0.0/8 dev a nexthop dev b", "a next hop stands before the first nexthop"},
 	} {
 		r, err := parseRoute(strings.Fields(tc.line))
 		got := r.GetPrefix()

@@ -108,5 +108,5 @@ func parseNeighbor(addr string, rest []string, ip, dev *string) error {
 		return err
 	}
 	*ip = a.String()
-	return pairs(rest, pair{"dev", text(dev)})
+	return pairs(rest, pair{word: "dev", set: text(dev)})
 }

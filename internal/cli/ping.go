@@ -45,10 +45,10 @@ func parsePing(args []string) (*skeinpb.PingRequest, error) {
 	req := &skeinpb.PingRequest{Address: addr.String(), Count: 5, Wait: durationpb.New(time.Second)}
 	size, interval := uint32(56), time.Second
 	err = pairs(args[1:],
-		pair{"repeat", number(&req.Count, 1)},
-		pair{"size", number(&size, 0)},
-		pair{"interval", seconds(&interval, time.Millisecond, time.Hour)},
-		pair{"source", func(s string) error {
+		pair{word: "repeat", set: number(&req.Count, 1)},
+		pair{word: "size", set: number(&size, 0)},
+		pair{word: "interval", set: seconds(&interval, time.Millisecond, time.Hour)},
+		pair{word: "source", set: func(s string) error {
 			a, err := parseAddr(s)
 			req.Source = a.String()
 			return err

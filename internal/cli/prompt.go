@@ -75,11 +75,6 @@ func (s *session) prompt(in io.Reader, out io.Writer, raw func() (restore func()
 		io.Reader
 		io.Writer
 	}{in, out}, promptText)
-	if f, ok := in.(*os.File); ok {
-		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
-			_ = t.SetSize(w, h) // fails only in writing, which the next line tells
-		}
-	}
 	h, err := openHistory()
 	if err != nil {
 		fmt.Fprintf(s.std.Err, "skeinctl: no history: %v\n", err)
@@ -89,6 +84,7 @@ func (s *session) prompt(in io.Reader, out io.Writer, raw func() (restore func()
 		return s.key(t, line, pos, key)
 	}
 	for {
+		resize(t, in)
 		text, err := readLine(t, raw)
 		if errors.Is(err, io.EOF) {
 			fmt.Fprintln(out)
@@ -104,6 +100,17 @@ func (s *session) prompt(in io.Reader, out io.Writer, raw func() (restore func()
 		if err != nil {
 			fmt.Fprintf(s.std.Err, "%v\n", err)
 		}
+	}
+}
+
+// resize tells t how large its window is by now.
+func resize(t *term.Terminal, in io.Reader) {
+	f, ok := in.(*os.File)
+	if !ok {
+		return
+	}
+	if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+		_ = t.SetSize(w, h) // fails only in writing, which the next line tells
 	}
 }
 

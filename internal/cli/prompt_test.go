@@ -2,12 +2,15 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/skein-dataplane/skein/api"
 )
@@ -171,5 +174,25 @@ func TestPingWithoutAnswerFails(t *testing.T) {
 	out, errs, rc := ctl(t, start(t, &fake{}), "", "ping", "192.0.2.99", "repeat", "1")
 	if rc != 1 || !strings.Contains(out, "1 sent, 0 received, 100% packet loss") || errs != "skeinctl: no answer from 192.0.2.99\n" {
 		t.Errorf("status %d, %q, %q", rc, out, errs)
+	}
+}
+
+// TestExtraCommands has a command that the program brings along.
+func TestExtraCommands(t *testing.T) {
+	ran := 0
+	extra := func() *cobra.Command {
+		lab := &cobra.Command{Use: "laboratory", RunE: func(cmd *cobra.Command, args []string) error {
+			if ran++; cmd.Context() == nil || len(args) != 1 {
+				return errors.New("no context or no word")
+			}
+			return nil
+		}}
+		lab.PersistentFlags().Bool("keep", false, "")
+		return lab
+	}
+	var out, errs bytes.Buffer
+	rc := Main(nil, Streams{strings.NewReader("lab up\nlab up --keep\nlab\n"), &out, &errs}, extra)
+	if want := "skeinctl: line 3: no context or no word\n"; rc != 1 || ran != 3 || errs.String() != want {
+		t.Errorf("status %d, ran %d times, %q; want 1, 3, %q", rc, ran, &errs, want)
 	}
 }

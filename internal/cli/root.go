@@ -29,7 +29,7 @@ func (s *session) newRoot(bare func(options) error) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "skeinctl",
 		Short:         "Talk to a Skein daemon",
-		Long:          "Talk to a Skein daemon. Words may be shortened as long as they are clear:\n\"sh int\" is \"show interface\". Without words: a prompt.",
+		Long:          "Talk to a Skein daemon. Words may be shortened as long as they are clear:\n\"sh int\" is \"show interface\". Without words: a prompt, or a script on the standard input.\nFor completion in your shell: skeinctl completion --help",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
@@ -58,6 +58,7 @@ func (s *session) newRoot(bare func(options) error) *cobra.Command {
 	for _, make := range s.extra {
 		root.AddCommand(make())
 	}
+	root.CompletionOptions.HiddenDefaultCmd = true // no word for a prompt
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/skein-dataplane/skein/api/skeinpb"
 )
@@ -18,8 +19,8 @@ var routeTypes = map[string]skeinpb.RouteType{
 
 // parseRoute reads a route as `ip route add` takes it (ip-route(8)):
 //
-//	[TYPE] PREFIX [via ADDRESS] [dev NAME] [weight N] [metric N]
-//	              [nexthop [via ADDRESS] [dev NAME] [weight N]]...
+//	[TYPE] PREFIX [metric N] [via ADDRESS] [dev NAME] [weight N]
+//	[TYPE] PREFIX [metric N] nexthop [via ADDRESS] [dev NAME] [weight N] [nexthop ...]...
 //
 // Other words of ip-route are refused: nothing is left out in silence. Without
 // a TYPE, the route's is unspecified.
@@ -40,7 +41,7 @@ func parseRoute(args []string) (*skeinpb.Route, error) {
 	via := netip.Addr{}
 	for _, h := range hops {
 		if h.Via != "" && !via.IsValid() {
-			via = netip.MustParseAddr(h.Via) // parseHops has written it
+			via = netip.MustParseAddr(h.Via) // parseHop has written it
 		}
 	}
 	p, err := parsePrefix(args[0], via)
@@ -56,58 +57,67 @@ func parseRoute(args []string) (*skeinpb.Route, error) {
 	return r, nil
 }
 
-// parseHops reads what follows the prefix. The words before the first nexthop
-// are a next hop of their own, if there are any.
-func parseHops(args []string, metric *uint32) (hops []*skeinpb.NextHop, err error) {
-	hop := &skeinpb.NextHop{}
-	fresh := true // hop is not in hops yet
-	add := func() {
-		if fresh {
-			hops = append(hops, hop)
+// parseHops reads what follows the prefix: one next hop, or several that each
+// begin with nexthop, and the metric among the first words.
+func parseHops(args []string, metric *uint32) ([]*skeinpb.NextHop, error) {
+	at := slices.Index(args, "nexthop")
+	if at < 0 {
+		hop, err := parseHop(args, metric)
+		if err != nil || hop == nil {
+			return nil, err
 		}
-		fresh = false
+		return []*skeinpb.NextHop{hop}, nil
 	}
-	for i := 0; i < len(args); i++ {
-		word := args[i]
-		if word == "nexthop" {
-			if n := len(hops); n > 0 && hopEmpty(hops[n-1]) {
-				return nil, fmt.Errorf("nexthop: via or dev missing")
-			}
-			hop, fresh = &skeinpb.NextHop{}, true
-			add()
-			continue
+	if hop, err := parseHop(args[:at], metric); err != nil {
+		return nil, err
+	} else if hop != nil {
+		return nil, fmt.Errorf("a next hop stands before the first nexthop")
+	}
+	var hops []*skeinpb.NextHop
+	for args = args[at:]; len(args) > 0; {
+		end := len(args)
+		if next := slices.Index(args[1:], "nexthop"); next >= 0 {
+			end = 1 + next
 		}
-		if i++; i == len(args) {
-			return nil, fmt.Errorf("%s: value missing", word)
-		}
-		switch value := args[i]; word {
-		case "via":
-			var a netip.Addr
-			a, err = parseAddr(value)
-			hop.Via = a.String()
-			add()
-		case "dev":
-			hop.Interface = value
-			add()
-		case "weight":
-			err = number(&hop.Weight, 1)(value)
-			add()
-		case "metric":
-			err = number(metric, 0)(value)
-		default:
-			return nil, fmt.Errorf("unknown word %q", word)
-		}
+		hop, err := parseHop(args[1:end], nil)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", word, err)
+			return nil, err
 		}
-	}
-	if n := len(hops); n > 0 && hopEmpty(hops[n-1]) {
-		return nil, fmt.Errorf("nexthop: via or dev missing")
+		if hop == nil {
+			return nil, fmt.Errorf("nexthop: via or dev missing")
+		}
+		hops, args = append(hops, hop), args[end:]
 	}
 	return hops, nil
 }
 
-func hopEmpty(h *skeinpb.NextHop) bool { return h.Via == "" && h.Interface == "" }
+// parseHop reads one next hop, nil if the words name none. A metric belongs to
+// the whole route and may stand there if metric is not nil.
+func parseHop(args []string, metric *uint32) (*skeinpb.NextHop, error) {
+	hop := &skeinpb.NextHop{}
+	known := []pair{
+		{word: "via", set: func(s string) error {
+			a, err := parseAddr(s)
+			hop.Via = a.String()
+			return err
+		}},
+		{word: "dev", set: text(&hop.Interface)},
+		{word: "weight", set: number(&hop.Weight, 1)},
+	}
+	if metric != nil {
+		known = append(known, pair{word: "metric", set: number(metric, 0)})
+	}
+	if err := pairs(args, known...); err != nil {
+		return nil, err
+	}
+	switch {
+	case hop.Via != "" || hop.Interface != "":
+		return hop, nil
+	case hop.Weight > 0:
+		return nil, fmt.Errorf("weight: via or dev missing")
+	}
+	return nil, nil
+}
 
 // addable says whether r says enough to be added, and makes it unicast where
 // it names no type.

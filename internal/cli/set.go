@@ -93,7 +93,7 @@ func setFeature(args []string, req *skeinpb.SetInterfaceRequest) error {
 	if !f.Enable && args[4] != "disable" {
 		return fmt.Errorf("unknown word %q", args[4])
 	}
-	return pairs(args[2:4], pair{"arc", text(&f.Arc)})
+	return pairs(args[2:4], pair{word: "arc", set: text(&f.Arc)})
 }
 
 func (e *env) createCmd() *cobra.Command {
@@ -121,16 +121,16 @@ func (e *env) createCmd() *cobra.Command {
 func parseTun(args []string) (*skeinpb.CreateTunRequest, error) {
 	req := &skeinpb.CreateTunRequest{Name: args[0]}
 	err := pairs(args[1:],
-		pair{"netns", text(&req.Netns)},
-		pair{"ifname", text(&req.Ifname)},
-		pair{"address", func(s string) error {
+		pair{word: "netns", set: text(&req.Netns)},
+		pair{word: "ifname", set: text(&req.Ifname)},
+		pair{word: "address", many: true, set: func(s string) error {
 			p, err := parseIfAddr(s)
 			req.Addresses = append(req.Addresses, p.String())
 			return err
 		}},
-		pair{"mtu", number(&req.Mtu, 68)},
-		pair{"queues", number(&req.Queues, 1)},
-		pair{"offload", func(s string) error {
+		pair{word: "mtu", set: number(&req.Mtu, 68)},
+		pair{word: "queues", set: number(&req.Queues, 1)},
+		pair{word: "offload", set: func(s string) error {
 			on, err := onOff(s, "on", "off")
 			req.Offload = &on
 			return err

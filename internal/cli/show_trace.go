@@ -32,7 +32,7 @@ func (e *env) showTraceCmd() *cobra.Command {
 }
 
 func traceMax(args []string) (n uint32, err error) {
-	if err = pairs(args, pair{"max", number(&n, 1)}); err != nil {
+	if err = pairs(args, pair{word: "max", set: number(&n, 1)}); err != nil {
 		return 0, usagef("show trace: %w", err)
 	}
 	return n, nil
