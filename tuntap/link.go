@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -141,13 +142,41 @@ func (l *Link) EnableIPv6() error {
 }
 
 // AddAddr gives the interface an address, usually a /32 or a /128. One that it
-// has already is no error.
+// has already is no error. If the interface is up, packets to the address are
+// accepted when AddAddr returns.
 func (l *Link) AddAddr(addr netip.Prefix) error {
 	a := toAddr(addr)
-	if !addr.Addr().Is4() {
-		a.Flags = unix.IFA_F_NODAD // nobody else is on this link
+	if addr.Addr().Is4() {
+		return l.wrap(fmt.Sprintf("add %v", addr), l.nl.AddrReplace(l.handle(), a))
 	}
-	return l.wrap(fmt.Sprintf("add %v", addr), l.nl.AddrReplace(l.handle(), a))
+	a.Flags = unix.IFA_F_NODAD // nobody else is on this link
+	err := l.nl.AddrReplace(l.handle(), a)
+	if err == nil {
+		err = l.awaitLocal(a.IP)
+	}
+	return l.wrap(fmt.Sprintf("add %v", addr), err)
+}
+
+// localLimit is how long the kernel gets to make an IPv6 address its own.
+const localLimit = time.Second
+
+// awaitLocal waits for the local route of an IPv6 address. The kernel's
+// addrconf adds it from a work queue, usually within 0.5 ms; before, packets to
+// the address are dropped as somebody else's.
+func (l *Link) awaitLocal(ip net.IP) error {
+	attrs, err := l.attrs()
+	if err != nil || attrs.Flags&net.FlagUp == 0 {
+		return err
+	}
+	for end := time.Now().Add(localLimit); ; time.Sleep(100 * time.Microsecond) {
+		routes, err := l.nl.RouteGet(ip)
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		if time.Now().After(end) {
+			return errors.Join(errors.New("the kernel does not take packets to it"), err)
+		}
+	}
 }
 
 // DelAddr takes an address away. One that it does not have is no error.

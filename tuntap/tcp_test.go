@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/internal/lab"
 )
@@ -147,10 +145,7 @@ func TestUDPSuperpacket(t *testing.T) {
 		client, err := x.DialUDP(server.LocalAddr().(*net.UDPAddr).AddrPort())
 		lab.Need(t, err)
 		defer client.Close()
-		raw, err := client.SyscallConn()
-		lab.Need(t, err)
-		lab.Need(t, raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT, 1000) }))
-		lab.Need(t, err)
+		segment(t, client, 1000)
 		data := make([]byte, 40*1000)
 		for i := range data {
 			data[i] = byte(i / 1000)

@@ -58,7 +58,11 @@ type Config struct {
 	Offload bool // carry superpackets and unfinished checksums
 	Persist bool // the interface outlives the process
 
-	MTU        int              // bytes without the Ethernet header; 0: leave it, 1500 for a new device
+	// MTU is in bytes, without the Ethernet header; 0: leave it, which for a
+	// new device is 1500. Without offload, an MTU above 1841 has to be set
+	// before the device is opened, or here: larger packets are lost otherwise.
+	MTU int
+
 	TxQueueLen int              // packets that the kernel holds for a slow reader; 0: leave it
 	MAC        net.HardwareAddr // of the namespace's side of a TAP; nil: leave it
 }
@@ -192,7 +196,7 @@ func (d *Device) prepare(c Config) error {
 		d.info.MAC = attrs.HardwareAddr
 	}
 	for _, q := range d.queues {
-		q.oneFrame = !c.Offload && attrs.MTU+etherLen <= smallRoom
+		q.direct = !c.Offload && attrs.MTU+etherLen < smallRoom
 	}
 	return nil
 }
