@@ -1,0 +1,141 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Bounds of what may be asked for.
+const (
+	maxIfName  = 15       // bytes: IFNAMSIZ less the terminating zero
+	minBuffers = 1024     // below, a single vector each way does not fit
+	maxSmall   = 4 << 20  // 8 GiB
+	minLarge   = 64       // one vector of superpackets
+	maxLarge   = 64 << 10 // 4 GiB
+	minMTU     = 1280     // RFC 8200, section 5: below, IPv6 does not work
+	maxMTU     = 9216     // the largest that NICs commonly take
+)
+
+// checker gathers what is wrong.
+type checker struct{ wrong []Problem }
+
+func (c *checker) add(field, format string, args ...any) {
+	c.wrong = append(c.wrong, Problem{Field: field, What: fmt.Sprintf(format, args...)})
+}
+
+// check returns everything that is wrong with c.
+func (cfg *Config) check() []Problem {
+	c := new(checker)
+	if !filepath.IsAbs(cfg.RunDir) {
+		c.add("run_dir", "%q where an absolute path was expected", cfg.RunDir)
+	}
+	c.uplinks(cfg.Uplinks)
+	c.pods(cfg.Pods)
+	for i, line := range cfg.Routes {
+		if strings.TrimSpace(line) == "" {
+			c.add(fmt.Sprintf("routes[%d]", i), "empty where a line as for ip route was expected")
+		}
+	}
+	c.between("buffers.small", cfg.Buffers.Small, minBuffers, maxSmall)
+	c.between("buffers.large", cfg.Buffers.Large, minLarge, maxLarge)
+	if !filepath.IsAbs(cfg.API.Socket) || len(cfg.API.Socket) > 107 {
+		c.add("api.socket", "%q where an absolute path of at most 107 bytes was expected", cfg.API.Socket)
+	}
+	if g := cfg.API.Group; g != "" {
+		if _, err := user.LookupGroup(g); err != nil {
+			c.add("api.group", "%q is not a group of this machine", g)
+		}
+	}
+	c.oneOf("log.level", cfg.Log.Level, "debug", "info", "warn", "error")
+	if f := cfg.Log.File; f != "" && !filepath.IsAbs(f) {
+		c.add("log.file", "%q where an absolute path was expected", f)
+	}
+	return c.wrong
+}
+
+func (c *checker) between(field string, n, low, high int) {
+	if n < low || n > high {
+		c.add(field, "%d where a number from %d to %d was expected", n, low, high)
+	}
+}
+
+func (c *checker) oneOf(field, word string, allowed ...string) {
+	if !slices.Contains(allowed, word) {
+		c.add(field, "%q where one of %s was expected", word, strings.Join(allowed, ", "))
+	}
+}
+
+// ifNames are names that the kernel takes (dev_valid_name) and that need no
+// quoting anywhere.
+var ifNames = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)
+
+func (c *checker) ifName(field, name string) {
+	if len(name) > maxIfName || !ifNames.MatchString(name) || name == "." || name == ".." {
+		c.add(field, "%q where the name of an interface was expected: at most %d of A-Z a-z 0-9 _ . @ -", name, maxIfName)
+	}
+}
+
+func (c *checker) uplinks(all []Uplink) {
+	seen := map[string]bool{}
+	for i, u := range all {
+		at := fmt.Sprintf("uplinks[%d]", i)
+		c.ifName(at+".interface", u.Interface)
+		if seen[u.Interface] {
+			c.add(at+".interface", "%q is an uplink already", u.Interface)
+		}
+		seen[u.Interface] = true
+		c.oneOf(at+".driver", u.Driver, "auto", "af_xdp", "af_packet")
+		for j, p := range u.HostRoutes {
+			c.prefix(fmt.Sprintf("%s.host_routes[%d]", at, j), p, true)
+		}
+	}
+}
+
+// prefix checks one with its length, without host bits if masked.
+func (c *checker) prefix(field, text string, masked bool) (p netip.Prefix) {
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		c.add(field, "%q where a prefix was expected, such as 10.244.0.0/16", text)
+	case masked && p != p.Masked():
+		c.add(field, "%q has bits beyond its length: %s was meant, or another length", text, p.Masked())
+	case !p.Addr().Is4():
+		c.add(field, "%q: only IPv4 is supported yet", text)
+	}
+	return p
+}
+
+func (c *checker) pods(all []Pod) {
+	names, addrs := map[string]bool{}, map[netip.Addr]string{}
+	for i, p := range all {
+		at := fmt.Sprintf("pods[%d]", i)
+		c.ifName(at+".name", p.Name)
+		if names[p.Name] {
+			c.add(at+".name", "%q is the name of another pod", p.Name)
+		}
+		names[p.Name] = true
+		c.ifName(at+".interface", p.Interface)
+		if p.NetNS == "" {
+			c.add(at+".netns", "missing: the path of a network namespace was expected, or its name in /run/netns")
+		}
+		if p.MTU != 0 {
+			c.between(at+".mtu", p.MTU, minMTU, maxMTU)
+		}
+		if len(p.Addresses) == 0 {
+			c.add(at+".addresses", "missing: an address such as 10.244.0.2/32 was expected")
+		}
+		for j, a := range p.Addresses {
+			field := fmt.Sprintf("%s.addresses[%d]", at, j)
+			addr := c.prefix(field, a, false).Addr()
+			if other, taken := addrs[addr]; taken {
+				c.add(field, "%s is an address of %s already", addr, other)
+			}
+			addrs[addr] = p.Name
+		}
+	}
+}

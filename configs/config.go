@@ -1,0 +1,164 @@
+// Package configs answers one question: what is Skein asked to do?
+//
+// A Config is the whole wanted state as a file has it. Load refuses a file
+// that is wrong anywhere, before anything is touched, and says where. Beside
+// the package lie example files and what belongs into the system. Maturity:
+// new.
+package configs
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// A Config is what a configuration file says. The zero Config moves no packet.
+type Config struct {
+	// RunDir is the directory of what lives as long as the machine: sockets,
+	// network namespaces, what is needed to give an uplink back.
+	RunDir string `yaml:"run_dir"`
+	// Uplinks are the NICs to take over.
+	Uplinks []Uplink `yaml:"uplinks"`
+	// Pods are the TUNs to create. A CNI plugin or skeinctl can add more.
+	Pods []Pod `yaml:"pods"`
+	// Routes are lines as ip route takes them. Interfaces go by the names
+	// that Skein gives them: host-enp0s3, tap0, tun0.
+	Routes  []string `yaml:"routes"`
+	Buffers Buffers  `yaml:"buffers"`
+	API     API      `yaml:"api"`
+	Log     Log      `yaml:"log"`
+}
+
+// An Uplink is a NIC that Skein takes over.
+type Uplink struct {
+	Interface string `yaml:"interface"` // as the host knows it
+	Driver    string `yaml:"driver"`    // auto, af_xdp or af_packet
+	// HostRoutes are prefixes that the host reaches through Skein, such as
+	// those of pods and services.
+	HostRoutes []string `yaml:"host_routes"`
+}
+
+// A Pod is a TUN in a network namespace.
+type Pod struct {
+	Name      string   `yaml:"name"`      // as Skein knows it; tunN if empty
+	NetNS     string   `yaml:"netns"`     // path, or a name in /run/netns
+	Interface string   `yaml:"interface"` // as the pod knows it
+	Addresses []string `yaml:"addresses"` // with prefix length
+	MTU       int      `yaml:"mtu"`       // bytes; 0: the smallest of the uplinks
+	Offload   *bool    `yaml:"offload"`   // checksums and superpackets pass as they are
+}
+
+// Buffers are the numbers of packets that Skein holds at once.
+type Buffers struct {
+	Small int `yaml:"small"` // of up to 1,856 bytes, 2 KiB of memory each
+	Large int `yaml:"large"` // superpackets, 65 KiB of memory each
+}
+
+// API says where the daemon listens.
+type API struct {
+	Socket string `yaml:"socket"` // path
+	Group  string `yaml:"group"`  // may use the socket besides root
+}
+
+// Log says what is written to where.
+type Log struct {
+	Level string `yaml:"level"` // debug, info, warn or error
+	File  string `yaml:"file"`  // besides standard error
+}
+
+// Default returns what holds where a file says nothing.
+func Default() Config {
+	return Config{
+		RunDir:  "/run/skein",
+		Buffers: Buffers{Small: 16384, Large: 512},
+		API:     API{Socket: "/run/skein/api.sock"},
+		Log:     Log{Level: "info"},
+	}
+}
+
+// StopTimeout is how long a clean stop may take before it is given up.
+const StopTimeout = 10 * time.Second
+
+// Load reads and checks a file.
+func Load(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("configs: %w", err)
+	}
+	return Parse(path, text)
+}
+
+// Parse checks the text of a file. Its errors say "name:line:column: field:
+// what was expected", one line for each that is wrong.
+func Parse(name string, text []byte) (Config, error) {
+	cfg := Default()
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return Config{}, syntaxError(name, err)
+	}
+	if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
+		return Config{}, syntaxError(name, err)
+	}
+	cfg.fill()
+	if wrong := cfg.check(); len(wrong) > 0 {
+		return Config{}, &Error{Name: name, Problems: locate(file, wrong)}
+	}
+	return cfg, nil
+}
+
+// fill sets what a list's entries leave out.
+func (c *Config) fill() {
+	for i := range c.Uplinks {
+		if u := &c.Uplinks[i]; u.Driver == "" {
+			u.Driver = "auto"
+		}
+	}
+	for i := range c.Pods {
+		p := &c.Pods[i]
+		if p.Interface == "" {
+			p.Interface = "eth0"
+		}
+		if p.Name == "" {
+			p.Name = fmt.Sprintf("tun%d", i)
+		}
+	}
+}
+
+// locate finds the lines of the fields that are wrong.
+func locate(file *ast.File, wrong []Problem) []Problem {
+	for i := range wrong {
+		wrong[i].Line, wrong[i].Column = position(file, wrong[i].Field)
+	}
+	return wrong
+}
+
+// position returns where a field stands, or where the nearest one around it
+// does if it was left out.
+func position(file *ast.File, field string) (line, column int) {
+	for path := "$." + field; path != "$"; path = parent(path) {
+		p, err := yaml.PathString(path)
+		if err != nil {
+			return 0, 0
+		}
+		node, err := p.FilterFile(file)
+		if err == nil && node != nil && node.GetToken() != nil {
+			at := node.GetToken().Position
+			return at.Line, at.Column
+		}
+	}
+	return 1, 1
+}
+
+// parent cuts the last step off a path: $.a[1].b, $.a[1], $.a, $.
+func parent(path string) string {
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] == '.' || path[i] == '[' {
+			return path[:i]
+		}
+	}
+	return "$"
+}

@@ -1,0 +1,205 @@
+// Package control answers one question: how does what is wanted become what
+// is?
+//
+// A Control is the one writer: it takes uplinks over, creates TUNs, keeps
+// routes and neighbours, and publishes each new State as a whole. Everybody
+// who wants something changed, the configuration, the API and the data plane's
+// own notices, comes through it. Maturity: IPv4; nothing is kept over a
+// restart yet.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/configs"
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/state"
+)
+
+// What can be wrong with a request.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("exists already")
+	ErrInvalid  = errors.New("invalid")
+	ErrBusy     = errors.New("not possible now")
+)
+
+// A Control runs one data plane.
+type Control struct {
+	cfg     configs.Config
+	log     *zap.Logger
+	started time.Time
+
+	pool   *buf.Pool // the worker's, once it runs
+	worker *graph.Worker
+	pub    *state.Publisher
+
+	mu        sync.Mutex // guards everything below
+	rib       *fib.RIB4
+	ports     []*port // by interface index; nil where there is none
+	neighbors map[neighborKey]*neighbor
+	pings     pings
+	closing   bool
+}
+
+// New makes the data plane that cfg asks for. Nothing outside the process is
+// touched before Run.
+func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
+	c := &Control{cfg: cfg, log: log, started: time.Now(), pub: state.NewPublisher(), rib: fib.NewRIB4(),
+		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}}
+	var err error
+	if c.pool, err = buf.NewPool(cfg.Buffers.Small, cfg.Buffers.Large); err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	c.worker, err = graph.New(graph.Config{Specs: nodes.All(), Input: nodes.DeviceInputArc,
+		Ether: nodes.EtherEntry, IP: nodes.IPEntry, Pool: c.pool, Publisher: c.pub})
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", errors.Join(err, c.pool.Arena().Close()))
+	}
+	return c, nil
+}
+
+// Run moves packets until ctx is done, and then gives back what it has taken.
+// ready is called when everything that the configuration asks for is there; if
+// it can't be had, Run undoes what it has done and returns the reason.
+func (c *Control) Run(ctx context.Context, ready func()) error {
+	work, stopWork := context.WithCancel(context.Background())
+	worker := make(chan error, 1)
+	go func() { worker <- c.worker.Run(work) }()
+
+	var wg sync.WaitGroup
+	wg.Go(func() { c.watchNotices(work) })
+	wg.Go(func() { c.ageNeighbors(work) })
+
+	err := c.configure(ctx)
+	if err == nil {
+		ready()
+		select {
+		case <-ctx.Done():
+		case err = <-worker:
+			worker <- err // for below
+		}
+	}
+	err = errors.Join(err, c.giveBack())
+	stopWork()
+	wg.Wait()
+	return errors.Join(err, <-worker, c.worker.Close(), c.pool.Arena().Close())
+}
+
+// configure brings up what the configuration asks for.
+func (c *Control) configure(ctx context.Context) error {
+	for _, u := range c.cfg.Uplinks {
+		if err := c.addUplink(ctx, u); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.cfg.Pods {
+		if _, err := c.CreateTun(ctx, p); err != nil {
+			return err
+		}
+	}
+	for i, line := range c.cfg.Routes {
+		if err := c.addConfigRoute(line); err != nil {
+			return fmt.Errorf("routes[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (c *Control) addConfigRoute(line string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, err := fib.ParseRoute4(line, c.index)
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	if r.Source == 0 {
+		r.Source = fib.SourceStatic
+	}
+	if err := c.rib.Add(r); err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	return c.publish()
+}
+
+// giveBack removes all interfaces: pods first, which so lose their way before
+// the uplink goes, then uplinks.
+func (c *Control) giveBack() (failed error) {
+	ctx, cancel := context.WithTimeout(context.Background(), configs.StopTimeout)
+	defer cancel()
+	c.mu.Lock()
+	c.closing = true
+	ports := slices.Clone(c.ports)
+	c.mu.Unlock()
+	for _, kind := range []iface.Kind{iface.Tun, iface.Uplink} {
+		for _, p := range ports {
+			if p != nil && p.Kind == kind {
+				failed = errors.Join(failed, c.removePort(ctx, p))
+			}
+		}
+	}
+	return failed
+}
+
+// publish makes what c holds the world of the data plane. c.mu is held.
+func (c *Control) publish() error {
+	ifaces := make([]iface.Iface, len(c.ports))
+	var own *port
+	for i, p := range c.ports {
+		if p == nil {
+			continue
+		}
+		ifaces[i] = p.Iface
+		if own == nil && p.Kind == iface.Uplink && p.Addr4 != 0 {
+			own = p
+		}
+	}
+	table := c.rib.Commit()
+	err := c.pub.Update(func(next *state.State) error {
+		next.Ifaces, next.FIB4, next.EchoID, next.Addr4 = ifaces, table, c.pings.id, 0
+		if own != nil {
+			next.Addr4 = own.Addr4
+		}
+		return nil
+	})
+	c.worker.Wake()
+	return err
+}
+
+// index returns the index of a named interface. c.mu is held.
+func (c *Control) index(name string) (uint32, bool) {
+	for i, p := range c.ports {
+		if p != nil && p.Name == name {
+			return uint32(i), true
+		}
+	}
+	return 0, false
+}
+
+// name returns the name of an interface. c.mu is held.
+func (c *Control) name(i uint32) string {
+	if int(i) < len(c.ports) && c.ports[i] != nil {
+		return c.ports[i].Name
+	}
+	return ""
+}
+
+// do runs f between two sweeps.
+func (c *Control) do(ctx context.Context, f func() error) error {
+	var failed error
+	if err := c.worker.Do(ctx, func() { failed = f() }); err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	return failed
+}

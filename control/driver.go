@@ -1,0 +1,31 @@
+package control
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/configs"
+	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/drivers/auto"
+)
+
+// A Candidate is a driver that was considered for an uplink, and why it was
+// chosen or not.
+type Candidate = auto.Candidate
+
+// openUplink opens an uplink by the driver that is wanted. It does not touch
+// the pool, which is the worker's; only the queues do, once the worker has
+// them.
+func (c *Control) openUplink(u configs.Uplink, netNS string) (drivers.Device, []Candidate, error) {
+	dev, candidates, err := auto.Open(auto.Config{Interface: u.Interface, NetNS: netNS, Driver: u.Driver}, []*buf.Pool{c.pool})
+	for _, x := range candidates {
+		c.log.Info("driver of the uplink", zap.String("uplink", u.Interface), zap.String("driver", x.Driver),
+			zap.Bool("chosen", x.Chosen), zap.String("reason", x.Reason))
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("control: uplink %s: %w", u.Interface, err)
+	}
+	return dev, candidates, nil
+}

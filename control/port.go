@@ -1,0 +1,174 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/nodes"
+)
+
+// A port is an interface as control has it: what the data plane sees, and
+// what stands behind it.
+type port struct {
+	iface.Iface
+	index      uint32
+	device     drivers.Device
+	addrs      []netip.Prefix // Skein's own on it
+	peer       Peer
+	candidates []Candidate
+	undo       func() error // what is to be done once the queues are closed
+}
+
+// A Peer is the kernel's interface at the other end of a TUN or TAP.
+type Peer struct {
+	Name    string         // as the kernel has it
+	NetNS   string         // path of its namespace; empty: the daemon's own
+	Mirrors string         // TAP: the uplink that it stands for
+	Addrs   []netip.Prefix // that packets are routed to it for
+}
+
+// addPort gives the data plane an interface. The device is closed if that
+// fails.
+func (c *Control) addPort(ctx context.Context, p *port) error {
+	c.mu.Lock()
+	err := c.register(p)
+	c.mu.Unlock()
+	if err != nil {
+		return errors.Join(err, c.closeDevice(ctx, p.device))
+	}
+	// The State shows the interface before its queues are served, so that no
+	// packet comes in by an interface that nobody knows.
+	err = c.do(ctx, func() error { return c.worker.AddPort(p.index, p.device.Queues()) })
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return errors.Join(err, c.unregister(p), c.closeDevice(ctx, p.device))
+	}
+	return nil
+}
+
+// register gives an interface its index and its place in the State. c.mu is
+// held.
+func (c *Control) register(p *port) error {
+	if c.closing {
+		return fmt.Errorf("control: %w: the daemon is stopping", ErrBusy)
+	}
+	if _, taken := c.index(p.Name); taken {
+		return fmt.Errorf("control: interface %s: %w", p.Name, ErrExists)
+	}
+	p.index = uint32(len(c.ports))
+	for i := range p.Feat {
+		p.Feat[i] |= iface.FeatEnd
+	}
+	if err := c.rib.SetIface(p.link()); err != nil {
+		return fmt.Errorf("control: interface %s: %w", p.Name, err)
+	}
+	c.ports = append(c.ports, p)
+	return c.publish()
+}
+
+// link returns what the RIB needs to know of the interface.
+func (p *port) link() fib.Iface {
+	return fib.Iface{Index: p.index, MTU: p.MTU, MAC: p.MAC, PointToPoint: !p.Ethernet, Up: p.Up}
+}
+
+// unregister takes an interface out of the State. c.mu is held.
+func (c *Control) unregister(p *port) error {
+	for k := range c.neighbors {
+		if k.iface == p.index {
+			delete(c.neighbors, k)
+		}
+	}
+	c.ports[p.index] = nil
+	err := c.dropRoutes(p.index)
+	return errors.Join(err, c.rib.DelIface(p.index), c.publish())
+}
+
+// dropRoutes deletes the routes that cannot be without an interface: those
+// whose only way it is. c.mu is held.
+func (c *Control) dropRoutes(i uint32) error {
+	var gone []fib.Route
+	for e := range c.rib.Routes() {
+		if e.Route.Source == fib.SourceNeighbor || len(e.Route.NextHops) == 0 {
+			continue
+		}
+		only := true
+		for _, nh := range e.Route.NextHops {
+			only = only && nh.Iface == i
+		}
+		if only {
+			gone = append(gone, e.Route)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	return c.rib.Delete(gone...)
+}
+
+// removePort takes an interface away: out of the State, then its queues, then
+// what stands behind it.
+func (c *Control) removePort(ctx context.Context, p *port) error {
+	c.mu.Lock()
+	if c.ports[p.index] != p {
+		c.mu.Unlock()
+		return nil // somebody was faster
+	}
+	err := c.unregister(p)
+	c.mu.Unlock()
+	err = errors.Join(err, c.do(ctx, func() error { return c.worker.RemovePort(p.index) }), p.device.Close())
+	if p.undo != nil {
+		err = errors.Join(err, p.undo())
+	}
+	return err
+}
+
+// closeDevice closes a device that the worker has not got. Its buffers go back
+// to the worker's pool, so the worker does it.
+func (c *Control) closeDevice(ctx context.Context, d drivers.Device) error {
+	return c.do(ctx, func() (failed error) {
+		for _, q := range d.Queues() {
+			failed = errors.Join(failed, q.Close(c.pool))
+		}
+		return errors.Join(failed, d.Close())
+	})
+}
+
+// find returns a named interface.
+func (c *Control) find(name string) (*port, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i, ok := c.index(name)
+	if !ok {
+		return nil, fmt.Errorf("control: interface %q: %w", name, ErrNotFound)
+	}
+	return c.ports[i], nil
+}
+
+// enable sets features of an arc on an interface that is not published yet.
+func (p *port) enable(arc iface.Arc, features ...string) error {
+	for _, a := range nodes.FeatureArcs() {
+		if a.ID == arc {
+			mask, err := a.Mask(features...)
+			p.Feat[arc] |= mask
+			return err
+		}
+	}
+	return fmt.Errorf("control: no feature arc %d", arc)
+}
+
+// addrs4 returns the IPv4 addresses among prefixes.
+func addrs4(all []netip.Prefix) (out []hdr.Addr4) {
+	for _, p := range all {
+		if p.Addr().Is4() {
+			out = append(out, hdr.Addr4From(p.Addr()))
+		}
+	}
+	return out
+}

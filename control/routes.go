@@ -1,0 +1,111 @@
+package control
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/skein-dataplane/skein/fib"
+)
+
+// A RouteView is a route as it is shown: next hops by name, and what becomes
+// of packets that take it.
+type RouteView struct {
+	fib.Entry
+	Adjs []Adjacency // of the best route only
+}
+
+// An Adjacency is the end of a route.
+type Adjacency struct {
+	fib.Adj
+	Interface   string
+	Description string
+}
+
+// Routes calls each with all routes in order, until it returns false. The
+// writer waits meanwhile.
+func (c *Control) Routes(each func(RouteView) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := range c.rib.Routes() {
+		if !each(c.view(e)) {
+			return
+		}
+	}
+}
+
+// Lookup returns the route that packets to an address take.
+func (c *Control) Lookup(a netip.Addr) (RouteView, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.rib.Lookup(a)
+	if !ok {
+		return RouteView{}, fmt.Errorf("control: route to %s: %w", a, ErrNotFound)
+	}
+	return c.view(e), nil
+}
+
+// view resolves what an entry refers to. c.mu is held.
+func (c *Control) view(e fib.Entry) RouteView {
+	v := RouteView{Entry: e}
+	table := c.pub.Load().FIB4
+	for _, i := range e.Adjs {
+		adj := *table.Adj(i)
+		v.Adjs = append(v.Adjs, Adjacency{adj, c.name(adj.Iface), table.Describe(i, c.name)})
+	}
+	return v
+}
+
+// Name returns the name of an interface, "" if there is none of that index.
+func (c *Control) Name(i uint32) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.name(i)
+}
+
+// AddRoute adds a route of the API. resolve makes it, given a function that
+// finds interfaces by name. If there is another of the same prefix and metric
+// it is replaced, or, without replace, refused with ErrExists.
+func (c *Control) AddRoute(replace bool, resolve func(index func(string) (uint32, bool)) (fib.Route, error)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, err := resolve(c.index)
+	if err != nil {
+		return fmt.Errorf("control: %w: %w", ErrInvalid, err)
+	}
+	r.Source = fib.SourceAPI
+	if old, ok := c.route(r); ok && !replace && old.Text(c.name) != r.Text(c.name) {
+		return fmt.Errorf("control: route %s: %w, as %s", r.Prefix, ErrExists, old.Text(c.name))
+	}
+	if err := c.rib.Add(r); err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	return c.publish()
+}
+
+// DelRoute deletes a route of the API or the configuration. Those of
+// interfaces, pods and the host go with what they belong to.
+func (c *Control) DelRoute(prefix netip.Prefix, metric uint32) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, source := range []fib.Source{fib.SourceAPI, fib.SourceStatic} {
+		r := fib.Route{Prefix: prefix, Source: source, Metric: metric}
+		if _, ok := c.route(r); !ok {
+			continue
+		}
+		if err := c.rib.Delete(r); err != nil {
+			return fmt.Errorf("control: %w", err)
+		}
+		return c.publish()
+	}
+	return fmt.Errorf("control: route %s metric %d of the API or the configuration: %w", prefix, metric, ErrNotFound)
+}
+
+// route returns the route of the same prefix, source and metric. c.mu is held.
+func (c *Control) route(want fib.Route) (fib.Route, bool) {
+	for e := range c.rib.Routes() {
+		if e.Route.Prefix == want.Prefix && e.Route.Source == want.Source && e.Route.Metric == want.Metric {
+			return e.Route, true
+		}
+	}
+	return fib.Route{}, false
+}
