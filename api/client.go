@@ -2,14 +2,17 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 
 	"github.com/skein-dataplane/skein/api/skeinpb"
 )
@@ -34,9 +37,9 @@ type Client struct {
 // Dial connects to the daemon at socket, a path, and waits until it answers or
 // ctx is done. A connection that breaks later is made anew by the next call.
 //
-// Dial itself and each call on the client, streams as a whole, are bounded by
-// timeout where their context has no deadline; 0 means DefaultTimeout. Their
-// errors are *Unreachable where no daemon was to be had, else *Error.
+// Where a context has no deadline, timeout is the longest wait for Dial, for a
+// call, and for each message of a stream; 0 means DefaultTimeout. Errors are
+// *Unreachable where no daemon was to be had, else *Error.
 func Dial(ctx context.Context, socket string, timeout time.Duration) (*Client, error) {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
@@ -54,7 +57,7 @@ func Dial(ctx context.Context, socket string, timeout time.Duration) (*Client, e
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithUnaryInterceptor(t.unary),
-		grpc.WithStreamInterceptor(t.stream))
+		grpc.WithStreamInterceptor(t.open))
 	if err != nil {
 		return nil, &Unreachable{Socket: socket, Err: err}
 	}
@@ -116,23 +119,45 @@ func (t *target) unary(ctx context.Context, method string, req, reply any, cc *g
 	return t.explain(invoke(ctx, method, req, reply, cc, opts...))
 }
 
-func (t *target) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	ctx, cancel := bounded(ctx, t.timeout)
-	s, err := open(ctx, desc, cc, method, append(opts, grpc.OnFinish(func(error) { cancel() }))...)
+func (t *target) open(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s := &stream{target: t}
+	_, s.bounded = ctx.Deadline()
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	err := s.wait(func() (err error) {
+		s.ClientStream, err = open(s.ctx, desc, cc, method, append(opts, grpc.OnFinish(s.cancel))...)
+		return err
+	})
 	if err != nil {
-		cancel()
-		return nil, t.explain(err)
+		s.cancel(err)
+		return nil, err
 	}
-	return explained{s, t}, nil
+	return s, nil
 }
 
-// An explained stream is one whose errors are.
-type explained struct {
+// A stream bounds the wait for each message, and explains errors.
+type stream struct {
 	grpc.ClientStream
-	t *target
+	*target
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	bounded bool // ctx has a deadline of its own
 }
 
-func (s explained) RecvMsg(m any) error { return s.t.explain(s.ClientStream.RecvMsg(m)) }
+func (s *stream) RecvMsg(m any) error {
+	return s.wait(func() error { return s.ClientStream.RecvMsg(m) })
+}
+
+// wait does what waits for the daemon, and ends the stream if that takes too long.
+func (s *stream) wait(do func() error) error {
+	if !s.bounded {
+		defer time.AfterFunc(s.timeout, func() { s.cancel(context.DeadlineExceeded) }).Stop()
+	}
+	err := s.explain(do())
+	if status.Code(err) == codes.Canceled && errors.Is(context.Cause(s.ctx), context.DeadlineExceeded) {
+		return s.silent()
+	}
+	return err
+}
 
 // bounded returns ctx with a deadline, its own if it has one.
 func bounded(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {

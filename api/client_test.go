@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -131,6 +132,39 @@ func TestEveryCallHasADeadline(t *testing.T) {
 	}
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %v", took)
+	}
+}
+
+// ListRoutes sends parts that are each quick and together are not; the last one
+// never comes if hang is set.
+func (s *server) ListRoutes(_ *skeinpb.ListRoutesRequest, out grpc.ServerStreamingServer[skeinpb.ListRoutesResponse]) error {
+	for range 10 {
+		time.Sleep(50 * time.Millisecond)
+		if err := out.Send(&skeinpb.ListRoutesResponse{}); err != nil {
+			return err
+		}
+	}
+	if s.hang {
+		<-out.Context().Done()
+	}
+	return nil
+}
+
+// TestStreamMayBeLong checks that it is the wait for each part that counts.
+func TestStreamMayBeLong(t *testing.T) {
+	for _, hang := range []bool{false, true} {
+		socket, _ := serve(t, &server{hang: hang})
+		s, err := dial(t, socket, 400*time.Millisecond).ListRoutes(t.Context(), nil)
+		parts := 0
+		for ; err == nil; parts++ {
+			_, err = s.Recv()
+		}
+		if want := map[bool]codes.Code{false: codes.Unknown, true: codes.DeadlineExceeded}[hang]; parts != 11 || status.Code(err) != want {
+			t.Errorf("hang %v: %d parts, then %v; want 10, and code %v", hang, parts-1, err, want)
+		}
+		if !hang && !errors.Is(err, io.EOF) {
+			t.Errorf("%v, want the end of the stream", err)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func (t *target) explain(err error) error {
 	case codes.Unavailable:
 		return &Unreachable{Socket: t.socket, Err: t.lost()}
 	case codes.DeadlineExceeded:
-		return &Error{s.Code(), fmt.Sprintf("skeind at %s did not answer in time", t.socket)}
+		return t.silent()
 	case codes.Canceled:
 		return &Error{s.Code(), "interrupted"}
 	case codes.Unimplemented:
@@ -73,6 +73,11 @@ func (t *target) explain(err error) error {
 	default:
 		return &Error{s.Code(), s.Message()}
 	}
+}
+
+// silent says that the daemon is there and does not answer.
+func (t *target) silent() error {
+	return &Error{codes.DeadlineExceeded, fmt.Sprintf("skeind at %s did not answer in time", t.socket)}
 }
 
 // lost returns the reason that a connection which once was is no more.

@@ -43,17 +43,33 @@ func (daemon) Ping(_ *skeinpb.PingRequest, out grpc.ServerStreamingServer[skeinp
 	return nil
 }
 
-// build returns the program and the socket of a daemon.
-func build(t *testing.T) (bin, socket string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	defer cancel()
-	dir := t.TempDir()
-	bin = filepath.Join(dir, "skeinctl")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+// TestMain makes the test's own program be skeinctl when a test runs it: what
+// is tested is always what stands here.
+func TestMain(m *testing.M) {
+	if os.Getenv("SKEINCTL_TEST_MAIN") != "" {
+		main()
 	}
-	socket = filepath.Join(dir, "api.sock")
+	os.Exit(m.Run())
+}
+
+// program returns a skeinctl to be started, with a bound in time.
+func program(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.Env = append(os.Environ(), "SKEINCTL_TEST_MAIN=1")
+	return cmd
+}
+
+// serve returns the socket of a daemon.
+func serve(t *testing.T) string {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "api.sock")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -62,14 +78,12 @@ func build(t *testing.T) (bin, socket string) {
 	skeinpb.RegisterSkeinServer(g, daemon{})
 	go func() { _ = g.Serve(l) }() // says only that it was stopped
 	t.Cleanup(g.Stop)
-	return bin, socket
+	return socket
 }
 
 // TestExitStatus runs the real program.
 func TestExitStatus(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	defer cancel()
-	bin, socket := build(t)
+	socket := serve(t)
 	gone := socket + ".gone"
 	for _, tc := range []struct {
 		line, in, out, err string
@@ -88,7 +102,7 @@ func TestExitStatus(t *testing.T) {
 		{line: "__complete show ver", out: "version\tVersion of the daemon"},
 	} {
 		t.Run(tc.line, func(t *testing.T) {
-			cmd := exec.CommandContext(ctx, bin, strings.Fields(tc.line)...)
+			cmd := program(t, strings.Fields(tc.line)...)
 			cmd.Stdin = strings.NewReader(tc.in)
 			var out, errs bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &errs
@@ -107,10 +121,7 @@ func TestExitStatus(t *testing.T) {
 // TestInterrupt stops a script in the middle of a ping: it sums up, and does
 // not go on with the next line.
 func TestInterrupt(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	bin, socket := build(t)
-	cmd := exec.CommandContext(ctx, bin, "--socket", socket)
+	cmd := program(t, "--socket", serve(t))
 	cmd.Stdin = strings.NewReader("ping 192.0.2.1 repeat 1000\nshow version\n")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

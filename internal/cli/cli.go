@@ -56,7 +56,7 @@ type session struct {
 	extra  []func() *cobra.Command
 	opts   options // what a line without flags uses
 	client *api.Client
-	socket string // of client
+	dialed options // what client was made for
 }
 
 // options are the flags that all commands know.
@@ -68,7 +68,7 @@ type options struct {
 
 // dial returns the session's client, made at the first call.
 func (s *session) dial(ctx context.Context, o options) (*api.Client, error) {
-	if s.client != nil && s.socket == o.socket {
+	if s.client != nil && s.dialed.socket == o.socket && s.dialed.timeout == o.timeout {
 		return s.client, nil
 	}
 	if err := s.close(); err != nil {
@@ -78,7 +78,7 @@ func (s *session) dial(ctx context.Context, o options) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.client, s.socket = c, o.socket
+	s.client, s.dialed = c, o
 	return c, nil
 }
 

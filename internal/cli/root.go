@@ -93,9 +93,15 @@ func (e *env) call(cmd *cobra.Command, do func(context.Context, *api.Client) err
 	return e.callFor(cmd, e.opts.timeout, do)
 }
 
+// callFor is call for what may take longer; 0 means that only the wait for each
+// part of the answer is bounded.
 func (e *env) callFor(cmd *cobra.Command, longest time.Duration, do func(context.Context, *api.Client) error) error {
-	ctx, cancel := context.WithTimeout(cmd.Context(), longest)
-	defer cancel()
+	ctx := cmd.Context()
+	if longest > 0 {
+		bounded, cancel := context.WithTimeout(ctx, longest)
+		defer cancel()
+		ctx = bounded
+	}
 	c, err := e.dial(ctx, e.opts)
 	if err != nil {
 		return err

@@ -25,7 +25,15 @@ func (e *env) showFIBCmd() *cobra.Command {
 			}
 			return between(0, 1)(cmd, args)
 		},
-		RunE: ask(e, listRoutes, textRoutes),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.callFor(cmd, 0, func(ctx context.Context, c *api.Client) error {
+				m, err := listRoutes(ctx, c, args)
+				if err != nil {
+					return err
+				}
+				return e.print(m, func(w *bytes.Buffer) { textRoutes(w, m) })
+			})
+		},
 	}
 }
 
