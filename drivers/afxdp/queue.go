@@ -30,13 +30,18 @@ type queue struct {
 	// arena. It says what to take back in the end, and catches an address
 	// that the kernel was never given.
 	lent    []bool
+	aside   aside
 	scratch [chunk]*buf.Buffer
 }
 
 var _ drivers.Queue = (*queue)(nil)
 
 func newQueue(d *Device, index int, s *socket, a *buf.Arena) *queue {
-	return &queue{socket: *s, index: index, dev: d, arena: a, lent: make([]bool, len(a.UMEM())/buf.SmallStride)}
+	q := &queue{socket: *s, index: index, dev: d, arena: a, lent: make([]bool, len(a.UMEM())/buf.SmallStride)}
+	if s.zeroCopy {
+		q.aside.init(len(q.lent))
+	}
+	return q
 }
 
 // FD implements drivers.Queue.
@@ -116,6 +121,9 @@ func (q *queue) refill(p *buf.Pool) {
 	for q.fill.room(chunk) >= chunk {
 		got := p.Get(q.scratch[:])
 		for _, b := range q.scratch[:got] {
+			if q.aside.take(b, q.arena.Addr(b)) {
+				continue
+			}
 			*q.fill.at(q.fill.own) = q.lend(b)
 			q.fill.own++
 		}
@@ -186,13 +194,15 @@ func (q *queue) Tx(p *buf.Pool, bufs []*buf.Buffer) (sent int) {
 // is not possible; b is dealt with then. It is not ok if no buffer is there to
 // copy to.
 func (q *queue) native(p *buf.Pool, b *buf.Buffer) (_ *buf.Buffer, ok bool) {
-	if q.arena.Owns(b) && b.Len() > 0 {
+	if q.arena.Owns(b) && b.Len() > 0 && !q.aside.crosses(q.arena.Addr(b)+uint64(b.Off()), b.Len()) {
 		return b, true
 	}
 	one := q.scratch[:1]
 	fits := b.Len() > 0 && b.Len() <= MaxFrame
-	if fits && p.Get(one) == 0 {
-		return nil, false
+	for got := false; fits && !got; got = !q.aside.take(one[0], q.arena.Addr(one[0])) {
+		if p.Get(one) == 0 {
+			return nil, false
+		}
 	}
 	if !fits {
 		q.stats.TxErrors++
@@ -242,6 +252,7 @@ func (q *queue) Close(p *buf.Pool) error {
 	if e := q.socket.close(); err == nil {
 		err = e
 	}
+	q.aside.release(p)
 	for i, lent := range q.lent {
 		if lent {
 			q.scratch[0] = q.arena.At(uint64(i) * buf.SmallStride)
