@@ -92,6 +92,10 @@ func (w *Worker) linkFeatures(s *slot) error {
 	return nil
 }
 
+// sourceDown is the way of packets that a device has received before the State
+// shows its interface, or while it is down.
+const sourceDown Arc = 1
+
 // entries finds the nodes at which packets enter the graph.
 func (w *Worker) entries(cfg Config) error {
 	w.entry[0], w.entry[1] = w.index[cfg.IP], w.index[cfg.Ether]
@@ -102,12 +106,9 @@ func (w *Worker) entries(cfg Config) error {
 		return fmt.Errorf("graph: no node %q or no node %q to take packets in", cfg.IP, cfg.Ether)
 	}
 	w.input = cfg.Input.ID
-	source := &slot{Spec: Spec{Name: cfg.Input.Name, On: cfg.Input}}
-	if err := w.linkFeatures(source); err != nil {
-		return err
-	}
-	w.source = source
-	return nil
+	w.source = &slot{Spec: Spec{Name: cfg.Input.Name, On: cfg.Input,
+		Arcs: []To{sourceDown: {Reason: "receiving interface is down", Node: Drop}}}}
+	return w.link(w.source)
 }
 
 // makeVectors makes as many vectors as can ever be in use. In the queue of a

@@ -37,9 +37,13 @@ const (
 	reasonLooped    = "too many passes"
 )
 
-// Stats returns what each node has done, in the order of the graph.
+// Stats returns what each node has done, in the order of the graph. The first
+// is the input arc, if there is one: what has become of packets as they came.
 func (w *Worker) Stats() []NodeStats {
-	all := make([]NodeStats, 0, len(w.slots))
+	all := make([]NodeStats, 0, len(w.slots)+1)
+	if w.source != nil {
+		all = append(all, w.source.stats())
+	}
 	for _, s := range w.slots {
 		all = append(all, s.stats())
 	}
@@ -51,7 +55,14 @@ func (s *slot) stats() NodeStats {
 	if s.Timed > 0 {
 		st.Clocks = float64(s.Clocks) / float64(s.Timed)
 	}
-	add := func(a ArcStats) { st.Arcs = append(st.Arcs, a) }
+	rest := -s.Taken[Kept]
+	for _, n := range s.Taken {
+		rest += n
+	}
+	add := func(a ArcStats) {
+		st.Arcs = append(st.Arcs, a)
+		rest -= a.Count // what is left over has left by no arc that is declared
+	}
 	for arc, to := range s.Arcs {
 		if arc > 0 && to != (To{}) {
 			add(ArcStats{to.Reason, to.Node, s.Taken[arc], to.Node == Drop || to.Dies})
@@ -64,8 +75,7 @@ func (s *slot) stats() NodeStats {
 		add(ArcStats{"end of " + s.On.Name, s.On.End, s.Taken[numArcs-1], false})
 	}
 	if len(s.Arcs) > 0 || s.On != nil {
-		add(ArcStats{reasonUndecided, Drop, s.Taken[undecided], true})
-		add(ArcStats{reasonLooped, Drop, s.Looped, true})
+		st.Arcs = append(st.Arcs, ArcStats{reasonUndecided, Drop, rest, true}, ArcStats{reasonLooped, Drop, s.Looped, true})
 	}
 	return st
 }
@@ -97,7 +107,10 @@ func (w *Worker) ClearNodes() {
 	for _, s := range w.slots {
 		s.counters = counters{}
 	}
-	w.load = Load{}
+	if w.source != nil {
+		w.source.counters = counters{}
+	}
+	w.load = Load{Since: w.Now}
 }
 
 // ClearPorts sets the interfaces' counters to zero, but for the devices' own.

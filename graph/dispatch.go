@@ -107,7 +107,7 @@ func (w *Worker) forward(s *slot, v *Vector) {
 		switch {
 		case to == nil: // Kept
 		case to.order <= s.order:
-			w.backward(s, to, v.bufs[i:j])
+			s.Taken[arc] -= w.backward(s, to, v.bufs[i:j])
 		case j-i == n && to.head == nil:
 			to.head, to.tail = v, v // all one way, the usual case
 			w.pending[to.order>>6] |= 1 << (to.order & 63)
@@ -121,16 +121,18 @@ func (w *Worker) forward(s *slot, v *Vector) {
 }
 
 // backward lets packets go to a node that they may have visited before, as
-// often as MaxHops allows.
-func (w *Worker) backward(s, to *slot, bufs []*buf.Buffer) {
+// often as MaxHops allows, and returns how many have gone too often.
+func (w *Worker) backward(s, to *slot, bufs []*buf.Buffer) (looped uint64) {
 	for _, b := range bufs {
 		if b.Hops++; b.Hops > MaxHops {
-			s.Looped++
+			looped++
 			w.enqueue1(w.drop, b)
 			continue
 		}
 		w.enqueue1(to, b)
 	}
+	s.Looped += looped
+	return looped
 }
 
 func (w *Worker) enqueue1(to *slot, b *buf.Buffer) {
@@ -182,7 +184,7 @@ func (w *Worker) Emit(arc Arc, b *buf.Buffer) {
 	case to.order <= s.order && w.ticking:
 		w.enqueue1(to, b) // between sweeps there is no way back
 	case to.order <= s.order:
-		w.backward(s, to, []*buf.Buffer{b})
+		s.Taken[arc&(numArcs-1)] -= w.backward(s, to, []*buf.Buffer{b})
 	default:
 		w.enqueue1(to, b)
 	}

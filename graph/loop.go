@@ -108,9 +108,10 @@ func (w *Worker) Round(spin time.Duration) error {
 	return nil
 }
 
-// idleSince reports whether there have been no packets for the given time.
+// idleSince reports whether there have been no packets for the given time, and
+// nobody wants anything: a poll may just have consumed the wake that says so.
 func (w *Worker) idleSince(d time.Duration) bool {
-	return w.Now-w.poller.lastBusy >= int64(d) && len(w.calls) == 0
+	return w.Now-w.poller.lastBusy >= int64(d) && len(w.calls) == 0 && !w.poller.woken
 }
 
 // sleep waits for a packet, a request or the next timer.

@@ -3,6 +3,7 @@ package graph
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,7 @@ type poller struct {
 	events   [maxReady + 1]unix.EpollEvent
 	ready    [maxReady]source
 	always   []source // queues that have no descriptor, asked in each round
+	woken    bool     // the last poll has consumed a wake: whoever sent it is to be looked for
 	lastBusy int64    // when packets were last found, by Worker.Now
 }
 
@@ -67,13 +69,15 @@ func (p *poller) add(fd int, iface uint32, queue int) error {
 	return p.watch(fd, s)
 }
 
-// remove forgets a queue by its descriptor. Queues without one are forgotten
-// with their port, which is then not found.
-func (p *poller) remove(fd int) {
-	if fd >= 0 {
-		// Closing the descriptor, which follows, has the same effect.
-		_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
+// remove forgets a queue.
+func (p *poller) remove(fd int, iface uint32, queue int) {
+	if fd < 0 {
+		gone := source(iface<<8 | uint32(queue))
+		p.always = slices.DeleteFunc(p.always, func(s source) bool { return s == gone })
+		return
 	}
+	// Closing the descriptor, which follows, has the same effect.
+	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
 // poll fills p.ready with the queues that have packets, and returns how many.
@@ -94,10 +98,12 @@ func (p *poller) poll(timeout time.Duration) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("epoll_wait: %w", err)
 	}
+	p.woken = false
 	n := copy(p.ready[:], p.always)
 	for _, ev := range p.events[:got] {
 		if s := source(ev.Fd); s == wakeSource {
 			p.drain()
+			p.woken = true
 		} else if n < maxReady {
 			p.ready[n] = s
 			n++

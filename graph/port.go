@@ -34,14 +34,17 @@ func (w *Worker) AddPort(i uint32, queues []drivers.Queue) error {
 	if w.port(i) != nil {
 		return fmt.Errorf("graph: interface %d has queues already", i)
 	}
+	if len(queues) == 0 || len(queues) > 256 {
+		return fmt.Errorf("graph: interface %d with %d queues: from 1 to 256 are possible", i, len(queues))
+	}
 	for int(i) >= len(w.ports) {
 		w.ports = append(w.ports, nil)
 	}
 	p := &Port{index: i, queues: queues, out: make([]*buf.Buffer, 0, txRoom)}
 	for n, q := range queues {
 		if err := w.poller.add(q.FD(), i, n); err != nil {
-			for _, done := range queues[:n] {
-				w.poller.remove(done.FD())
+			for m, done := range queues[:n] {
+				w.poller.remove(done.FD(), i, m)
 			}
 			return fmt.Errorf("graph: watch queue %d of interface %d: %w", n, i, err)
 		}
@@ -61,8 +64,8 @@ func (w *Worker) RemovePort(i uint32) error {
 	w.Flush()
 	w.ports[i] = nil
 	var failed error
-	for _, q := range p.queues {
-		w.poller.remove(q.FD())
+	for n, q := range p.queues {
+		w.poller.remove(q.FD(), i, n)
 		if err := q.Close(w.Pool); err != nil && failed == nil {
 			failed = fmt.Errorf("graph: close a queue of interface %d: %w", i, err)
 		}

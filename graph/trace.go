@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/skein-dataplane/skein/buf"
@@ -61,12 +62,15 @@ type traced struct {
 	id uint64
 }
 
+// ErrNoNode means that the graph has no node of that name.
+var ErrNoNode = errors.New("there is no such node")
+
 // Trace has the next n packets that reach a node traced from there on. Only
 // the worker's goroutine may call it, and the three below.
 func (w *Worker) Trace(node string, n int) error {
 	s := w.index[node]
 	if s == nil {
-		return fmt.Errorf("graph: no node %q", node)
+		return fmt.Errorf("graph: %w: %q", ErrNoNode, node)
 	}
 	w.traceRoom()
 	w.left += n - s.traces
@@ -143,13 +147,21 @@ func (w *Worker) endTrace() {
 
 // Follow traces b, which the running node has made out of src, as src is.
 func (w *Worker) Follow(src, b *buf.Buffer) {
-	if b.Flags &^= buf.Traced; src.Flags&buf.Traced == 0 || len(w.under) == cap(w.under) {
+	if b.Flags &^= buf.Traced; src.Flags&buf.Traced == 0 {
 		return
 	}
 	if id := w.traceID(src); id != 0 {
-		w.under = append(w.under, traced{b, id})
-		b.Flags |= buf.Traced
+		w.mark(b, id)
 	}
+}
+
+// mark makes b known as a packet under way with a trace.
+func (w *Worker) mark(b *buf.Buffer, id uint64) {
+	if len(w.under) == cap(w.under) {
+		w.under = w.under[:copy(w.under, w.under[1:])] // the oldest has most likely left
+	}
+	w.under = append(w.under, traced{b, id})
+	b.Flags |= buf.Traced
 }
 
 func (w *Worker) traceRoom() {
@@ -189,12 +201,8 @@ func (w *Worker) traceIn(s *slot, v *Vector) {
 
 func (w *Worker) begin(b *buf.Buffer) {
 	w.left--
-	if len(w.under) == cap(w.under) {
-		w.under = w.under[:copy(w.under, w.under[1:])] // the oldest has most likely left
-	}
 	w.last++
-	w.under = append(w.under, traced{b, w.last})
-	b.Flags |= buf.Traced
+	w.mark(b, w.last)
 }
 
 // traceOut records what s has made of the traced packets.

@@ -71,22 +71,32 @@ func (w *Worker) Node(name string) Node {
 
 // receive puts packets that came in by interface i at the start of the graph.
 func (w *Worker) receive(i uint32, bufs []*buf.Buffer) {
-	in := &w.State.Ifaces[i]
-	mask := in.Feat[w.input]
 	for _, b := range bufs {
 		b.RxIf = i
 	}
 	w.rxCount += len(bufs)
+	w.source.Calls++
+	w.source.Packets += uint64(len(bufs))
+	if int(i) >= len(w.State.Ifaces) || !w.State.Ifaces[i].Up {
+		w.source.Taken[sourceDown] += uint64(len(bufs))
+		w.enqueue(w.drop, bufs)
+		return
+	}
+	in := &w.State.Ifaces[i]
+	mask := in.Feat[w.input]
 	if w.watches != nil {
 		w.watch(i, bufs)
 	}
 	if mask&^iface.FeatEnd == 0 {
+		w.source.Taken[numArcs-1] += uint64(len(bufs))
 		w.enqueue(w.entry[btoi(in.Ethernet)], bufs)
 		return
 	}
 	for _, b := range bufs {
 		b.Feat = mask
-		w.enqueue1(w.source.next[NextFeature(b)], b)
+		arc := NextFeature(b)
+		w.source.Taken[arc]++
+		w.enqueue1(w.source.next[arc], b)
 	}
 }
 

@@ -22,9 +22,8 @@ type State struct {
 	EchoID uint16        // of the echo requests that Skein itself has sent, 0: none
 }
 
-// Source4 returns the address that Skein uses as its own towards interface i
-// : the interface's, or the
-// node's where that has none (RFC 1812, section 4.3.2.4). 0 if there is neither.
+// Source4 returns the address that Skein uses as its own towards interface i:
+// the interface's, or the node's where that has none (RFC 1812, section 4.3.2.4). 0 if there is neither.
 func (s *State) Source4(i uint32) hdr.Addr4 {
 	if a := s.Ifaces[i].Addr4; a != 0 {
 		return a
