@@ -1,0 +1,557 @@
+package graph_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/state"
+)
+
+// bounce is a graph that sends packets out by the interface that follows the
+// one they came in by.
+func bounce() graph.Config {
+	send := func(w *graph.Worker, v *graph.Vector) {
+		v.All(graph.Kept)
+		for i, b := range v.Bufs() {
+			if !w.Send(b.RxIf+1, v.Bufs()[i:i+1]) {
+				v.Arc[i] = 1
+			}
+		}
+	}
+	feature := func(name string, to uint32) graph.Spec {
+		s := spec(name, func(w *graph.Worker, v *graph.Vector) {
+			for i, b := range v.Bufs() {
+				b.Meta += to
+				v.Arc[i] = graph.NextFeature(b)
+			}
+		})
+		s.On = toyInput
+		return s
+	}
+	return graph.Config{Input: toyInput, IP: "ip", Ether: "ether", Specs: []graph.Spec{
+		feature("one", 1), feature("two", 2),
+		spec("ether", all(1), graph.To{Reason: "ethernet refused", Node: graph.Drop}),
+		spec("ip", send, graph.To{Reason: "no device", Node: graph.Drop})}}
+}
+
+func addPort(t testing.TB, w *graph.Worker, i uint32, q ...drivers.Queue) {
+	t.Helper()
+	if err := w.AddPort(i, q); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func round(t testing.TB, w *graph.Worker) {
+	t.Helper()
+	if err := w.Round(-1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run starts the worker, and stops it at the end of the test or by stop.
+func run(t testing.TB, w *graph.Worker) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("the worker does not stop")
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func until(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after 5 s still not: %s", what)
+		}
+	}
+}
+
+func TestPorts(t *testing.T) {
+	w := newWorker(t, bounce())
+	in, out := newPipe(t), newPipe(t)
+	addPort(t, w, 1, in)
+	addPort(t, w, 2, out)
+	in.give(600)
+	for range 4 {
+		round(t, w)
+	}
+	if out.Sent() != 600 {
+		t.Errorf("%d sent, want 600", out.Sent())
+	}
+	ports := w.Ports()
+	if p := ports[1]; p.RxPackets != 600 || p.RxBytes != 12000 || len(p.Queues) != 1 || p.Queues[0].RxErrors != 7 {
+		t.Errorf("port 1: %+v", p)
+	}
+	if p := ports[2]; p.TxPackets != 600 || p.TxBytes != 12000 || p.TxFull != 0 {
+		t.Errorf("port 2: %+v", p)
+	}
+	// What the device does not take is lost and counted.
+	out.room = 70
+	in.give(100)
+	round(t, w)
+	if p := w.Ports()[2]; p.TxPackets != 670 || p.TxFull != 30 || p.TxBytes != 670*20 {
+		t.Errorf("port 2, full: %+v", p)
+	}
+	// So is what has no device, and its interface knows.
+	out.give(5)
+	round(t, w)
+	if p := w.Ports()[2]; p.RxPackets != 5 || p.Drops != 5 {
+		t.Errorf("port 2, nowhere to go: %+v", p)
+	}
+	w.ClearPorts()
+	if p := w.Ports()[2]; p.PortCounters != (graph.PortCounters{}) {
+		t.Errorf("cleared: %+v", p)
+	}
+	if l := w.Load(); l.Packets != 705 || l.Rounds != 6 || l.Busy != 5 {
+		t.Errorf("load %+v", l)
+	}
+	checkFree(t, w)
+}
+
+// More packets for one device than may wait in one sweep.
+func TestSendMany(t *testing.T) {
+	w := newWorker(t, bounce())
+	out := newPipe(t)
+	addPort(t, w, 2, out)
+	bufs := get(t, w, 1500)
+	for _, b := range bufs {
+		b.RxIf = 1
+	}
+	w.Inject("ip", bufs...)
+	w.Sweep()
+	w.Flush()
+	if out.Sent() != 1500 {
+		t.Errorf("%d sent, want 1500", out.Sent())
+	}
+	checkFree(t, w)
+}
+
+func TestAddRemovePort(t *testing.T) {
+	w := newWorker(t, bounce())
+	first, second := newPipe(t), newPipe(t)
+	addPort(t, w, 2, first, second)
+	if err := w.AddPort(2, []drivers.Queue{newPipe(t)}); err == nil {
+		t.Error("two devices for one interface")
+	}
+	if err := w.AddPort(3, nil); err == nil {
+		t.Error("a device without queues")
+	}
+	if err := w.RemovePort(9); err == nil {
+		t.Error("removed what is not there")
+	}
+	if err := w.RemovePort(2); err != nil {
+		t.Error(err)
+	}
+	if !first.closed || !second.closed {
+		t.Error("queues left open")
+	}
+	// Again, by the same number and without a descriptor. If the first were
+	// still known the queue would be asked twice in a round.
+	for range 3 {
+		q := newPipe(t)
+		q.fd = -1
+		addPort(t, w, 2, q)
+		q.give(1000)
+		round(t, w)
+		if n := w.Ports()[2].RxPackets; n != graph.MaxVector {
+			t.Errorf("%d packets in one round from one queue", n)
+		}
+		if err := w.RemovePort(2); err != nil {
+			t.Error(err)
+		}
+	}
+	checkFree(t, w)
+}
+
+// Packets from an interface that the State does not show, or that is down, are
+// dropped with a reason.
+func TestReceiveDown(t *testing.T) {
+	pub := world(t, 2)
+	cfg := bounce()
+	cfg.Publisher = pub
+	w := newWorker(t, cfg)
+	down, unknown, up := newPipe(t), newPipe(t), newPipe(t)
+	edit(t, pub, func(next *state.State) { next.Ifaces = []iface.Iface{{}, {Up: true}, {}} })
+	addPort(t, w, 1, up)
+	addPort(t, w, 2, down)
+	addPort(t, w, 77, unknown)
+	up.give(3)
+	down.give(4)
+	unknown.give(5)
+	round(t, w)
+	if n := count(w, "device-input", "receiving interface is down"); n != 9 {
+		t.Errorf("%d dropped, want 9", n)
+	}
+	if down.Sent() != 3 {
+		t.Errorf("%d sent, want 3", down.Sent())
+	}
+	if ports := w.Ports(); ports[2].Drops != 4 || ports[77].Drops != 5 {
+		t.Errorf("%+v", ports)
+	}
+	checkFree(t, w)
+}
+
+func TestInputFeatures(t *testing.T) {
+	cfg := bounce()
+	cfg.Publisher = world(t, 3)
+	mask, err := toyInput.Mask("two")
+	if err != nil {
+		t.Fatal(err)
+	}
+	edit(t, cfg.Publisher, func(next *state.State) {
+		next.Ifaces[1].Feat[iface.DeviceInput] = mask
+		next.Ifaces[2].Feat[iface.DeviceInput] = 1 << 40 // no such feature
+		next.Ifaces[3].Ethernet = true
+	})
+	w := newWorker(t, cfg)
+	for i := uint32(1); i <= 3; i++ {
+		q := newPipe(t)
+		addPort(t, w, i, q)
+		q.give(int(i))
+	}
+	round(t, w)
+	for reason, want := range map[string]uint64{"feature two": 1, "feature one": 0, "undecided": 2, "end of device-input": 3} {
+		if n := count(w, "device-input", reason); n != want {
+			t.Errorf("%d by %q, want %d", n, reason, want)
+		}
+	}
+	if n := count(w, "ether", "ethernet refused"); n != 3 {
+		t.Errorf("%d Ethernet frames, want 3", n)
+	}
+	checkFree(t, w)
+}
+
+// Many busy queues each get their share of a round.
+func TestFair(t *testing.T) {
+	cfg := bounce()
+	cfg.Publisher = world(t, 64)
+	w := newWorker(t, cfg)
+	var pipes []*pipe
+	for i := range 40 {
+		p := newPipe(t)
+		pipes = append(pipes, p)
+		addPort(t, w, uint32(i+1), p)
+		p.give(500)
+	}
+	round(t, w)
+	for i, st := range w.Ports() {
+		if st.RxPackets < 6 || st.RxPackets > 16 {
+			t.Errorf("interface %d: %d packets in the first round", i, st.RxPackets)
+		}
+	}
+	checkFree(t, w)
+}
+
+// A worker that sleeps is woken by a descriptor, by Do and by its end.
+func TestSleepAndWake(t *testing.T) {
+	w := newWorker(t, bounce())
+	in, out := newPipe(t), newPipe(t)
+	addPort(t, w, 1, in)
+	addPort(t, w, 2, out)
+	stop := run(t, w)
+	for i := range 5 {
+		time.Sleep(5 * time.Millisecond) // it sleeps by now
+		in.give(1)
+		until(t, "a packet wakes the worker", func() bool { return out.Sent() == i+1 })
+	}
+	time.Sleep(30 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var load graph.Load
+	if err := w.Do(ctx, func() { load = w.Load() }); err != nil {
+		t.Fatal(err)
+	}
+	if load.Slept < 30*time.Millisecond || load.Packets != 5 {
+		t.Errorf("load %+v", load)
+	}
+	stop()
+	if err := w.Do(ctx, func() {}); !errors.Is(err, graph.ErrStopped) {
+		t.Errorf("Do after the end: %v", err)
+	}
+}
+
+// A stop is never slept through, whenever it comes.
+func TestStop(t *testing.T) {
+	for i := range 200 {
+		pool, err := buf.NewPool(16, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := bounce()
+		cfg.Pool, cfg.Publisher = pool, world(t, 1)
+		w, err := graph.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- w.Run(ctx) }()
+		time.Sleep(time.Duration(i) * time.Microsecond) // before, while and after it begins to sleep
+		cancel()
+		select {
+		case err = <-done:
+		case <-time.After(5 * time.Second):
+			t.Fatal("the worker does not stop")
+		}
+		if err = errors.Join(err, w.Close(), pool.Arena().Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDoDeadline(t *testing.T) {
+	w := newWorker(t, bounce()) // it does not run
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	for range 20 { // more than the mailbox has room for
+		if err := w.Do(ctx, func() {}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("%v, want the deadline", err)
+		}
+	}
+}
+
+func TestTick(t *testing.T) {
+	pub := world(t, 1)
+	var ticks []int64
+	next := int64(0)
+	s := graph.Spec{Name: "ticker", Arcs: []graph.To{{}, {Reason: "go", Node: "ip"}}, New: func() graph.Node {
+		return tickingToy{toy{
+			process: func(w *graph.Worker, v *graph.Vector) {
+				v.All(1)
+				w.TickAt(w.Now + 2_000_000)
+				w.TickAt(w.Now + 1_000_000) // the earlier one counts
+				w.TickAt(w.Now + 3_000_000)
+			},
+			tick: func(w *graph.Worker) int64 {
+				ticks = append(ticks, w.Now)
+				return next
+			}}}
+	}}
+	var out end
+	w := newWorker(t, graph.Config{Publisher: pub, Specs: []graph.Spec{s, out.spec("ip")}})
+	round(t, w)
+	if len(ticks) != 1 {
+		t.Fatalf("%d ticks after the first State, want 1", len(ticks))
+	}
+	edit(t, pub, func(*state.State) {})
+	round(t, w)
+	round(t, w)
+	if len(ticks) != 2 {
+		t.Fatalf("%d ticks after a second State, want 2", len(ticks))
+	}
+	w.Inject("ticker", get(t, w, 1)...)
+	w.Sweep()
+	from := w.Now
+	for len(ticks) == 2 {
+		if err := w.Round(0); err != nil { // sleeps until it is time
+			t.Fatal(err)
+		}
+	}
+	if late := ticks[2] - from; late < 1_000_000 || late > 500_000_000 {
+		t.Errorf("ticked after %d ns, want 1 ms", late)
+	}
+	for range 10 {
+		round(t, w)
+	}
+	if len(ticks) != 3 {
+		t.Errorf("%d ticks, though none was asked for", len(ticks)-3)
+	}
+	out.put(w)
+}
+
+// What a Tick emits goes on in the same round, backward too, and costs no hop.
+func TestTickEmits(t *testing.T) {
+	var held []*buf.Buffer
+	var out end
+	holder := graph.Spec{Name: "holder", Arcs: []graph.To{{}, {Reason: "back", Node: "first"}}, New: func() graph.Node {
+		return tickingToy{toy{
+			process: func(w *graph.Worker, v *graph.Vector) {
+				v.All(graph.Kept)
+				held = append(held, v.Bufs()...)
+				w.TickAt(w.Now)
+			},
+			tick: func(w *graph.Worker) int64 {
+				for _, b := range held {
+					w.Emit(1, b)
+				}
+				held = nil
+				return 0
+			}}}
+	}}
+	w := newWorker(t, graph.Config{Specs: []graph.Spec{
+		spec("first", func(w *graph.Worker, v *graph.Vector) {
+			for i, b := range v.Bufs() {
+				if b.Hash++; b.Hash < 9 {
+					v.Arc[i] = 1
+				} else {
+					v.Arc[i] = 2
+				}
+			}
+		}, graph.To{Reason: "hold", Node: "holder"}, graph.To{Reason: "out", Node: "out"}),
+		holder, out.spec("out")}})
+	w.Inject("first", get(t, w, 3)...)
+	for range 9 {
+		round(t, w)
+	}
+	if len(out.bufs) != 3 {
+		t.Errorf("%d packets out, want 3", len(out.bufs))
+	}
+	out.put(w)
+	checkFree(t, w)
+}
+
+func TestNotices(t *testing.T) {
+	w := newWorker(t, graph.Config{Specs: []graph.Spec{spec("a", func(w *graph.Worker, v *graph.Vector) {
+		for _, b := range v.Bufs() {
+			w.Notify(state.Notice{Kind: state.NeighborSeen, Iface: b.Meta})
+		}
+		w.Free(v.Bufs()...)
+	})}})
+	send := func(n int) {
+		w.Inject("a", get(t, w, n)...)
+		round(t, w)
+	}
+	woken := func() bool {
+		select {
+		case <-w.Notices():
+			return true
+		default:
+			return false
+		}
+	}
+	send(3)
+	if !woken() || woken() {
+		t.Error("woken not once")
+	}
+	round(t, w)
+	if woken() {
+		t.Error("woken without news")
+	}
+	for i := range 3 {
+		if n, ok := w.NextNotice(); !ok || n.Iface != uint32(i) || n.Now != w.Now && n.Now == 0 {
+			t.Errorf("notice %d: %+v, %t", i, n, ok)
+		}
+	}
+	if n, ok := w.NextNotice(); ok {
+		t.Errorf("a fourth: %+v", n)
+	}
+	// The ring holds 1024; what comes later is lost and counted.
+	send(1024)
+	send(10)
+	if n := w.LostNotices(); n != 10 {
+		t.Errorf("%d lost, want 10", n)
+	}
+	for i := range 1024 {
+		if n, ok := w.NextNotice(); !ok || n.Iface != uint32(i) {
+			t.Fatalf("notice %d: %+v, %t", i, n, ok)
+		}
+	}
+	send(1)
+	if _, ok := w.NextNotice(); !ok || !woken() {
+		t.Error("nothing after an overflow")
+	}
+}
+
+// States are published, requests made and notices read while packets move.
+// The race detector looks on.
+func TestConcurrent(t *testing.T) {
+	cfg := bounce()
+	cfg.Publisher = world(t, 8)
+	bouncing := cfg.Specs[3].New
+	cfg.Specs[3].New = func() graph.Node {
+		inner := bouncing()
+		return toy{process: func(w *graph.Worker, v *graph.Vector) {
+			w.Notify(state.Notice{Kind: state.EchoReply, IP: w.State.Addr4, Len: uint32(w.State.Gen)})
+			inner.Process(w, v)
+		}}
+	}
+	w := newWorker(t, cfg)
+	in, out := newPipe(t), newPipe(t)
+	addPort(t, w, 1, in)
+	addPort(t, w, 2, out)
+	stop := run(t, w)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var group sync.WaitGroup
+	var calls atomic.Int64
+	const each = 100
+	for g := range 4 {
+		group.Go(func() {
+			i := uint32(3 + g)
+			for range each {
+				q := newPipe(t)
+				if err := w.Do(ctx, func() {
+					calls.Add(1)
+					if err := w.AddPort(i, []drivers.Queue{q}); err != nil {
+						t.Error(err)
+					}
+				}); err != nil {
+					t.Error(err)
+				}
+				q.give(3)
+				if err := w.Do(ctx, func() {
+					calls.Add(1)
+					w.Stats()
+					w.Ports()
+					if err := w.RemovePort(i); err != nil {
+						t.Error(err)
+					}
+				}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Go(func() {
+		for range each {
+			_ = cfg.Publisher.Update(func(next *state.State) error { next.Addr4++; return nil })
+			in.give(50)
+		}
+	})
+	finished := make(chan struct{})
+	reader := make(chan struct{})
+	go func() {
+		defer close(reader)
+		for {
+			select {
+			case <-w.Notices():
+				for n, ok := w.NextNotice(); ok; n, ok = w.NextNotice() {
+					if uint32(n.IP) != n.Len-1 { // world has been the first State
+						t.Errorf("a torn State: %d of generation %d", n.IP, n.Len)
+					}
+				}
+			case <-finished:
+				return
+			}
+		}
+	}()
+	group.Wait()
+	until(t, "all packets through", func() bool { return out.Sent() >= 50*each })
+	close(finished)
+	<-reader
+	stop()
+	if calls.Load() != 8*each {
+		t.Errorf("%d requests served, want %d", calls.Load(), 8*each)
+	}
+	checkFree(t, w)
+}
