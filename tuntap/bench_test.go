@@ -185,3 +185,44 @@ func BenchmarkTx(b *testing.B) {
 		})
 	}
 }
+
+// TCP between two namespaces, by way of two TUNs and a loop, beside the
+// kernel's own forwarding over veth pairs.
+func BenchmarkTCP(b *testing.B) {
+	type ends struct{ from, to *lab.Namespace }
+	tuns := func(c Config) func(*bench) ends {
+		return func(t *bench) ends {
+			x, y, _ := t.pair(c, lab.PodAddr, lab.OtherPodAddr, lab.PodAddr6, lab.OtherPodAddr6)
+			return ends{x, y}
+		}
+	}
+	for _, way := range []struct {
+		name  string
+		build func(*bench) ends
+	}{
+		{"kernel", func(t *bench) ends {
+			k, err := t.lab.KernelPair()
+			lab.Need(t, err)
+			return ends{k.PodA, k.PodB}
+		}},
+		{"tun=offload", tuns(Config{Name: "eth0", Offload: true})},
+		{"tun=plain", tuns(Config{Name: "eth0"})},
+	} {
+		for _, streams := range []int{1, 4} {
+			b.Run(fmt.Sprintf("%s/streams=%d", way.name, streams), func(b *testing.B) {
+				t := newBench(b)
+				e := way.build(t)
+				var sum lab.Rate
+				for b.Loop() {
+					r, err := lab.Transfer{From: e.from, To: e.to, Addr: port(lab.OtherPodAddr, 0),
+						Duration: 300 * time.Millisecond, Streams: streams, Blind: true}.Run(t.within(10 * time.Second))
+					lab.Need(b, err)
+					sum.Bytes += r.Bytes
+					sum.Elapsed += r.Elapsed
+				}
+				b.ReportMetric(sum.Gbps(), "Gb/s")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}

@@ -290,3 +290,27 @@ func TestNoAllocs(t *testing.T) {
 		}
 	}
 }
+
+// One call reads no more than stays in the cache until it is written.
+func TestRxStopsAfterBytes(t *testing.T) {
+	b := newBench(t)
+	n := b.space("pod")
+	d := b.create(n, Config{Name: "tun0", Offload: true})
+	b.pod(d, "10.0.0.1")
+	conn, err := n.DialUDP(port("192.0.2.1", 7))
+	lab.Need(t, err)
+	defer conn.Close()
+	segment(t, conn, 1000)
+	for range 10 {
+		_, err := conn.Write(make([]byte, 50_000))
+		lab.Need(t, err)
+	}
+	into := make([]*buf.Buffer, 256)
+	for _, want := range []int{6, 4, 0} { // 6 of 50,028 bytes are the first above 262,144
+		got := d.queues[0].Rx(b.pool, into)
+		if got != want {
+			t.Errorf("%d packets, want %d", got, want)
+		}
+		b.pool.Put(into[:got])
+	}
+}

@@ -72,6 +72,9 @@ func (n *Namespace) Start(ctx context.Context, name string, args ...string) (*Pr
 // PID returns the process's number, which is its group's as well.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// Signal sends a signal to the process, and not to its group.
+func (p *Process) Signal(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
+
 // Output returns what the process has written so far, both streams in one.
 func (p *Process) Output() string { return p.out.String() }
 

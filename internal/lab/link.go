@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -137,6 +138,41 @@ func (n *Namespace) Addr(link string, cidrs ...string) error {
 		}
 	}
 	return nil
+}
+
+// AwaitAddrs waits until the namespace takes packets to all of its IPv6
+// addresses: the kernel makes them local from a work queue, after the link has
+// its carrier.
+func (n *Namespace) AwaitAddrs(ctx context.Context) error {
+	for {
+		missing, err := n.notLocal()
+		if err != nil || missing == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("lab: %s does not take packets to its %v: %w", n, missing, ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// notLocal returns an IPv6 address that has no local route yet, or nil.
+func (n *Namespace) notLocal() (net.IP, error) {
+	addrs, err := n.nl.AddrList(nil, netlink.FAMILY_V6)
+	if err != nil {
+		return nil, fmt.Errorf("lab: addresses in %s: %w", n, err)
+	}
+	for _, a := range addrs {
+		if a.Scope != int(netlink.SCOPE_UNIVERSE) {
+			continue
+		}
+		routes, err := n.nl.RouteGet(a.IP)
+		if err != nil || len(routes) == 0 || routes[0].Type != unix.RTN_LOCAL {
+			return a.IP, nil
+		}
+	}
+	return nil, nil
 }
 
 // Route adds a route: dst is a prefix in CIDR notation or "default", via a

@@ -1,6 +1,10 @@
 package lab
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // The addresses of the reference topology.
 const (
@@ -78,6 +82,7 @@ func (l *Lab) Reference(w Wanted) (*Reference, error) {
 			b.do(func() error { return r.Router.Route(SecondPodBlock, SecondAddr, "") })
 		}
 	}
+	b.await()
 	return r, b.err
 }
 
@@ -96,6 +101,7 @@ func (l *Lab) KernelPair() (*KernelPair, error) {
 	b.forward(k.Node)
 	b.pod(k.Node, "cali-a", k.PodA, PodAddr, PodAddr6)
 	b.pod(k.Node, "cali-b", k.PodB, OtherPodAddr, OtherPodAddr6)
+	b.await()
 	return k, b.err
 }
 
@@ -115,6 +121,17 @@ func (b *builder) ns(name string) *Namespace {
 	var n *Namespace
 	b.do(func() (err error) { n, err = b.lab.Namespace(name); return err })
 	return n
+}
+
+// settle is how long the kernel gets to make new addresses work.
+const settle = 5 * time.Second
+
+func (b *builder) await() {
+	ctx, cancel := context.WithTimeout(context.Background(), settle)
+	defer cancel()
+	for _, n := range b.lab.Namespaces() {
+		b.do(func() error { return n.AwaitAddrs(ctx) })
+	}
 }
 
 func (b *builder) join(x, y End) { b.do(func() error { return Join(x, y) }) }
