@@ -13,6 +13,10 @@
 // own, since that library's socket allocates, loses packets on transmit and
 // panics when a link goes down.
 //
+// A queue keeps up to Config.Ring of its pool's small buffers ready to receive
+// into, and as many again while they are being sent. In zero-copy mode half of
+// the pool's small buffers cannot be used at all (see aside).
+//
 // Frames hold at most MaxFrame bytes, and there is no offload: superpackets
 // must be cut and checksums finished before Tx. Attaching natively makes the
 // other end of a veth cable stop sending superpackets.

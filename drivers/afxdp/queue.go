@@ -107,8 +107,8 @@ func (q *queue) take(d *unix.XDPDesc) *buf.Buffer {
 	}
 	off += int(addr - q.arena.Addr(b))
 	end := off + int(d.Len)
-	if end > buf.SmallStride {
-		end = off
+	if end > buf.SmallStride { // the kernel never says so; an empty packet is dropped later
+		off, end = buf.Headroom, buf.Headroom
 	}
 	b.SetSpan(off, end)
 	markPartial(b)

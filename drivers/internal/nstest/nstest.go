@@ -169,14 +169,14 @@ func OpenFDs(t testing.TB) int {
 	return len(fds)
 }
 
-// Ethtool runs ethtool(8) inside the namespace.
-func (n *NS) Ethtool(t testing.TB, args ...string) {
+// Run runs a command inside the namespace.
+func (n *NS) Run(t testing.TB, name string, args ...string) {
 	t.Helper()
 	n.Do(t, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), Patience)
 		defer cancel()
-		if out, err := exec.CommandContext(ctx, "ethtool", args...).CombinedOutput(); err != nil {
-			return fmt.Errorf("nstest: ethtool %v: %w: %s", args, err, out)
+		if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("nstest: %s %v: %w: %s", name, args, err, out)
 		}
 		return nil
 	})
