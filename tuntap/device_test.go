@@ -166,6 +166,62 @@ func testPersist(t *testing.T, c Config) {
 	}
 }
 
+// A device that has had offload is attached to without: the kernel must cut
+// superpackets and finish checksums again.
+func TestAttachWithoutOffload(t *testing.T) {
+	b := newBench(t)
+	n := b.space("pod")
+	c := Config{Name: "tun0", NetNS: n.Path(), Offload: true, Persist: true}
+	d, err := Create(c)
+	lab.Need(t, err)
+	b.pod(d, "10.0.0.1")
+	b.close(d)
+	for _, offload := range []bool{false, true} {
+		c.Offload = offload
+		d, err = Attach(c)
+		lab.Need(t, err)
+		conn, err := n.DialUDP(port("192.0.2.1", 7))
+		lab.Need(t, err)
+		segment(t, conn, 1000)
+		_, err = conn.Write(make([]byte, 20_000))
+		lab.Need(t, err)
+		lab.Need(t, conn.Close())
+		want := 20
+		if offload {
+			want = 1
+		}
+		into := make([]*buf.Buffer, 256)
+		if got := d.queues[0].Rx(b.pool, into); got != want || d.queues[0].Stats().RxErrors > 0 {
+			t.Errorf("offload %v: %d packets, want %d; %+v", offload, got, want, d.queues[0].Stats())
+		} else {
+			p := into[0]
+			if !offload && (p.Len() != 1028 || sum(p.Bytes()[20:], uint32(sum(p.Bytes()[12:20], unix.IPPROTO_UDP+1008))) != 0xffff) {
+				t.Errorf("%d bytes, checksum not finished", p.Len())
+			}
+			b.pool.Put(into[:got])
+		}
+		b.close(d)
+	}
+	lab.Need(t, Delete(n.Path(), "tun0"))
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	for err, want := range map[error]string{
+		unix.ENOENT: "modprobe tun",
+		unix.ENODEV: "modprobe tun",
+		unix.EPERM:  "CAP_NET_ADMIN",
+		unix.EACCES: "CAP_NET_ADMIN",
+	} {
+		var missing *MissingError
+		if got := explain(err); !errors.As(got, &missing) || !errors.Is(got, err) || !strings.Contains(got.Error(), want) {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+	if err := explain(unix.EBUSY); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestDeleteLeavesOthersAlone(t *testing.T) {
 	b := newBench(t)
 	n := b.space("pod")

@@ -76,6 +76,10 @@ func (c Config) attach(flags uint16, queue func(Config, uint16) (int, error)) (*
 	var err error
 	if c.Offload {
 		d.info.Offload, d.info.Detail, err = setOffload(d.queues[0].fd)
+	} else {
+		// A persistent interface remembers what it was asked for before, and
+		// would send superpackets without a header to tell.
+		err = os.NewSyscallError("ioctl TUNSETOFFLOAD", unix.IoctlSetInt(d.queues[0].fd, unix.TUNSETOFFLOAD, 0))
 	}
 	if err == nil {
 		err = os.NewSyscallError("ioctl TUNSETPERSIST", unix.IoctlSetInt(d.queues[0].fd, unix.TUNSETPERSIST, bit(c.Persist)))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/drivers/vnet"
 	"github.com/skein-dataplane/skein/internal/lab"
 )
 
@@ -312,5 +313,52 @@ func TestRxStopsAfterBytes(t *testing.T) {
 			t.Errorf("%d packets, want %d", got, want)
 		}
 		b.pool.Put(into[:got])
+	}
+}
+
+// The MTU of an open plain device is raised behind our back: what does not fit
+// is lost and counted, and never half a packet is handed out.
+func TestPlainPacketTooLarge(t *testing.T) {
+	b := newBench(t)
+	n := b.space("pod")
+	d := b.create(n, Config{Name: "tun0"})
+	lab.Need(t, b.pod(d, "10.0.0.1").SetMTU(9000))
+	conn, err := n.DialUDP(port("192.0.2.1", 7))
+	lab.Need(t, err)
+	defer conn.Close()
+	for _, size := range []int{smallRoom - 28, smallRoom - 29, 5000} {
+		_, err := conn.Write(make([]byte, size))
+		lab.Need(t, err)
+	}
+	into := make([]*buf.Buffer, 8)
+	got := d.queues[0].Rx(b.pool, into)
+	if got != 1 || into[0].Len() != smallRoom-1 || d.queues[0].Stats().RxErrors != 2 {
+		t.Errorf("%d packets, %+v", got, d.queues[0].Stats())
+	}
+	b.pool.Put(into[:got])
+}
+
+// A header that the packet contradicts costs the packet, and no buffer.
+func TestTakeRefusesNonsense(t *testing.T) {
+	pool, err := buf.NewPool(4, 2)
+	lab.Need(t, err)
+	defer pool.Arena().Close()
+	for _, size := range []int{0, 5, vnet.HeaderLen, 100, 10_000, buf.LargeStride} {
+		q := newQueue(-1, true)
+		pool.GetLarge(q.frame[:])
+		f := q.frame[0]
+		f.SetSpan(buf.Headroom-vnet.HeaderLen, buf.Headroom)
+		h := f.Bytes()
+		copy(h, bytes.Repeat([]byte{0xff}, len(h)))
+		var out [1]*buf.Buffer
+		if q.take(pool, size, out[:]) {
+			t.Errorf("%d bytes were taken", size)
+		}
+		if q.frame[0] != nil {
+			pool.Put(q.frame[:])
+		}
+		if s := pool.Stats(); s.SmallFree != 4 || s.LargeFree != 2 {
+			t.Errorf("%d bytes: %+v", size, s)
+		}
 	}
 }
