@@ -3,7 +3,7 @@ package fib_test
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -259,6 +259,40 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+// A recursive next hop shares out its part as its covering route does.
+func TestRecursiveSpread(t *testing.T) {
+	net := fibtest.New(`
+		10.0.0.0/8 nexthop via 203.0.113.1 nexthop dev tun1
+		203.0.113.0/24 nexthop via 192.0.2.1 dev eth0 nexthop via 192.0.2.2 dev eth0 weight 3
+	`)
+	got := map[string]int{}
+	for h := range uint32(64) {
+		got[net.Describe(net.Table.Lookup(addr("10.0.0.1"), h))]++
+	}
+	want := map[string]int{"via 192.0.2.1 dev eth0": 8, "via 192.0.2.2 dev eth0": 24, "dev tun1": 32}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// No more than MaxNextHops are left of a recursion: those with the most flows.
+func TestRecursionTooWide(t *testing.T) {
+	text := "10.0.0.0/8 nexthop via 172.16.0.1 nexthop via 172.17.0.1 weight 200\n"
+	for i := range 2 {
+		text += fmt.Sprintf("172.%d.0.0/16", 16+i)
+		for j := range fib.MaxNextHops {
+			text += fmt.Sprintf(" nexthop via 192.0.%d.%d dev eth0", 2+i, 1+j)
+		}
+		text += "\n"
+	}
+	net := fibtest.New(text)
+	for h := range uint32(64) {
+		if via := net.Table.Adj(net.Table.Lookup(addr("10.0.0.1"), h)).Via; via>>8 != addr("192.0.3.0")>>8 {
+			t.Errorf("hash %d goes to %v, which has 1 in 201 flows", h, via)
+		}
+	}
+}
+
 func TestRoutes(t *testing.T) {
 	net := fibtest.New(node)
 	var got strings.Builder
@@ -322,73 +356,15 @@ func TestNeighbors(t *testing.T) {
 	}
 }
 
-// Through many commits the table stays right, old tables stay as they were,
-// and garbage stays within its bound. With -race, this also shows that the
-// writer never writes where a reader may look.
-func TestManyCommits(t *testing.T) {
-	routes := randomRoutes(20_000)
-	rib, table := load(t, routes[:10_000])
-	in := map[int]bool{}
-	for i := range 10_000 {
-		in[i] = true
-	}
-	dst, hash := routed(routes)[:2048], hashes()[:2048]
-	want := make([]uint32, len(dst))
-	table.LookupVector(dst, hash, want)
-	stop, done := make(chan bool), make(chan bool)
-	go func() {
-		defer close(done)
-		adj := make([]uint32, len(dst))
-		for {
-			table.LookupVector(dst, hash, adj)
-			if !slices.Equal(adj, want) {
-				t.Error("an old table has changed")
-				return
-			}
-			select {
-			case <-stop:
-				return
-			default:
-			}
-		}
-	}()
-	rng := rand.New(rand.NewPCG(5, 6))
-	now := table
-	for range 300 {
-		for range 20 {
-			i := rng.IntN(len(routes))
-			if in[i] {
-				must(t, rib.Delete(routes[i]))
-			} else {
-				must(t, rib.Add(routes[i]))
-			}
-			in[i] = !in[i]
-		}
-		now = rib.Commit()
-		if why := rib.Fault(); why != "" {
-			t.Fatal(why)
-		}
-	}
-	close(stop)
-	<-done
-
-	var rest []fib.Route
-	for i := range routes {
-		if in[i] {
-			rest = append(rest, routes[i])
-		}
-	}
-	_, anew := load(t, rest)
-	for i, r := range routes {
-		a := hdr.Addr4From(r.Prefix.Addr())
-		got, want := now.Describe(now.Lookup(a, 0), nil), anew.Describe(anew.Lookup(a, 0), nil)
-		if got != want {
-			t.Fatalf("%v (%v) goes %q, in a table made anew %q", a, in[i], got, want)
-		}
-	}
-	must(t, rib.Delete(rest...))
-	rib.Commit()
-	if left := rib.Leftovers(); left != "" {
-		t.Error(left)
-	}
+// A link that had no addresses for a while finds its neighbors again.
+func TestNeighborsComeBack(t *testing.T) {
+	net := fibtest.New("link eth0\nneigh 192.0.2.9 dev eth0 lladdr 02:00:00:00:00:09")
+	eth := fib.Iface{Index: 1, MTU: 1500, MAC: fibtest.MAC(1), Up: true}
+	tun := eth
+	tun.PointToPoint = true
+	must(t, net.RIB.SetIface(tun))
+	must(t, net.RIB.Add(parse(t, net, "192.0.2.0/24 dev eth0")))
+	goes(t, net, "192.0.2.9", "dev eth0")
+	must(t, net.RIB.SetIface(eth))
+	goes(t, net, "192.0.2.9", "via 192.0.2.9 dev eth0")
 }

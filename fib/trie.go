@@ -1,9 +1,6 @@
 package fib
 
-import (
-	"math/bits"
-	"slices"
-)
+import "math/bits"
 
 // A trie4 is the writer's side of the trie in Table4. Whatever a published
 // snapshot can see, it copies before it writes; what it no longer needs stays
@@ -269,34 +266,4 @@ func (t *trie4) relocate(e, base uint32) {
 	parent := t.own(t.root[top])
 	t.setRoot(top, parent)
 	t.page(parent)[base&0xff] = t.move(e)
-}
-
-// A cow is a slice that snapshots share: it copies what they can see before it
-// writes there. Appending writes where they cannot see.
-type cow[T comparable] struct {
-	v       []T
-	seen    int // elements that a snapshot can see
-	changed bool
-}
-
-func (c *cow[T]) set(i int, x T) {
-	if c.v[i] == x {
-		return
-	}
-	if i < c.seen {
-		c.v, c.seen = slices.Clone(c.v), 0
-	}
-	c.v[i] = x
-	c.changed = true
-}
-
-func (c *cow[T]) add(x T) int {
-	c.v = append(c.v, x)
-	c.changed = true
-	return len(c.v) - 1
-}
-
-func (c *cow[T]) publish() []T {
-	c.seen, c.changed = len(c.v), false
-	return c.v[:len(c.v):len(c.v)]
 }
