@@ -55,7 +55,8 @@ type Device struct {
 
 // Open opens the interface, in promiscuous mode. It needs CAP_NET_RAW, and
 // CAP_NET_ADMIN for the size of the buffers, in the namespace of the
-// interface. For more than one queue, kernels before 6.16 want it up.
+// interface, and returns a *drivers.Missing where they lack. For more than one
+// queue, kernels before 6.16 want it up.
 func Open(c Config) (*Device, error) {
 	if c.Queues == 0 {
 		c.Queues = 1
@@ -91,7 +92,7 @@ func (d *Device) open(c Config) error {
 	for range c.Queues {
 		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
-			return fmt.Errorf("packet socket (needs CAP_NET_RAW): %w", err)
+			return fmt.Errorf("packet socket: %w", needs(err))
 		}
 		d.queues = append(d.queues, newQueue(fd))
 		if err := setUp(fd, link.Index, &c, &fanout); err != nil {

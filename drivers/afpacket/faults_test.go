@@ -2,10 +2,13 @@ package afpacket
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"net"
 	"testing"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/drivers/internal/nstest"
 )
 
@@ -181,6 +184,19 @@ func TestFull(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnprivileged expects an error that says what is needed.
+func TestUnprivileged(t *testing.T) {
+	w := newWire(t, 1)
+	var missing *drivers.Missing
+	w.skein.DoUnprivileged(t, func() error {
+		if _, err := Open(Config{Interface: "s0"}); !errors.As(err, &missing) {
+			return fmt.Errorf("not a *drivers.Missing: %w", err)
+		}
+		return nil
+	})
+	t.Log(missing)
 }
 
 // TestClose checks that nothing is left: no file descriptor, no promiscuous mode.

@@ -2,14 +2,27 @@ package afpacket
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"unsafe"
 
+	"github.com/skein-dataplane/skein/drivers"
 	"golang.org/x/sys/unix"
 )
 
 // deaf is a classic BPF program that accepts no byte of any packet.
 var deaf = unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
+
+// needs says what to do about errors that have a usual cause.
+func needs(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return &drivers.Missing{What: "CAP_NET_RAW and CAP_NET_ADMIN", Remedy: "run as root or grant them", Err: err}
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return &drivers.Missing{What: "packet sockets", Remedy: "use a kernel built with CONFIG_PACKET", Err: err}
+	}
+	return err
+}
 
 // setUp makes a new socket a queue of the interface. The first one makes the
 // fanout group, if there are several queues; the others join it.
@@ -33,7 +46,7 @@ func setUp(fd, ifindex int, c *Config, fanout *int) error {
 		{"PACKET_IGNORE_OUTGOING", unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1},
 	} {
 		if err := unix.SetsockoptInt(fd, o.level, o.opt, o.value); err != nil {
-			return fmt.Errorf("%s: %w", o.name, err)
+			return fmt.Errorf("%s: %w", o.name, needs(err))
 		}
 	}
 	// A membership ends with the socket; the interface's flag would not.

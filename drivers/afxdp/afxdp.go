@@ -29,7 +29,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 
 	"github.com/asavie/xdp"
 	"github.com/cilium/ebpf/link"
@@ -64,7 +63,7 @@ type Attach string
 const (
 	AutoAttach Attach = ""        // native, else generic
 	Native     Attach = "native"  // in the NIC's driver, or fail
-	Generic    Attach = "generic" // in the stack, after the driver; always copies
+	Generic    Attach = "generic" // in the stack, after the driver; always copies, and drops superpackets
 )
 
 // Config says what to open.
@@ -89,7 +88,7 @@ type Device struct {
 	refused  []string
 }
 
-// Open attaches to an interface that is up, in promiscuous mode. Queue i of
+// Open attaches to an interface, in promiscuous mode. Queue i of
 // the device belongs to the pool i modulo len(pools), and may be used with
 // that one only; queues of one pool share its memory. The pools are not
 // touched before the first Rx.
@@ -157,69 +156,6 @@ func (d *Device) open(c Config, pools []*buf.Pool) error {
 	d.info = drivers.Info{Driver: "af_xdp", Ethernet: true, MAC: nic.HardwareAddr, MTU: nic.MTU,
 		Detail: d.detail(serve, total)}
 	return nil
-}
-
-// bind opens one socket for each queue to serve, and lets the program know.
-func (d *Device) bind(c *Config, ifindex, serve int, pools []*buf.Pool) error {
-	first := map[*buf.Pool]int{} // the socket with the pool's UMEM
-	mode := c.Mode
-	if !d.native {
-		mode = Copy
-	}
-	for i := range serve {
-		p := pools[i%len(pools)]
-		share, ok := first[p]
-		if !ok {
-			share = -1
-		}
-		s, err := d.socket(ifindex, i, c.Ring, p.Arena(), &mode, share)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			first[p] = s.fd
-		}
-		d.zeroCopy = s.zeroCopy
-		d.queues = append(d.queues, newQueue(d, i, s, p.Arena()))
-		if err := d.program.Register(i, s.fd); err != nil {
-			return fmt.Errorf("register queue %d: %w", i, err)
-		}
-	}
-	return nil
-}
-
-// socket tries zero-copy unless the mode says otherwise. The first socket
-// decides the mode for all.
-func (d *Device) socket(ifindex, queue, ring int, a *buf.Arena, mode *Mode, share int) (*socket, error) {
-	if *mode != Copy {
-		s, err := newSocket(ifindex, queue, ring, a, unix.XDP_ZEROCOPY|unix.XDP_USE_NEED_WAKEUP, share)
-		if err == nil {
-			*mode = ZeroCopy
-			return s, nil
-		}
-		if *mode == ZeroCopy {
-			return nil, &drivers.Missing{What: "a NIC driver with AF_XDP zero-copy", Remedy: "use copy mode", Err: err}
-		}
-		d.refuse("zero-copy", err)
-		*mode = Copy
-	}
-	return newSocket(ifindex, queue, ring, a, unix.XDP_COPY|unix.XDP_USE_NEED_WAKEUP, share)
-}
-
-func (d *Device) refuse(what string, err error) {
-	d.refused = append(d.refused, what+" refused: "+err.Error())
-}
-
-func (d *Device) detail(serve, total int) string {
-	words := []string{"copy", "generic"}
-	if d.zeroCopy {
-		words[0] = "zero-copy"
-	}
-	if d.native {
-		words[1] = "native"
-	}
-	words = append(words, fmt.Sprintf("queues: %d of %d", serve, total))
-	return strings.Join(append(words, d.refused...), ", ")
 }
 
 // Info implements drivers.Device.

@@ -304,6 +304,51 @@ func TestSharedUMEM(t *testing.T) {
 	})
 }
 
+// TestTwoPools has each of two queues on a pool of its own, as two workers
+// would.
+func TestTwoPools(t *testing.T) {
+	w := newWire(t, 2)
+	pools := []*buf.Pool{nstest.NewPool(t, 4096, 0), nstest.NewPool(t, 4096, 0)}
+	d, err := Open(Config{Interface: "s0", NetNS: w.skein.Path()}, pools)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v [256]*buf.Buffer
+	for i, q := range d.Queues() {
+		q.Rx(pools[i], v[:])
+	}
+	const flows = 64
+	for range flows {
+		c := w.kernel.ListenUDP(t, "10.0.0.1:0")
+		if _, err := c.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 7}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	total := 0
+	for i, q := range d.Queues() {
+		n := q.Rx(pools[i], v[:])
+		for _, b := range v[:n] {
+			if !pools[i].Arena().Owns(b) {
+				t.Errorf("queue %d received into the other's pool", i)
+			}
+		}
+		if n == 0 {
+			t.Errorf("queue %d received nothing", i)
+		}
+		total += n
+		pools[i].Put(v[:n])
+		if err := q.Close(pools[i]); err != nil {
+			t.Error(err)
+		}
+	}
+	if total != flows {
+		t.Errorf("%d packets, want %d", total, flows)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNoAllocations(t *testing.T) {
 	w := newWire(t, 1).open(t, Config{})
 	far := open(t, w.pool, Config{Interface: "k0", NetNS: w.kernel.Path()}).Queues()[0]

@@ -6,7 +6,10 @@ import (
 	"unsafe"
 
 	"github.com/asavie/xdp"
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,8 +21,12 @@ const spareQueues = 256
 // attach loads the program and puts it on the interface. Until a socket is
 // registered for a queue, the packets of that queue pass to the kernel.
 func (d *Device) attach(c *Config, ifindex, queues int) (err error) {
+	// Kernels before 5.11 count maps as locked memory.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w", needs(err))
+	}
 	if d.program, err = xdp.NewProgram(max(queues, spareQueues)); err != nil {
-		return fmt.Errorf("load program: %w", needs(err))
+		return fmt.Errorf("load program: %w", explain(err))
 	}
 	if c.Attach != Generic {
 		d.link, err = attachAs(d.program, ifindex, link.XDPDriverMode)
@@ -35,6 +42,15 @@ func (d *Device) attach(c *Config, ifindex, queues int) (err error) {
 		return fmt.Errorf("attach in generic mode: %w", err)
 	}
 	return nil
+}
+
+// explain finds the cause of an error of xdp.NewProgram, which does not wrap
+// what the kernel said, by asking again.
+func explain(err error) error {
+	if cause := features.HaveMapType(ebpf.XSKMap); cause != nil {
+		return needs(cause)
+	}
+	return err
 }
 
 func attachAs(p *xdp.Program, ifindex int, flags link.XDPAttachFlags) (link.Link, error) {

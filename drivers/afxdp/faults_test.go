@@ -1,6 +1,7 @@
 package afxdp
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/drivers/internal/nstest"
 )
 
@@ -118,6 +120,38 @@ func TestInterfaceGone(t *testing.T) {
 		if n := w.q().Stats().Syscalls; n > 10 {
 			t.Errorf("%d system calls", n)
 		}
+	})
+}
+
+// TestUnprivileged expects an error that says what is needed.
+func TestUnprivileged(t *testing.T) {
+	w := newWire(t, 1)
+	var missing *drivers.Missing
+	w.skein.DoUnprivileged(t, func() error {
+		if _, err := Open(Config{Interface: "s0"}, []*buf.Pool{w.pool}); !errors.As(err, &missing) {
+			return fmt.Errorf("not a *drivers.Missing: %w", err)
+		}
+		return nil
+	})
+	t.Log(missing)
+}
+
+// TestOpenWhileDown opens an interface before it comes up.
+func TestOpenWhileDown(t *testing.T) {
+	each(t, func(t *testing.T, c Config) {
+		w := newWire(t, 1)
+		w.skein.Down(t, "s0")
+		w.open(t, c)
+		w.skein.Up(t, "s0")
+		s := w.kernel.ListenUDP(t, "10.0.0.1:9")
+		if _, err := s.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 7}); err != nil {
+			t.Fatal(err)
+		}
+		got := nstest.Collect(w.pool, w.q(), 1)
+		if len(got) != 1 {
+			t.Error("nothing received")
+		}
+		w.pool.Put(got)
 	})
 }
 

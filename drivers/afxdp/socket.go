@@ -6,6 +6,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/drivers"
 	"golang.org/x/sys/unix"
@@ -41,9 +42,9 @@ func newSocket(ifindex, queue, size int, a *buf.Arena, flags uint16, share int) 
 // needs says what to do about errors that have a usual cause.
 func needs(err error) error {
 	switch {
-	case errors.Is(err, unix.EAFNOSUPPORT):
+	case errors.Is(err, unix.EAFNOSUPPORT), errors.Is(err, ebpf.ErrNotSupported):
 		return &drivers.Missing{What: "AF_XDP sockets", Err: err,
-			Remedy: "use a kernel built with CONFIG_XDP_SOCKETS, or the driver af_packet"}
+			Remedy: "use a kernel built with CONFIG_BPF_SYSCALL and CONFIG_XDP_SOCKETS, or the driver af_packet"}
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return &drivers.Missing{What: "CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF", Err: err,
 			Remedy: "run as root or grant them"}

@@ -7,6 +7,7 @@ package nstest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -82,6 +83,24 @@ func (n *NS) Do(t testing.TB, f func() error) {
 	if err := inns.Do(n.Path(), f); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// DoUnprivileged is Do without the capabilities that root has.
+func (n *NS) DoUnprivileged(t testing.TB, f func() error) {
+	t.Helper()
+	n.Do(t, func() error {
+		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var all, none [2]unix.CapUserData // the second is for capabilities 32 to 63
+		if err := unix.Capget(&head, &all[0]); err != nil {
+			return fmt.Errorf("nstest: capget: %w", err)
+		}
+		none = all
+		none[0].Effective, none[1].Effective = 0, 0
+		if err := unix.Capset(&head, &none[0]); err != nil {
+			return fmt.Errorf("nstest: capset: %w", err)
+		}
+		return errors.Join(f(), unix.Capset(&head, &all[0]))
+	})
 }
 
 // Sysctl writes a file below /proc/sys inside the namespace.
