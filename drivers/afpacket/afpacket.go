@@ -13,6 +13,10 @@
 // PACKET_QDISC_BYPASS is never set: with it a superpacket to a device that
 // cannot cut it vanishes, and without it the kernel cuts it in software.
 //
+// Superpackets longer than 64 KiB (BIG TCP: a gso_max_size or gro_max_size
+// above 65536, which is not the default) do not fit and count as RxErrors, as
+// do those of tunnels, which a virtio-net header cannot describe.
+//
 // The kernel's own stack still sees what a socket receives. Keeping it off is
 // the business of whoever takes the interface over. Maturity: stable.
 package afpacket

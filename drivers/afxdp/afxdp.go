@@ -21,6 +21,9 @@
 // must be cut and checksums finished before Tx. Attaching natively makes the
 // other end of a veth cable stop sending superpackets.
 //
+// A NIC that takes VLAN tags out of frames hides them from XDP: that offload
+// (rx-vlan-offload in ethtool -k) has to be off where tags matter.
+//
 // Maturity: copy mode is tested on veth in native and generic mode; zero-copy
 // mode has not been run on hardware.
 package afxdp

@@ -201,7 +201,9 @@ func (w *wire) idle(t *testing.T) {
 	}
 }
 
-// TestKilled checks that a process which is killed leaves no program behind.
+// TestKilled checks that a process which is killed leaves no program behind,
+// and that its successor can open at once, although the queue stays busy for
+// a moment.
 func TestKilled(t *testing.T) {
 	if path := os.Getenv("SKEIN_TEST_NETNS"); path != "" {
 		holdUntilKilled(path)
@@ -228,6 +230,7 @@ func TestKilled(t *testing.T) {
 	}
 	_ = cmd.Wait() // killed, as it should
 	w.idle(t)
+	w.open(t, Config{})
 }
 
 func holdUntilKilled(path string) {
