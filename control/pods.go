@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -99,7 +100,7 @@ func (c *Control) free(name string, addrs []netip.Prefix) error {
 		if p == nil {
 			continue
 		}
-		for _, has := range p.peer.Addrs {
+		for _, has := range slices.Concat(p.addrs, p.peer.Addrs) {
 			for _, wants := range addrs {
 				if has.Addr() == wants.Addr() {
 					return fmt.Errorf("control: address %s: %w at %s", wants.Addr(), ErrExists, p.Name)

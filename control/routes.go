@@ -82,22 +82,28 @@ func (c *Control) AddRoute(replace bool, resolve func(index func(string) (uint32
 	return c.publish()
 }
 
-// DelRoute deletes a route of the API or the configuration. Those of
-// interfaces, pods and the host go with what they belong to.
-func (c *Control) DelRoute(prefix netip.Prefix, metric uint32) error {
+// DelRoute deletes the route to a prefix that fits: of those of the API, or
+// else of the configuration, the one of the lowest metric. Those of
+// interfaces, pods and the host go with what they belong to. fits is given a
+// function that names interfaces, and must not call c.
+func (c *Control) DelRoute(prefix netip.Prefix, fits func(r fib.Route, name func(uint32) string) bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, source := range []fib.Source{fib.SourceAPI, fib.SourceStatic} {
-		r := fib.Route{Prefix: prefix, Source: source, Metric: metric}
-		if _, ok := c.route(r); !ok {
-			continue
+	var found fib.Route
+	for e := range c.rib.Routes() {
+		r := e.Route
+		removable := r.Prefix == prefix && (r.Source == fib.SourceAPI || r.Source == fib.SourceStatic)
+		if removable && (found.Source == 0 || r.Source == fib.SourceAPI && found.Source == fib.SourceStatic) && fits(r, c.name) {
+			found = r
 		}
-		if err := c.rib.Delete(r); err != nil {
-			return fmt.Errorf("control: %w", err)
-		}
-		return c.publish()
 	}
-	return fmt.Errorf("control: route %s metric %d of the API or the configuration: %w", prefix, metric, ErrNotFound)
+	if found.Source == 0 {
+		return fmt.Errorf("control: route %s like that, of the API or the configuration: %w", prefix, ErrNotFound)
+	}
+	if err := c.rib.Delete(found); err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	return c.publish()
 }
 
 // route returns the route of the same prefix, source and metric. c.mu is held.

@@ -12,7 +12,6 @@ import (
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/internal/tsc"
-	"github.com/skein-dataplane/skein/nodes"
 )
 
 // An Interface is an interface as it is shown.
@@ -69,66 +68,6 @@ func (c *Control) interfaceOf(ctx context.Context, p *port) (*Interface, error) 
 	return &all[0], nil
 }
 
-// SetUp sets an interface up or down in Skein. Down, packets to it are dropped
-// and its routes are not used.
-func (c *Control) SetUp(name string, up bool) error {
-	return c.change(name, func(p *port) error { p.Up = up; return nil })
-}
-
-// SetMTU sets the largest IP packet that Skein sends to an interface, in bytes.
-func (c *Control) SetMTU(name string, mtu uint32) error {
-	return c.change(name, func(p *port) error {
-		if int(mtu) > p.device.Info().MTU || mtu < minMTU {
-			return fmt.Errorf("control: %w: the device of %s takes an MTU from %d to %d", ErrInvalid, name, minMTU, p.device.Info().MTU)
-		}
-		p.MTU = mtu
-		return nil
-	})
-}
-
-const minMTU = 68 // RFC 791, section 3.2
-
-// SetFeature enables or disables a feature on an arc of an interface.
-func (c *Control) SetFeature(name, arc, feature string, enable bool) error {
-	for _, a := range nodes.FeatureArcs() {
-		if a.Name != arc {
-			continue
-		}
-		mask, err := a.Mask(feature)
-		if err != nil {
-			return fmt.Errorf("control: %w: %w", ErrInvalid, err)
-		}
-		return c.change(name, func(p *port) error {
-			if p.Feat[a.ID] |= mask; !enable {
-				p.Feat[a.ID] &^= mask &^ iface.FeatEnd
-			}
-			return nil
-		})
-	}
-	return fmt.Errorf("control: feature arc %q: %w", arc, ErrNotFound)
-}
-
-// change edits an interface and publishes it, or leaves it as it was.
-func (c *Control) change(name string, edit func(p *port) error) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	i, ok := c.index(name)
-	if !ok {
-		return fmt.Errorf("control: interface %q: %w", name, ErrNotFound)
-	}
-	p := c.ports[i]
-	was := p.Iface
-	if err := edit(p); err != nil {
-		p.Iface = was
-		return err
-	}
-	if err := c.rib.SetIface(p.link()); err != nil {
-		p.Iface = was
-		return fmt.Errorf("control: interface %s: %w", name, err)
-	}
-	return c.publish()
-}
-
 // DeleteInterface removes a pod's TUN. Uplinks and their taps come and go with
 // the configuration.
 func (c *Control) DeleteInterface(ctx context.Context, name string) error {
@@ -161,14 +100,17 @@ func (c *Control) Runtime(ctx context.Context) (r Runtime, err error) {
 	return r, err
 }
 
-// ClearNodes sets the nodes' counters to zero.
-func (c *Control) ClearNodes(ctx context.Context) error {
-	return c.do(ctx, func() error { c.worker.ClearNodes(); return nil })
+// ClearNodes sets the nodes' counters to zero, and returns what they were.
+func (c *Control) ClearNodes(ctx context.Context) (was []graph.NodeStats, err error) {
+	err = c.do(ctx, func() error { was = c.worker.Stats(); c.worker.ClearNodes(); return nil })
+	return was, err
 }
 
-// ClearPorts sets the interfaces' counters to zero.
-func (c *Control) ClearPorts(ctx context.Context) error {
-	return c.do(ctx, func() error { c.worker.ClearPorts(); return nil })
+// ClearPorts sets the interfaces' counters to zero, and returns what they
+// were, by index.
+func (c *Control) ClearPorts(ctx context.Context) (was map[uint32]graph.PortStats, err error) {
+	err = c.do(ctx, func() error { was = c.worker.Ports(); c.worker.ClearPorts(); return nil })
+	return was, err
 }
 
 // TraceNode has the next n packets traced that reach a node.

@@ -9,6 +9,5 @@ import (
 
 func main() {
 	std := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
-	// Commands that are not about a running daemon follow std.
-	os.Exit(cli.Main(os.Args[1:], std))
+	os.Exit(cli.Main(os.Args[1:], std, labCommand))
 }

@@ -66,7 +66,7 @@ func (t *Takeover) makeTap(queues int) (err error) {
 		return fmt.Errorf("takeover: MAC of %s: %w", t.Host.Name, err)
 	}
 	t.Tap, err = tuntap.Create(tuntap.Config{Name: tempName, Mode: tuntap.TAP, Queues: queues, Offload: true,
-		MTU: t.Host.MTU, MAC: mac, TxQueueLen: t.Host.TxQueueLen})
+		MTU: t.Host.MTU, MAC: mac})
 	if err != nil {
 		return fmt.Errorf("takeover: %w", err)
 	}
@@ -113,8 +113,16 @@ func (t *Takeover) present() error {
 	if err := netlink.LinkSetName(link, t.Host.Name); err != nil {
 		return fmt.Errorf("takeover: name the TAP %s: %w", t.Host.Name, err)
 	}
-	return t.Host.apply(here)
+	// The queue of a TAP is not in front of a device's own but all there is:
+	// with a veth's 0 it would drop every packet.
+	asHost := *t.Host
+	asHost.TxQueueLen = tapQueue
+	return asHost.apply(here)
 }
+
+// tapQueue is how many packets the kernel holds for a TAP until Skein reads
+// them: about a millisecond of small ones.
+const tapQueue = 1000
 
 // here is netlink in the calling thread's namespace.
 var here = &netlink.Handle{}

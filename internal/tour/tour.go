@@ -1,0 +1,143 @@
+// Package tour answers one question: what does Skein look like at work?
+//
+// It builds the reference topology in network namespaces, starts the daemon on
+// the node's uplink, and sends traffic all ways across. skeinctl lab shows it
+// to a newcomer; the end-to-end tests stand on it. Nothing of the machine's
+// own network is touched. Maturity: stable.
+package tour
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/skein-dataplane/skein/api"
+	"github.com/skein-dataplane/skein/internal/lab"
+)
+
+// Options say what is wanted.
+type Options struct {
+	Daemon string // path of skeind
+	Driver string // "auto", "af_packet" or "af_xdp"; empty: auto
+	Wanted lab.Wanted
+	Config string // lines to add to the daemon's configuration
+}
+
+// A Tour is the reference topology with a daemon at the node.
+type Tour struct {
+	*lab.Reference
+	Socket string // of the daemon
+	Config string // its configuration file
+	opts   Options
+	dir    string
+	daemon *lab.Process
+}
+
+// New builds the topology, without starting the daemon.
+func New(opts Options) (*Tour, error) {
+	l, err := lab.New(lab.Unique("skein"))
+	if err != nil {
+		return nil, err
+	}
+	t := &Tour{opts: opts}
+	opts.Wanted.StaticRoutes = true
+	if t.Reference, err = l.Reference(opts.Wanted); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if t.dir, err = os.MkdirTemp("", "skein-lab-"); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	t.Socket, t.Config = filepath.Join(t.dir, "api.sock"), filepath.Join(t.dir, "skeind.yaml")
+	if err := os.WriteFile(t.Config, []byte(t.yaml()), 0o644); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+// yaml returns the daemon's configuration.
+func (t *Tour) yaml() string {
+	driver := t.opts.Driver
+	if driver == "" {
+		driver = "auto"
+	}
+	return fmt.Sprintf(`run_dir: %s/run
+uplinks:
+  - interface: %s
+    driver: %s
+    host_routes: [10.244.0.0/16]
+pods:
+  - {netns: %s, addresses: [%s/32]}
+  - {netns: %s, addresses: [%s/32]}
+routes:
+  - blackhole %s
+api: {socket: %s}
+%s`, t.dir, lab.Uplink, driver, t.PodA.Path(), lab.PodAddr, t.PodB.Path(), lab.OtherPodAddr, lab.PodBlock, t.Socket, t.opts.Config)
+}
+
+// Start starts the daemon and waits until it is ready.
+func (t *Tour) Start(ctx context.Context) error {
+	p, err := t.Node.Start(ctx, t.opts.Daemon, "--config", t.Config)
+	if err != nil {
+		return err
+	}
+	t.daemon = p
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for !strings.Contains(p.Output(), "ready") {
+		select {
+		case <-p.Done():
+			return fmt.Errorf("tour: the daemon has ended: %w\n%s", p.Wait(), p.Output())
+		case <-ctx.Done():
+			return fmt.Errorf("tour: the daemon is not ready: %w\n%s", ctx.Err(), p.Output())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// Log returns what the daemon has written.
+func (t *Tour) Log() string {
+	if t.daemon == nil {
+		return ""
+	}
+	return t.daemon.Output()
+}
+
+// Stop ends the daemon as systemd would, and waits until it has given the
+// uplink back.
+func (t *Tour) Stop(ctx context.Context) error {
+	p := t.daemon
+	if p == nil {
+		return nil
+	}
+	t.daemon = nil
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("tour: %w", err)
+	}
+	select {
+	case <-p.Done():
+	case <-ctx.Done():
+		return fmt.Errorf("tour: the daemon does not stop: %w\n%s", ctx.Err(), p.Output())
+	}
+	if err := p.Wait(); err != nil {
+		return fmt.Errorf("tour: the daemon has ended with %w\n%s", err, p.Output())
+	}
+	return nil
+}
+
+// Client connects to the daemon.
+func (t *Tour) Client(ctx context.Context) (*api.Client, error) {
+	return api.Dial(ctx, t.Socket, 5*time.Second)
+}
+
+// Close ends the daemon and takes everything down.
+func (t *Tour) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	return errors.Join(t.Stop(ctx), t.Lab.Close(), os.RemoveAll(t.dir))
+}
