@@ -21,6 +21,7 @@ type port struct {
 	device     drivers.Device
 	addrs      []netip.Prefix // Skein's own on it
 	peer       Peer
+	netNS      string // uplink: path of the namespace that the NIC is in
 	candidates []Candidate
 	undo       func() error // what is to be done once the queues are closed
 }

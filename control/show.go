@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/skein-dataplane/skein/buf"
@@ -12,12 +13,14 @@ import (
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/internal/tsc"
+	"github.com/skein-dataplane/skein/tuntap"
 )
 
 // An Interface is an interface as it is shown.
 type Interface struct {
 	iface.Iface
 	Index      uint32
+	LinkUp     bool           // the kernel's interface is up, and packets can pass
 	Addrs      []netip.Prefix // Skein's own on it
 	Peer       Peer           // zero for an uplink
 	Info       drivers.Info
@@ -35,14 +38,26 @@ func (c *Control) Interfaces(ctx context.Context, names ...string) ([]Interface,
 	if err := c.do(ctx, func() error { counters = c.worker.Ports(); return nil }); err != nil {
 		return nil, err
 	}
+	ports, err := c.portsOf(names)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Interface, len(ports))
+	for i, p := range ports {
+		// The kernel is asked without c.mu: it may take its time.
+		out[i] = p.view(counters)
+		out[i].LinkUp = p.kernelSide().running()
+	}
+	return out, nil
+}
+
+// portsOf returns copies of the ports of the given names, or of all.
+func (c *Control) portsOf(names []string) (out []port, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []Interface
-	if len(names) == 0 {
-		for _, p := range c.ports {
-			if p != nil {
-				out = append(out, p.view(counters))
-			}
+	for _, p := range c.ports {
+		if p != nil && len(names) == 0 {
+			out = append(out, *p)
 		}
 	}
 	for _, name := range names {
@@ -50,9 +65,31 @@ func (c *Control) Interfaces(ctx context.Context, names ...string) ([]Interface,
 		if !ok {
 			return nil, fmt.Errorf("control: interface %q: %w", name, ErrNotFound)
 		}
-		out = append(out, c.ports[i].view(counters))
+		out = append(out, *c.ports[i])
 	}
 	return out, nil
+}
+
+// A kernelSide is where the kernel has the interface at the other end.
+type kernelSide struct{ netNS, name string }
+
+func (p *port) kernelSide() kernelSide {
+	if p.Kind == iface.Uplink {
+		return kernelSide{p.netNS, strings.TrimPrefix(p.Name, uplinkPrefix)}
+	}
+	return kernelSide{p.peer.NetNS, p.peer.Name}
+}
+
+// running reports whether packets can pass. They can't where the interface has
+// gone, as a pod's does with its namespace.
+func (k kernelSide) running() bool {
+	l, err := tuntap.OpenLink(k.netNS, k.name)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	st, err := l.State()
+	return err == nil && st.Running
 }
 
 func (p *port) view(counters map[uint32]graph.PortStats) Interface {

@@ -25,6 +25,10 @@ import (
 // from outside; this one is of the link (RFC 3927) and never leaves it.
 var tapAddr = hdr.Addr4From(netip.AddrFrom4([4]byte{169, 254, 1, 1}))
 
+// uplinkPrefix is what the name of an uplink begins with in Skein, as VPP has
+// it: the TAP of the host bears the NIC's own.
+const uplinkPrefix = "host-"
+
 // addUplink takes an uplink over and puts a TAP in its place.
 func (c *Control) addUplink(ctx context.Context, u configs.Uplink) error {
 	t, err := takeover.Take(c.cfg.RunDir, u.Interface, 1)
@@ -61,7 +65,7 @@ func (c *Control) addUplink(ctx context.Context, u configs.Uplink) error {
 // uplinkPorts returns the two interfaces that an uplink becomes.
 func (c *Control) uplinkPorts(u configs.Uplink, t *takeover.Takeover, dev drivers.Device, why []Candidate) (up, tap *port) {
 	info := dev.Info()
-	up = &port{device: dev, candidates: why, Iface: iface.Iface{Kind: iface.Uplink, Name: "host-" + u.Interface,
+	up = &port{device: dev, candidates: why, netNS: t.NetNS, Iface: iface.Iface{Kind: iface.Uplink, Name: uplinkPrefix + u.Interface,
 		Up: true, Ethernet: true, Offload: info.Offload, MTU: uint32(t.Host.MTU), MAC: mac(info.MAC)}}
 	for _, a := range t.Host.Addrs {
 		up.addrs = append(up.addrs, a.Prefix)

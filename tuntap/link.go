@@ -67,8 +67,9 @@ func (l *Link) Index() int { return l.index }
 type LinkState struct {
 	Name       string
 	Up         bool
-	MTU        int // bytes, without the Ethernet header
-	TxQueueLen int // packets
+	Running    bool // up, and packets can pass: there is a carrier, or a reader
+	MTU        int  // bytes, without the Ethernet header
+	TxQueueLen int  // packets
 	MAC        net.HardwareAddr
 	Dropped    uint64 // packets that a full queue has cost (tx_dropped)
 }
@@ -79,7 +80,8 @@ func (l *Link) State() (LinkState, error) {
 	if err != nil {
 		return LinkState{}, l.wrap("read", err)
 	}
-	s := LinkState{Name: a.Name, Up: a.Flags&net.FlagUp != 0, MTU: a.MTU, TxQueueLen: a.TxQLen, MAC: a.HardwareAddr}
+	s := LinkState{Name: a.Name, Up: a.Flags&net.FlagUp != 0, Running: a.RawFlags&unix.IFF_RUNNING != 0,
+		MTU: a.MTU, TxQueueLen: a.TxQLen, MAC: a.HardwareAddr}
 	if a.Statistics != nil {
 		s.Dropped = a.Statistics.TxDropped
 	}
