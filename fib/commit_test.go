@@ -11,9 +11,8 @@ import (
 	"github.com/skein-dataplane/skein/hdr"
 )
 
-// Slabs are let go when all their pages are garbage, also the one that new
-// pages come from: 384 pages fill six slabs, two of which the next 128 pages
-// fill anew.
+// Slabs are let go when all their pages are garbage, and their numbers are
+// used again.
 func TestAllGarbage(t *testing.T) {
 	rib := newRIB(t)
 	for _, n := range []int{384, 128, 128, 1, 384, 383, 64, 129, 400} {
