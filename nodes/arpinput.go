@@ -37,7 +37,7 @@ const (
 	arpReply               // it asks for an address of ours
 	arpBridge              // the other side wants it too
 	arpMalformed           // not IPv4 over Ethernet, or cut off
-	arpSender              // a group address, or not the frame's source
+	arpSender              // a group address
 	arpNotOurs             // nobody here wants it
 	arpLearnt              // an answer to us alone
 )

@@ -72,6 +72,7 @@ func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	b.Trim(min(b.Len(), quoted))
 	b.GSOType, b.GSOSize = buf.GSONone, 0
 	b.Flags = b.Flags&^(buf.CsumPartial|buf.CsumValid) | buf.Originated
+	b.RxIf = 0 // from here on it is nobody's but ours
 	fillError(b, b.Meta)
 	fillIP4(b, own, to, errorTOS(tos))
 	return errorSent
@@ -141,17 +142,15 @@ var (
 	perSender = rate{every: 1e9 / 20, burst: 20}
 )
 
-// A limiter is a token bucket, as the time at which it was last empty.
-type limiter struct{ empty int64 }
+// A limiter is a token bucket, as the time at which it will be full again.
+type limiter struct{ full int64 }
 
 // allow takes a token if there is one.
 func (l *limiter) allow(now int64, r rate) bool {
-	if full := now - r.every*r.burst; l.empty == 0 || l.empty < full {
-		l.empty = full
-	}
-	if l.empty+r.every > now {
+	full := max(l.full, now) + r.every
+	if full > now+r.every*r.burst {
 		return false
 	}
-	l.empty += r.every
+	l.full = full
 	return true
 }

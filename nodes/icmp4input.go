@@ -85,4 +85,5 @@ func echo(b *buf.Buffer, m *hdr.ICMP) {
 	m.SetType(hdr.ICMPEchoReply)
 	m.SetChecksum(hdr.Patch16(m.Checksum(), hdr.ICMPEcho<<8|uint16(m.Code()), uint16(m.Code())))
 	b.Flags |= buf.Originated
+	b.RxIf = 0 // from here on it is nobody's but ours
 }

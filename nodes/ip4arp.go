@@ -72,10 +72,7 @@ func (a *ip4ARP) Process(w *graph.Worker, v *graph.Vector) {
 // park keeps b until its next hop has answered.
 func (a *ip4ARP) park(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	adj := w.State.FIB4.Adj(b.Adj)
-	ip := adj.Via
-	if adj.Kind == fib.Glean {
-		ip = b.IPv4().Dst()
-	}
+	ip := asks(adj, b)
 	q := a.find(adj.Iface, ip)
 	if q == nil {
 		return arpCrowded
@@ -98,6 +95,14 @@ func (a *ip4ARP) park(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	q.bufs[q.n] = b
 	q.n++
 	return graph.Kept
+}
+
+// asks returns whose link address adj wants for b.
+func asks(adj *fib.Adj, b *buf.Buffer) hdr.Addr4 {
+	if adj.Kind == fib.Glean {
+		return b.IPv4().Dst()
+	}
+	return adj.Via
 }
 
 // find returns the place of a next hop, a free one if it has none, and nil if
@@ -158,7 +163,7 @@ func (a *ip4ARP) settle(w *graph.Worker, q *asked) {
 	first := q.bufs[0]
 	adj := w.State.FIB4.Adj(w.State.FIB4.Lookup(first.IPv4().Dst(), first.Hash))
 	switch {
-	case adj.Kind != fib.Resolve && adj.Kind != fib.Glean || adj.Iface != q.iface:
+	case adj.Kind != fib.Resolve && adj.Kind != fib.Glean || adj.Iface != q.iface || asks(adj, first) != q.ip:
 		a.let(w, q, arpResolved)
 	case w.Now < q.due:
 	case q.tries < arpTries && w.State.Source4(q.iface) != 0:

@@ -19,6 +19,8 @@ var IP4Fragment = graph.Spec{
 	Arcs: []graph.To{
 		fragmentMTU:  {Reason: "ip4 MTU too small for a fragment", Node: graph.Drop},
 		fragmentBufs: {Reason: "no buffers for fragments", Node: graph.Drop},
+		fragmentSum:  {Reason: "checksum offload does not fit the packet to fragment", Node: graph.Drop},
+		fragmentEnd:  {Reason: "ip4 fragment ends beyond 64 KiB", Node: graph.Drop},
 	},
 	On:  IP4OutputArc,
 	New: func() graph.Node { return ip4Fragment{} },
@@ -29,6 +31,8 @@ const (
 	_            graph.Arc = iota
 	fragmentMTU            // below 8 bytes of payload behind the header
 	fragmentBufs           // not all fragments, so none
+	fragmentSum            // a device has told nonsense about a packet
+	fragmentEnd            // RFC 791, section 3.1: no packet is that long; the offset would wrap
 )
 
 // maxFragments is how many fragments a packet can become: 64 KiB in those of
@@ -46,8 +50,9 @@ func (ip4Fragment) Process(w *graph.Worker, v *graph.Vector) {
 
 func fragment(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.Arc {
 	h := b.IPv4()
-	if b.Flags&buf.CsumPartial != 0 {
-		finishChecksum(b) // it covers all fragments, and only the first carries it
+	// The checksum covers all fragments, and only the first carries it.
+	if b.Flags&buf.CsumPartial != 0 && !finishChecksum(b) {
+		return fragmentSum
 	}
 	head := h.HeaderLen()
 	step := (int(adj.MTU) - head) &^ 7
@@ -55,6 +60,9 @@ func fragment(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.Arc {
 		return fragmentMTU
 	}
 	payload := b.Len() - head
+	if int(h.Frag()&hdr.FragOffset)*8+payload > 0xffff {
+		return fragmentEnd
+	}
 	more := (payload+step-1)/step - 1 // fragments besides the first
 	var pieces [maxFragments]*buf.Buffer
 	if more > len(pieces) {
@@ -82,11 +90,12 @@ func fragment(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.Arc {
 	}
 	b.Trim(head + step)
 	sealFragment(b, offset|flags|hdr.MoreFragments)
-	first := outputFragment(w, b, adj)
+	// The first goes first: whoever looks at ports further on needs it.
+	w.Emit(outputFragment(w, b, adj), b)
 	for _, piece := range pieces[:more] {
 		w.Emit(outputFragment(w, piece, adj), piece)
 	}
-	return first
+	return graph.Kept
 }
 
 // carve makes piece a packet like b, of a header and a part of its payload. Of

@@ -45,7 +45,7 @@ func (ip4Punt) Process(w *graph.Worker, v *graph.Vector) {
 			continue
 		}
 		to := &ifaces[tap]
-		if b.RxIf == to.Peer && int(b.L3) >= b.Off() && b.Off() >= hdr.EtherLen {
+		if b.RxIf == to.Peer && b.RxIf != 0 {
 			b.Seek(int(b.L3) - hdr.EtherLen) // nothing has touched its own header
 		} else {
 			b.Prepend(hdr.EtherLen)

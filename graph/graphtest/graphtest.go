@@ -153,12 +153,7 @@ func (r *Rig) Load(t testing.TB, packets ...[]byte) []*buf.Buffer {
 	t.Helper()
 	bufs := make([]*buf.Buffer, len(packets))
 	for i, p := range packets {
-		got := r.Pool.Get(bufs[i : i+1])
-		if len(p) > buf.SmallStride-buf.Headroom {
-			r.Pool.Put(bufs[i : i+got])
-			got = r.Pool.GetLarge(bufs[i : i+1])
-		}
-		if got == 0 {
+		if r.get(len(p), bufs[i:i+1]) == 0 {
 			t.Fatal("graphtest: no buffers left")
 		}
 		if bufs[i].Set(p) < len(p) {
@@ -168,6 +163,14 @@ func (r *Rig) Load(t testing.TB, packets ...[]byte) []*buf.Buffer {
 		bufs[i].L3 = uint16(bufs[i].Off())
 	}
 	return bufs
+}
+
+// get takes a buffer that has room for size bytes.
+func (r *Rig) get(size int, one []*buf.Buffer) int {
+	if size > buf.SmallStride-buf.Headroom {
+		return r.Pool.GetLarge(one)
+	}
+	return r.Pool.Get(one)
 }
 
 // Run sends packets through the node as one vector and returns them in the
@@ -234,9 +237,13 @@ func (r *Rig) NoAllocs(t testing.TB, setup func(b *buf.Buffer), packets ...[]byt
 // again runs packets in fresh buffers and gives all that comes out back.
 func (r *Rig) again(setup func(b *buf.Buffer), packets [][]byte) {
 	var bufs [graph.MaxVector]*buf.Buffer
-	n := r.Pool.Get(bufs[:len(packets)])
-	for i, b := range bufs[:n] {
-		b.Set(packets[i])
+	n := len(packets)
+	for i, p := range packets {
+		if r.get(len(p), bufs[i:i+1]) == 0 {
+			panic("graphtest: no buffers left")
+		}
+		b := bufs[i]
+		b.Set(p)
 		b.RxIf, b.L3 = Iface, uint16(b.Off())
 		if setup != nil {
 			setup(b)

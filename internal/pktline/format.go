@@ -22,7 +22,13 @@ func Format(packet []byte, ethernet bool) string {
 	}
 	p := gopacket.NewPacket(packet, first, gopacket.DecodeOptions{NoCopy: true, DecodeStreamsAsDatagrams: true})
 	var out []string
+	rest := packet
 	for _, l := range p.Layers() {
+		if unread(l) {
+			out = append(out, "hex "+hex.EncodeToString(rest))
+			break
+		}
+		rest = rest[min(len(rest), len(l.LayerContents())):]
 		if s := formatLayer(l, p); s != "" {
 			out = append(out, s)
 		}
@@ -34,6 +40,17 @@ func Format(packet []byte, ethernet bool) string {
 		return "hex " + hex.EncodeToString(packet)
 	}
 	return strings.Join(out, " ")
+}
+
+// unread reports whether a layer is an IP header that is too short to be one.
+func unread(l gopacket.Layer) bool {
+	switch l := l.(type) {
+	case *layers.IPv4:
+		return l.SrcIP == nil
+	case *layers.IPv6:
+		return l.SrcIP == nil
+	}
+	return false
 }
 
 // carries reports whether what follows a layer is payload to us.

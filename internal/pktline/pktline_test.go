@@ -106,6 +106,19 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// What is no IP header is bytes.
+func TestFormatShort(t *testing.T) {
+	for _, s := range []string{"", "45", "45000044000000004011466d0a010007c63364", "6000"} {
+		p, err := hex.DecodeString(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pktline.Format(p, false); got != strings.TrimSpace("hex "+s) && got != "hex "+s {
+			t.Errorf("%q became %q", s, got)
+		}
+	}
+}
+
 func FuzzFormat(f *testing.F) {
 	for _, line := range lines {
 		p, err := pktline.Parse(line)

@@ -1,0 +1,247 @@
+package nodes_test
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/state"
+)
+
+// A world is a State in the making, from lines of text:
+//
+//	interface eth0 uplink mac 02:00:00:00:00:10 addr 192.0.2.10 peer tap0
+//	interface tap0 tap mac 02:fe:00:00:00:01 peer eth0
+//	interface pod1 tun mtu 1400 feature ip4-source-check
+//	node 10.1.0.1
+//	neigh 192.0.2.1 dev eth0 lladdr 02:00:00:00:00:01
+//	no neigh 192.0.2.1 dev eth0
+//	default via 192.0.2.1 dev eth0
+//	no default via 192.0.2.1 dev eth0
+//
+// The kinds are uplink, tap and tun. An interface is up unless "down" follows,
+// has an MTU of 1500 unless "mtu N", and takes the offloads that follow
+// "offload": csum, tso4, tso6, uso or all. "node" is the address that Skein
+// itself uses where an interface has none. Every other line is a route as ip
+// route has it, and what follows a # is a comment. Interfaces have the indices
+// 1, 2, 3 in order of appearance.
+type world struct {
+	state state.State
+	rib   *fib.RIB4
+	index map[string]uint32
+}
+
+func newWorld(t testing.TB, text string) *world {
+	t.Helper()
+	w := &world{rib: fib.NewRIB4(), index: map[string]uint32{}}
+	w.state.Ifaces = make([]iface.Iface, 1)
+	w.edit(t, text)
+	return w
+}
+
+// edit applies further lines and makes the next State.
+func (w *world) edit(t testing.TB, text string) state.State {
+	t.Helper()
+	w.state.Ifaces = append([]iface.Iface(nil), w.state.Ifaces...)
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		if err := w.line(words); err != nil {
+			t.Fatalf("%q: %v", strings.TrimSpace(line), err)
+		}
+	}
+	w.state.FIB4 = w.rib.Commit()
+	return w.state
+}
+
+func (w *world) line(words []string) error {
+	no := words[0] == "no"
+	if no {
+		words = words[1:]
+	}
+	switch words[0] {
+	case "interface":
+		return w.iface(words[1:])
+	case "node":
+		a, err := netip.ParseAddr(words[1])
+		if err == nil {
+			w.state.Addr4 = hdr.Addr4From(a)
+		}
+		return err
+	case "neigh":
+		return w.neigh(words[1:], no)
+	}
+	r, err := fib.ParseRoute4(strings.Join(words, " "), func(name string) (uint32, bool) {
+		i, ok := w.index[name]
+		return i, ok
+	})
+	switch {
+	case err != nil:
+		return err
+	case no:
+		return w.rib.Delete(r)
+	}
+	return w.rib.Add(r)
+}
+
+// place returns the index of an interface, of a new one if need be.
+func (w *world) place(name string) uint32 {
+	i, known := w.index[name]
+	if !known {
+		i = uint32(len(w.state.Ifaces))
+		w.index[name] = i
+		in := iface.Iface{Name: name, MTU: 1500}
+		for arc := range in.Feat {
+			in.Feat[arc] = iface.FeatEnd
+		}
+		w.state.Ifaces = append(w.state.Ifaces, in)
+	}
+	return i
+}
+
+func (w *world) iface(words []string) error {
+	if len(words) < 2 {
+		return fmt.Errorf("no name and kind")
+	}
+	i := w.place(words[0])
+	kinds := map[string]iface.Kind{"uplink": iface.Uplink, "tap": iface.Tap, "tun": iface.Tun}
+	kind, ok := kinds[words[1]]
+	if !ok {
+		return fmt.Errorf("no kind %q", words[1])
+	}
+	in := &w.state.Ifaces[i]
+	in.Kind, in.Ethernet, in.Up, in.Offload = kind, kind != iface.Tun, true, 0
+	for words = words[2:]; len(words) > 0; {
+		n, err := w.attribute(i, words)
+		if err != nil {
+			return err
+		}
+		words = words[n:]
+	}
+	in = &w.state.Ifaces[i] // a peer may have moved it
+	return w.rib.SetIface(fib.Iface{Index: i, MTU: in.MTU, MAC: in.MAC, Up: in.Up, PointToPoint: kind == iface.Tun})
+}
+
+// attribute reads one attribute of an interface, and says how many words it has.
+func (w *world) attribute(i uint32, words []string) (int, error) {
+	in := &w.state.Ifaces[i]
+	if words[0] == "down" {
+		in.Up = false
+		return 1, nil
+	}
+	if len(words) < 2 {
+		return 0, fmt.Errorf("nothing after %q", words[0])
+	}
+	var err error
+	switch value := words[1]; words[0] {
+	case "mac":
+		in.MAC, err = parseMAC(value)
+	case "addr":
+		var a netip.Addr
+		if a, err = netip.ParseAddr(value); err == nil {
+			in.Addr4 = hdr.Addr4From(a)
+		}
+	case "mtu":
+		var n int
+		n, err = strconv.Atoi(value)
+		in.MTU = uint32(n)
+	case "peer":
+		peer := w.place(value)
+		w.state.Ifaces[i].Peer = peer
+	case "offload":
+		in.Offload |= map[string]drivers.Offload{"csum": drivers.Checksum, "tso4": drivers.TSO4, "tso6": drivers.TSO6,
+			"uso": drivers.USO, "all": drivers.AllOffloads}[value]
+	case "feature":
+		err = enable(in, value)
+	default:
+		err = fmt.Errorf("no attribute %q", words[0])
+	}
+	return 2, err
+}
+
+// enable sets a feature on the arc that has it.
+func enable(in *iface.Iface, name string) error {
+	for _, arc := range nodes.FeatureArcs() {
+		if mask, err := arc.Mask(name); err == nil {
+			in.Feat[arc.ID] |= mask
+			return nil
+		}
+	}
+	return fmt.Errorf("no feature %q", name)
+}
+
+func parseMAC(s string) (m hdr.MAC, err error) {
+	a, err := net.ParseMAC(s)
+	copy(m[:], a)
+	return m, err
+}
+
+func (w *world) neigh(words []string, no bool) error {
+	if len(words) < 3 || words[1] != "dev" {
+		return fmt.Errorf("not an address and dev")
+	}
+	ip, err := netip.ParseAddr(words[0])
+	if err != nil {
+		return err
+	}
+	i, ok := w.index[words[2]]
+	switch {
+	case !ok:
+		return fmt.Errorf("no interface %q", words[2])
+	case no:
+		return w.rib.DelNeighbor(i, ip)
+	case len(words) != 5 || words[3] != "lladdr":
+		return fmt.Errorf("no lladdr")
+	}
+	mac, err := parseMAC(words[4])
+	if err != nil {
+		return err
+	}
+	return w.rib.SetNeighbor(i, ip, mac)
+}
+
+// aNode is the world of most tests: a node with an uplink and the host behind
+// its tap, a second uplink with jumbo frames, and two pods.
+const aNode = `
+	interface eth0 uplink mac 02:00:00:00:00:10 addr 192.0.2.10 peer tap0
+	interface tap0 tap    mac 02:fe:00:00:00:01 peer eth0
+	interface pod1 tun feature ip4-source-check
+	interface pod2 tun mtu 1400
+	interface eth1 uplink mac 02:00:00:00:00:11 addr 198.18.0.10 mtu 9000
+	node 10.1.0.1
+	punt 192.0.2.10 dev tap0
+	local 10.1.0.1
+	local 198.18.0.10
+	10.1.0.7 dev pod1
+	10.1.0.8 dev pod2
+	192.0.2.0/24 dev eth0
+	198.18.0.0/24 dev eth1
+	default via 192.0.2.1 dev eth0
+	203.0.113.0/24 via 198.18.0.1 dev eth1
+	blackhole   10.66.0.0/16
+	unreachable 10.67.0.0/16
+	prohibit    10.68.0.0/16
+	10.80.0.0/16 nexthop via 192.0.2.1 dev eth0 nexthop via 198.18.0.1 dev eth1
+	neigh 192.0.2.1  dev eth0 lladdr 02:00:00:00:00:01
+	neigh 198.18.0.1 dev eth1 lladdr 02:00:00:00:01:01
+`
+
+// The indices of its interfaces.
+const (
+	eth0 = iota + 1
+	tap0
+	pod1
+	pod2
+	eth1
+)
