@@ -11,6 +11,7 @@ import (
 // of packets that take it.
 type RouteView struct {
 	fib.Entry
+	Devs []string    // the interfaces of its next hops, "" where one has none
 	Adjs []Adjacency // of the best route only
 }
 
@@ -33,6 +34,20 @@ func (c *Control) Routes(each func(RouteView) bool) {
 	}
 }
 
+// RoutesTo returns the routes to one prefix, best first.
+func (c *Control) RoutesTo(prefix netip.Prefix) (out []RouteView) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := range c.rib.Routes() {
+		if e.Route.Prefix == prefix {
+			out = append(out, c.view(e))
+		} else if len(out) > 0 {
+			break
+		}
+	}
+	return out
+}
+
 // Lookup returns the route that packets to an address take.
 func (c *Control) Lookup(a netip.Addr) (RouteView, error) {
 	c.mu.Lock()
@@ -47,6 +62,9 @@ func (c *Control) Lookup(a netip.Addr) (RouteView, error) {
 // view resolves what an entry refers to. c.mu is held.
 func (c *Control) view(e fib.Entry) RouteView {
 	v := RouteView{Entry: e}
+	for _, nh := range e.Route.NextHops {
+		v.Devs = append(v.Devs, c.name(nh.Iface))
+	}
 	table := c.pub.Load().FIB4
 	for _, i := range e.Adjs {
 		adj := *table.Adj(i)

@@ -34,8 +34,8 @@ func (i *Interface) Features(arc *graph.FeatureArc) []string { return arc.Names(
 
 // Interfaces returns all interfaces, or those of the given names, by index.
 func (c *Control) Interfaces(ctx context.Context, names ...string) ([]Interface, error) {
-	var counters map[uint32]graph.PortStats
-	if err := c.do(ctx, func() error { counters = c.worker.Ports(); return nil }); err != nil {
+	counters, err := c.PortStats(ctx)
+	if err != nil {
 		return nil, err
 	}
 	ports, err := c.portsOf(names)
@@ -141,6 +141,12 @@ func (c *Control) Runtime(ctx context.Context) (r Runtime, err error) {
 func (c *Control) ClearNodes(ctx context.Context) (was []graph.NodeStats, err error) {
 	err = c.do(ctx, func() error { was = c.worker.Stats(); c.worker.ClearNodes(); return nil })
 	return was, err
+}
+
+// PortStats returns what the interfaces have seen, by index.
+func (c *Control) PortStats(ctx context.Context) (out map[uint32]graph.PortStats, err error) {
+	err = c.do(ctx, func() error { out = c.worker.Ports(); return nil })
+	return out, err
 }
 
 // ClearPorts sets the interfaces' counters to zero, and returns what they
