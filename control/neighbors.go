@@ -97,6 +97,9 @@ func (c *Control) notice(n state.Notice) bool {
 	if int(n.Iface) >= len(c.ports) || c.ports[n.Iface] == nil {
 		return false // it has gone since
 	}
+	if n.Kind == state.DeviceGone {
+		return c.deviceGone(c.ports[n.Iface])
+	}
 	key := neighborKey{n.Iface, n.IP.Addr()}
 	known := c.neighbors[key]
 	switch n.Kind {

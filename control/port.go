@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"go.uber.org/zap"
+
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/hdr"
@@ -172,4 +174,15 @@ func addrs4(all []netip.Prefix) (out []hdr.Addr4) {
 		}
 	}
 	return out
+}
+
+// deviceGone sets an interface down whose device somebody has deleted. c.mu is
+// held.
+func (c *Control) deviceGone(p *port) bool {
+	c.log.Warn("the device of an interface is gone", zap.String("interface", p.Name))
+	p.Up = false
+	if err := c.rib.SetIface(p.link()); err != nil {
+		c.log.Error("set an interface down", zap.String("interface", p.Name), zap.Error(err))
+	}
+	return true
 }

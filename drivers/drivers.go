@@ -33,6 +33,15 @@ type Queue interface {
 	Close(p *buf.Pool) error
 }
 
+// A Filler is a queue that hands the device buffers before packets can come.
+// Without any its FD never polls readable, so somebody has to ask.
+type Filler interface {
+	Queue
+	// Starves reports whether the device has no buffer left to receive into.
+	// A call of Rx, also for no packets, gives it what the pool has.
+	Starves() bool
+}
+
 // Stats are what a queue has seen that its packets do not tell.
 type Stats struct {
 	RxErrors  uint64 // packets that could not be received whole

@@ -18,6 +18,13 @@ const (
 	// minBurst is the least number of packets that a queue may give per
 	// round, so that vectors stay worth while when many queues are busy.
 	minBurst = 16
+	// maxBytes is how many bytes come in between two sweeps: what a second-
+	// level cache holds. With vectors of 256 superpackets four TCP streams
+	// ran at 8.4 to 10.5 Gbit/s, with 256 KiB at 12.6 to 14.4.
+	maxBytes = 256 << 10
+	// feedEvery is how often a sleeping worker looks for buffers for a device
+	// that has none.
+	feedEvery = 10 * time.Millisecond
 )
 
 // ErrStopped means that the worker does not run, or no longer.
@@ -120,6 +127,9 @@ func (w *Worker) sleep() (ready int, err error) {
 	if w.tickAt != 0 {
 		timeout = max(0, time.Duration(w.tickAt-w.Now))
 	}
+	if w.hungry() && (timeout < 0 || timeout > feedEvery) {
+		timeout = feedEvery
+	}
 	ready, err = w.poller.poll(timeout)
 	now := int64(time.Since(w.start))
 	w.load.Slept += time.Duration(now - w.Now)
@@ -134,18 +144,26 @@ func (w *Worker) take(ready int) (packets int) {
 		return 0
 	}
 	share := max(minBurst, MaxVector/ready)
-	room := MaxVector
-	for _, at := range w.poller.ready[:ready] {
+	room, bytes := MaxVector, uint64(0)
+	for i, at := range w.poller.ready[:ready] {
 		p := w.port(at.iface())
 		if p == nil {
 			continue // it was removed by a request of this round
 		}
+		before := p.RxBytes
 		n := w.rx(p, at.queue(), w.rxBufs[:min(share, room)])
+		if n > 0 {
+			p.faults = 0
+		} else if w.poller.broken[i] {
+			w.fault(p, at.queue())
+		}
 		packets += n
-		if room -= n; room < minBurst {
+		room -= n
+		bytes += p.RxBytes - before
+		if room < minBurst || bytes >= maxBytes {
 			w.Sweep()
 			w.Flush()
-			room = MaxVector
+			room, bytes = MaxVector, 0
 		}
 	}
 	return packets

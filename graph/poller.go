@@ -16,9 +16,10 @@ type poller struct {
 	wakeFD   int
 	events   [maxReady + 1]unix.EpollEvent
 	ready    [maxReady]source
-	always   []source // queues that have no descriptor, asked in each round
-	woken    bool     // the last poll has consumed a wake: whoever sent it is to be looked for
-	lastBusy int64    // when packets were last found, by Worker.Now
+	broken   [maxReady]bool // of ready: the descriptor polls an error
+	always   []source       // queues that have no descriptor, asked in each round
+	woken    bool           // the last poll has consumed a wake: whoever sent it is to be looked for
+	lastBusy int64          // when packets were last found, by Worker.Now
 }
 
 // maxReady is how many queues may be found ready at once.
@@ -100,12 +101,14 @@ func (p *poller) poll(timeout time.Duration) (int, error) {
 	}
 	p.woken = false
 	n := copy(p.ready[:], p.always)
+	clear(p.broken[:n])
 	for _, ev := range p.events[:got] {
 		if s := source(ev.Fd); s == wakeSource {
 			p.drain()
 			p.woken = true
 		} else if n < maxReady {
 			p.ready[n] = s
+			p.broken[n] = ev.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0
 			n++
 		}
 	}

@@ -2,9 +2,11 @@ package graph
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/state"
 )
 
 // txRoom is the number of packets that may wait for a device in one sweep
@@ -26,7 +28,12 @@ type Port struct {
 	index  uint32
 	queues []drivers.Queue
 	out    []*buf.Buffer
+	faults int // polls in a row that found an error and no packet
 }
+
+// maxFaults is after how many such polls the device counts as gone. A link
+// that goes down is one; a TUN that somebody has deleted polls so for ever.
+const maxFaults = 16
 
 // AddPort gives the worker the queues of interface i. The State may show the
 // interface before or after. Only the worker's goroutine may call it.
@@ -49,6 +56,12 @@ func (w *Worker) AddPort(i uint32, queues []drivers.Queue) error {
 			return fmt.Errorf("graph: watch queue %d of interface %d: %w", n, i, err)
 		}
 	}
+	for _, q := range queues {
+		q.Rx(w.Pool, nil) // a device may want buffers before packets can come
+		if f, ok := q.(drivers.Filler); ok {
+			w.fillers = append(w.fillers, f)
+		}
+	}
 	w.ports[i] = p
 	w.dirty = append(make([]*Port, 0, len(w.ports)), w.dirty...)
 	return nil
@@ -66,6 +79,7 @@ func (w *Worker) RemovePort(i uint32) error {
 	var failed error
 	for n, q := range p.queues {
 		w.poller.remove(q.FD(), i, n)
+		w.fillers = slices.DeleteFunc(w.fillers, func(f drivers.Filler) bool { return f == q })
 		if err := q.Close(w.Pool); err != nil && failed == nil {
 			failed = fmt.Errorf("graph: close a queue of interface %d: %w", i, err)
 		}
@@ -142,4 +156,27 @@ func (w *Worker) rx(p *Port, queue int, into []*buf.Buffer) int {
 	p.RxBytes += bytes
 	w.receive(p.index, bufs)
 	return n
+}
+
+// fault takes in that a queue polled an error and had no packet, and stops
+// asking a device that is gone.
+func (w *Worker) fault(p *Port, queue int) {
+	if p.faults++; p.faults < maxFaults {
+		return
+	}
+	p.faults = 0
+	w.poller.remove(p.queues[queue].FD(), p.index, queue)
+	w.Notify(state.Notice{Kind: state.DeviceGone, Iface: p.index})
+}
+
+// hungry feeds the devices that have no buffers to receive into, and reports
+// whether one is left that has none.
+func (w *Worker) hungry() (still bool) {
+	for _, f := range w.fillers {
+		if f.Starves() {
+			f.Rx(w.Pool, nil)
+			still = still || f.Starves()
+		}
+	}
+	return still
 }

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/state"
 )
@@ -34,6 +35,8 @@ type Worker struct {
 
 	ports []*Port // by interface index
 	dirty []*Port // those with packets to send
+
+	fillers []drivers.Filler
 
 	tracer
 	notices

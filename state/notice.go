@@ -10,6 +10,7 @@ const (
 	NeighborSeen              // IP has said by ARP that its link address is MAC
 	NeighborWanted            // packets wait for the link address of IP
 	NeighborFailed            // IP has not answered, its packets are dropped
+	DeviceGone                // the device of Iface is broken for good
 	EchoReply                 // IP has answered an echo request, Echo says which
 )
 

@@ -34,7 +34,7 @@ type queue struct {
 	scratch [chunk]*buf.Buffer
 }
 
-var _ drivers.Queue = (*queue)(nil)
+var _ drivers.Filler = (*queue)(nil)
 
 func newQueue(d *Device, index int, s *socket, a *buf.Arena) *queue {
 	q := &queue{socket: *s, index: index, dev: d, arena: a, lent: make([]bool, len(a.UMEM())/buf.SmallStride)}
@@ -50,6 +50,9 @@ func (q *queue) FD() int { return q.fd }
 // usable reports whether the queue is open and p is the pool that Open was
 // given for it: the kernel reaches no other's frames.
 func (q *queue) usable(p *buf.Pool) bool { return q.fd >= 0 && p.Arena() == q.arena }
+
+// Starves implements drivers.Filler.
+func (q *queue) Starves() bool { return q.fd >= 0 && q.fill.pending() == 0 }
 
 // Rx implements drivers.Queue.
 func (q *queue) Rx(p *buf.Pool, into []*buf.Buffer) (n int) {
