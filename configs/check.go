@@ -74,8 +74,13 @@ func (c *checker) oneOf(field, word string, allowed ...string) {
 // quoting anywhere.
 var ifNames = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)
 
+// ValidIfName reports whether an interface can have such a name.
+func ValidIfName(name string) bool {
+	return len(name) <= maxIfName && ifNames.MatchString(name) && name != "." && name != ".."
+}
+
 func (c *checker) ifName(field, name string) {
-	if len(name) > maxIfName || !ifNames.MatchString(name) || name == "." || name == ".." {
+	if !ValidIfName(name) {
 		c.add(field, "%q where the name of an interface was expected: at most %d of A-Z a-z 0-9 _ . @ -", name, maxIfName)
 	}
 }

@@ -80,6 +80,14 @@ func (c *Control) Name(i uint32) string {
 	return c.name(i)
 }
 
+// Has reports whether there is an interface of that name.
+func (c *Control) Has(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.index(name)
+	return ok
+}
+
 // AddRoute adds a route of the API. resolve makes it, given a function that
 // finds interfaces by name. If there is another of the same prefix and metric
 // it is replaced, or, without replace, refused with ErrExists.
