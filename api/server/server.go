@@ -32,9 +32,9 @@ const (
 	dirMode = 0o755
 	// graceful is how long calls under way may take when the server stops.
 	graceful = time.Second
-	// answers is how long a daemon may take to accept a connection before it
-	// counts as hung. It still runs, so its socket is not taken.
-	answers = time.Second
+	// accepts is how long whoever has the socket may take to accept a
+	// connection. One that does not still runs, so its socket is not taken.
+	accepts = time.Second
 )
 
 // A Server answers on one socket.
@@ -67,7 +67,7 @@ func Listen(cfg configs.API, c *control.Control, configPath string) (*Server, er
 	if err := s.open(gid); err != nil {
 		return nil, errors.Join(err, s.lock.Close())
 	}
-	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(bounded))
+	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(bounded), grpc.StreamInterceptor(explained))
 	skeinpb.RegisterSkeinServer(s.grpc, &service{control: c, configPath: configPath})
 	return s, nil
 }
@@ -152,7 +152,7 @@ func removeStale(path string) error {
 	if info.Mode()&fs.ModeSocket == 0 {
 		return fmt.Errorf("server: %s: there is something that is not a socket", path)
 	}
-	conn, err := net.DialTimeout("unix", path, answers)
+	conn, err := net.DialTimeout("unix", path, accepts)
 	switch {
 	case err == nil:
 		_ = conn.Close() // nothing was said

@@ -2,12 +2,17 @@ package server
 
 import (
 	"context"
+	"os"
+	"runtime"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/skein-dataplane/skein/api/skeinpb"
+	pb "github.com/skein-dataplane/skein/api/skeinpb"
+	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/control"
+	"github.com/skein-dataplane/skein/internal/version"
 )
 
 // longest bounds a call whose client has set no deadline.
@@ -15,17 +20,53 @@ const longest = 10 * time.Second
 
 // service is the contract over a Control.
 type service struct {
-	skeinpb.UnimplementedSkeinServer
+	pb.UnimplementedSkeinServer
 	control    *control.Control
 	configPath string
+	losses     ledger
 }
 
-// bounded gives every call a deadline, and makes its error one of gRPC.
+// bounded gives every call a deadline, and its error a gRPC code.
 func bounded(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, longest)
-		defer cancel()
+	ctx, cancel := deadline(ctx)
+	defer cancel()
+	reply, err := handle(ctx, req)
+	if err != nil {
+		return nil, explain(err)
 	}
-	return handle(ctx, req)
+	return reply, nil
+}
+
+// explained gives the errors of streams a gRPC code. Streams bound themselves:
+// a ping may take its time.
+func explained(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+	return explain(handle(srv, s))
+}
+
+func deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, longest)
+}
+
+func (s *service) GetVersion(context.Context, *pb.GetVersionRequest) (*pb.GetVersionResponse, error) {
+	return &pb.GetVersionResponse{Version: version.Version, Commit: version.Commit(), GoVersion: runtime.Version(),
+		Pid: uint32(os.Getpid()), Uptime: durationpb.New(s.control.Uptime()), ConfigPath: s.configPath}, nil
+}
+
+func (s *service) GetBuffers(ctx context.Context, _ *pb.GetBuffersRequest) (*pb.GetBuffersResponse, error) {
+	st, err := s.control.Buffers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.GetBuffersResponse{Pools: []*pb.BufferPool{
+		pool("small", buf.SmallStride, st.Small, st.SmallFree, st.Misses),
+		pool("large", buf.LargeStride, st.Large, st.LargeFree, st.LargeMisses),
+	}}, nil
+}
+
+func pool(name string, size, total, free int, misses uint64) *pb.BufferPool {
+	return &pb.BufferPool{Name: name, FrameSize: uint32(size), Total: uint64(total), Free: uint64(free),
+		Used: uint64(total - free), Misses: misses}
 }

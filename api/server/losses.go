@@ -1,0 +1,172 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+
+	pb "github.com/skein-dataplane/skein/api/skeinpb"
+	"github.com/skein-dataplane/skein/control"
+	"github.com/skein-dataplane/skein/graph"
+)
+
+// A loss is a reason that packets ended for, and how many.
+type loss struct {
+	lossKey
+	severity pb.Severity
+	count    uint64
+}
+
+// A lossKey tells losses apart. An interface's index keeps the losses of two
+// that had the same name, one after the other, apart.
+type lossKey struct {
+	port         uint32 // 0: a node of the graph
+	node, reason string
+}
+
+// A ledger lets the losses be cleared apart from the counters that they are
+// read from: the nodes' are the runtime's as well, the interfaces' are shown
+// with them, and the drivers' are never cleared.
+type ledger struct {
+	mu     sync.Mutex
+	offset map[lossKey]uint64 // added to what is counted, modulo 2^64
+}
+
+func (s *service) GetErrors(ctx context.Context, r *pb.GetErrorsRequest) (*pb.GetErrorsResponse, error) {
+	all, err := s.losses.read(ctx, s.control)
+	if err != nil {
+		return nil, err
+	}
+	m := &pb.GetErrorsResponse{}
+	for _, l := range all {
+		if l.count > 0 || r.All {
+			m.Errors = append(m.Errors, &pb.ErrorCount{Count: l.count, Node: l.node, Reason: l.reason, Severity: l.severity})
+		}
+	}
+	return m, nil
+}
+
+// read returns all losses since they were cleared, by node and reason.
+func (g *ledger) read(ctx context.Context, c *control.Control) ([]loss, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all, err := counted(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		all[i].count += g.offset[all[i].lossKey]
+	}
+	slices.SortStableFunc(all, func(a, b loss) int {
+		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.reason, b.reason))
+	})
+	return all, nil
+}
+
+// clear clears the counters that are named, and leaves the losses as they are
+// unless they are.
+func (g *ledger) clear(ctx context.Context, c *control.Control, r *pb.ClearCountersRequest) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.offset == nil {
+		g.offset = map[lossKey]uint64{}
+	}
+	if r.Runtime {
+		was, err := c.ClearNodes(ctx)
+		if err != nil {
+			return err
+		}
+		g.keep(nodeLosses(was))
+	}
+	if r.Interfaces {
+		was, err := c.ClearPorts(ctx)
+		if err != nil {
+			return err
+		}
+		for i, st := range was {
+			g.keep([]loss{fullLoss(i, c.Name(i), st)})
+		}
+	}
+	if !r.Errors {
+		return nil
+	}
+	all, err := counted(ctx, c)
+	if err != nil {
+		return err
+	}
+	clear(g.offset) // also of interfaces that have gone
+	for _, l := range all {
+		g.offset[l.lossKey] = -l.count
+	}
+	return nil
+}
+
+// keep remembers losses whose counters were set to zero.
+func (g *ledger) keep(all []loss) {
+	for _, l := range all {
+		g.offset[l.lossKey] += l.count
+	}
+}
+
+// counted returns the losses as the counters have them.
+func counted(ctx context.Context, c *control.Control) ([]loss, error) {
+	r, err := c.Runtime(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := c.PortStats(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := nodeLosses(r.Nodes)
+	for i, st := range ports {
+		if name := c.Name(i); name != "" { // else it is going
+			all = append(all, fullLoss(i, name, st))
+			all = append(all, driverLosses(i, name, st)...)
+		}
+	}
+	return all, nil
+}
+
+func nodeLosses(all []graph.NodeStats) (out []loss) {
+	for _, n := range all {
+		for _, a := range n.Arcs {
+			if a.Drop {
+				out = append(out, loss{lossKey{0, n.Name, a.Reason}, severity(a), a.Count})
+			}
+		}
+	}
+	return out
+}
+
+// severity is how much somebody should care. A sender that is told can help
+// itself; what the graph itself drops is a fault of the graph.
+func severity(a graph.ArcStats) pb.Severity {
+	switch {
+	case a.Node != graph.Drop:
+		return pb.Severity_SEVERITY_INFO
+	case a.Reason == "undecided" || a.Reason == "too many passes": // the graph's own
+		return pb.Severity_SEVERITY_ERROR
+	}
+	return pb.Severity_SEVERITY_WARNING
+}
+
+// fullLoss is what was to be sent and found no room.
+func fullLoss(i uint32, name string, st graph.PortStats) loss {
+	return loss{lossKey{i, name + "-tx", "device has no room"}, pb.Severity_SEVERITY_ERROR, st.TxFull}
+}
+
+// driverLosses are what has ended outside the graph.
+func driverLosses(i uint32, name string, st graph.PortStats) []loss {
+	sum := queueSum(st.Queues)
+	of := func(reason string, n uint64) loss {
+		return loss{lossKey{i, name, reason}, pb.Severity_SEVERITY_ERROR, n}
+	}
+	return []loss{
+		of("packet could not be received whole", sum.RxErrors),
+		of("kernel dropped before reception", sum.RxDropped),
+		of("no free buffer to receive into", sum.RxNoBufs),
+		of("kernel refused to send", sum.TxErrors),
+	}
+}

@@ -1,0 +1,71 @@
+package server
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/skein-dataplane/skein/hdr"
+)
+
+// address reads an IPv4 address.
+func address(text string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(text)
+	switch {
+	case err != nil:
+		return a, invalid("%q is not an address, such as 10.0.0.1", text)
+	case !a.Is4():
+		return a, invalid("%s: only IPv4 is supported yet", text)
+	}
+	return a, nil
+}
+
+// prefix reads an IPv4 prefix without host bits.
+func prefix(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		return p, invalid("%q is not a prefix, such as 10.244.0.0/16", text)
+	case !p.Addr().Is4():
+		return p, invalid("%s: only IPv4 is supported yet", text)
+	case p != p.Masked():
+		return p, invalid("%s has bits beyond its length: %s was meant, or another length", p, p.Masked())
+	}
+	return p, nil
+}
+
+func linkAddress(text string) (m hdr.MAC, err error) {
+	a, err := net.ParseMAC(text)
+	if err != nil || len(a) != len(m) {
+		return m, invalid("%q is not a link address, such as 02:fe:00:00:00:01", text)
+	}
+	copy(m[:], a)
+	return m, nil
+}
+
+func macText(m hdr.MAC) string { return net.HardwareAddr(m[:]).String() }
+
+// within reads a duration and checks its bounds; absent is the default.
+func within(what string, d *durationpb.Duration, absent, least, most time.Duration) (time.Duration, error) {
+	if d == nil {
+		return absent, nil
+	}
+	if err := d.CheckValid(); err != nil {
+		return 0, invalid("%s: not a duration", what)
+	}
+	if v := d.AsDuration(); v < least || v > most {
+		return 0, invalid("%s of %v: from %v to %v are possible", what, v, least, most)
+	}
+	return d.AsDuration(), nil
+}
+
+// byteSize writes a number of bytes with its unit.
+func byteSize(n int) string {
+	if n == 1 {
+		return "1 byte"
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
