@@ -25,7 +25,8 @@ type Options struct {
 	Daemon string // path of skeind
 	Driver string // "auto", "af_packet" or "af_xdp"; empty: auto
 	Wanted lab.Wanted
-	Config string // lines to add to the daemon's configuration
+	Config string // lines instead of the configuration's routes
+	Bytes  int64  // of each TCP transfer; 0: 256 MiB
 }
 
 // A Tour is the reference topology with a daemon at the node.
@@ -44,6 +45,9 @@ func New(opts Options) (*Tour, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opts.Bytes == 0 {
+		opts.Bytes = 256 << 20
+	}
 	t := &Tour{opts: opts}
 	opts.Wanted.StaticRoutes = true
 	if t.Reference, err = l.Reference(opts.Wanted); err != nil {
@@ -61,9 +65,12 @@ func New(opts Options) (*Tour, error) {
 
 // yaml returns the daemon's configuration.
 func (t *Tour) yaml() string {
-	driver := t.opts.Driver
+	driver, rest := t.opts.Driver, t.opts.Config
 	if driver == "" {
 		driver = "auto"
+	}
+	if rest == "" {
+		rest = "routes: [blackhole " + lab.PodBlock + "]\n"
 	}
 	return fmt.Sprintf(`run_dir: %s/run
 uplinks:
@@ -73,10 +80,8 @@ uplinks:
 pods:
   - {netns: %s, addresses: [%s/32]}
   - {netns: %s, addresses: [%s/32]}
-routes:
-  - blackhole %s
 api: {socket: %s}
-%s`, t.dir, lab.Uplink, driver, t.PodA.Path(), lab.PodAddr, t.PodB.Path(), lab.OtherPodAddr, lab.PodBlock, t.Socket, t.opts.Config)
+%s`, t.dir, lab.Uplink, driver, t.PodA.Path(), lab.PodAddr, t.PodB.Path(), lab.OtherPodAddr, t.Socket, rest)
 }
 
 // Start starts the daemon and waits until it is ready.
@@ -91,6 +96,7 @@ func (t *Tour) Start(ctx context.Context) error {
 	for !strings.Contains(p.Output(), "ready") {
 		select {
 		case <-p.Done():
+			t.daemon = nil
 			return fmt.Errorf("tour: the daemon has ended: %w\n%s", p.Wait(), p.Output())
 		case <-ctx.Done():
 			return fmt.Errorf("tour: the daemon is not ready: %w\n%s", ctx.Err(), p.Output())

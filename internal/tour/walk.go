@@ -18,7 +18,9 @@ type Way struct {
 	Addr string // of To
 }
 
-func (w Way) String() string { return fmt.Sprintf("%s → %s (%s)", w.From.Name(), w.To.Name(), w.Addr) }
+func (w Way) String() string {
+	return fmt.Sprintf("%s → %s (%s)", w.From.Name(), w.To.Name(), w.Addr)
+}
 
 // Ways returns all pairs: pods, the host, the gateway and the remote host.
 func (t *Tour) Ways() []Way {
@@ -44,7 +46,7 @@ func (t *Tour) Walk(ctx context.Context, out io.Writer) error {
 		run   func(context.Context, io.Writer) error
 	}{
 		{"Pings, all ways", t.pings},
-		{"TCP, 256 MiB each, every byte compared", t.transfers},
+		{fmt.Sprintf("TCP, %d MiB each, every byte compared", t.opts.Bytes>>20), t.transfers},
 		{"The way from pod-a to the remote host", t.traceroute},
 		{"The way from the remote host to pod-a", t.traceback},
 	} {
@@ -89,7 +91,7 @@ func (t *Tour) transfers(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		rate, err := lab.Transfer{From: w.From, To: w.To, Addr: netip.AddrPortFrom(addr, 0), Bytes: 256 << 20}.Run(ctx)
+		rate, err := lab.Transfer{From: w.From, To: w.To, Addr: netip.AddrPortFrom(addr, 0), Bytes: t.opts.Bytes}.Run(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w, err)
 		}
