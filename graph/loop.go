@@ -105,20 +105,40 @@ func (w *Worker) Round(spin time.Duration) error {
 	if err != nil {
 		return err
 	}
+	w.account(w.turn(ready))
+	return nil
+}
+
+// turn does what there is to do at w.Now, and returns how many packets it took.
+func (w *Worker) turn(ready int) (packets int) {
 	w.State = w.pub.Load()
-	packets := w.take(ready)
+	packets = w.take(ready)
 	w.tick()
 	w.Sweep()
 	w.Flush()
 	w.tell()
-	w.account(packets)
+	return packets
+}
+
+// RoundAt is a Round that never sleeps, at a time that the caller has chosen:
+// tests and simulations let hours pass in no time.
+func (w *Worker) RoundAt(now int64) error {
+	w.Now = now
+	w.serve()
+	ready, err := w.poller.poll(0)
+	if err != nil {
+		return err
+	}
+	w.turn(ready)
 	return nil
 }
 
 // idleSince reports whether there have been no packets for the given time, and
-// nobody wants anything: a poll may just have consumed the wake that says so.
+// nobody wants anything: a request may have put packets into the graph, and a
+// poll may just have consumed the wake that says that there is a request.
 func (w *Worker) idleSince(d time.Duration) bool {
-	return w.Now-w.poller.lastBusy >= int64(d) && len(w.calls) == 0 && !w.poller.woken
+	return w.Now-w.poller.lastBusy >= int64(d) && len(w.calls) == 0 &&
+		!w.poller.woken && w.pending == [2]uint64{}
 }
 
 // sleep waits for a packet, a request or the next timer.

@@ -290,6 +290,31 @@ func TestSleepAndWake(t *testing.T) {
 	}
 }
 
+// What a request puts into the graph is carried before the worker sleeps, also
+// if the wake that told of the request has been taken for another's.
+func TestInjectBySleeper(t *testing.T) {
+	w := newWorker(t, bounce())
+	out := newPipe(t)
+	addPort(t, w, 2, out)
+	run(t, w)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for i := range 200 {
+		time.Sleep(time.Duration(i%8) * 20 * time.Microsecond) // around the beginning of its sleep
+		err := w.Do(ctx, func() {
+			var one [1]*buf.Buffer
+			w.Pool.Get(one[:])
+			one[0].SetLen(64)
+			one[0].RxIf = 1
+			w.Inject("ip", one[0])
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the packet goes out", func() bool { return out.Sent() == i+1 })
+	}
+}
+
 // A stop is never slept through, whenever it comes.
 func TestStop(t *testing.T) {
 	for i := range 200 {
