@@ -83,7 +83,11 @@ func echo(b *buf.Buffer, m *hdr.ICMP) {
 	h.SetTTL(initialTTL)
 	h.SetChecksum(hdr.Patch16(h.Checksum(), was, initialTTL<<8|uint16(h.Protocol())))
 	m.SetType(hdr.ICMPEchoReply)
-	m.SetChecksum(hdr.Patch16(m.Checksum(), hdr.ICMPEcho<<8|uint16(m.Code()), uint16(m.Code())))
+	c := hdr.Patch16(m.Checksum(), hdr.ICMPEcho<<8|uint16(m.Code()), uint16(m.Code()))
+	if c == 0 {
+		c = 0xffff // as good, and right also where all else is zero (RFC 1624, section 3)
+	}
+	m.SetChecksum(c)
 	b.Flags |= buf.Originated
 	b.RxIf = 0 // from here on it is nobody's but ours
 }

@@ -185,18 +185,14 @@ func (r *Rig) Run(t testing.TB, packets ...[]byte) []Result {
 // go back to the pool at the end of the test.
 func (r *Rig) RunBufs(t testing.TB, bufs ...*buf.Buffer) []Result {
 	t.Helper()
-	free := r.Pool.Stats()
-	before := free.SmallFree + free.LargeFree + len(bufs)
+	before := r.held() + len(bufs)
 	r.out = r.out[:0]
 	if !r.Inject(r.node, bufs...) {
 		t.Fatalf("graphtest: no node %q", r.node)
 	}
 	r.Sweep()
 	r.Flush()
-	free = r.Pool.Stats()
-	if after := free.SmallFree + free.LargeFree + len(r.out) + r.parked(); before != after {
-		t.Fatalf("graphtest: %d buffers before the run, %d after", before, after)
-	}
+	r.balance(t, before)
 	at := func(x Result) int {
 		if i := slices.Index(bufs, x.Buffer); i >= 0 {
 			return i
@@ -206,6 +202,36 @@ func (r *Rig) RunBufs(t testing.TB, bufs ...*buf.Buffer) []Result {
 	out := slices.Clone(r.out)
 	slices.SortStableFunc(out, func(a, b Result) int { return at(a) - at(b) })
 	return out
+}
+
+// Tick lets the node act on what time has passed and on a new State, and
+// returns what it has sent.
+func (r *Rig) Tick(t testing.TB) []Result {
+	t.Helper()
+	before := r.held()
+	r.out = r.out[:0]
+	if err := r.RoundAt(r.Now); err != nil {
+		t.Fatal(err)
+	}
+	r.balance(t, before)
+	return slices.Clone(r.out)
+}
+
+// Advance lets time pass, in nanoseconds.
+func (r *Rig) Advance(ns int64) { r.Now += ns }
+
+// held returns how many buffers are in the pool or in the node.
+func (r *Rig) held() int {
+	free := r.Pool.Stats()
+	return free.SmallFree + free.LargeFree + r.parked()
+}
+
+// balance fails the test if a buffer has got lost since there were before.
+func (r *Rig) balance(t testing.TB, before int) {
+	t.Helper()
+	if after := r.held() + len(r.out); before != after {
+		t.Fatalf("graphtest: %d buffers before the run, %d after", before, after)
+	}
 }
 
 // Parker is a node that keeps packets from one sweep to the next.
