@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -195,11 +196,19 @@ func (c *Control) name(i uint32) string {
 	return ""
 }
 
-// do runs f between two sweeps.
+// do runs f between two sweeps and returns what it returns. If ctx is done
+// before f's turn comes, f is not run at all: it may use what the caller has
+// gone on to undo.
 func (c *Control) do(ctx context.Context, f func() error) error {
-	var failed error
-	if err := c.worker.Do(ctx, func() { failed = f() }); err != nil {
+	var taken atomic.Bool // by the worker that runs f, or by the caller that gives it up
+	result := make(chan error, 1)
+	err := c.worker.Do(ctx, func() {
+		if taken.CompareAndSwap(false, true) {
+			result <- f()
+		}
+	})
+	if err != nil && taken.CompareAndSwap(false, true) {
 		return fmt.Errorf("control: %w", err)
 	}
-	return failed
+	return <-result
 }
