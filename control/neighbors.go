@@ -255,11 +255,14 @@ func (c *Control) AddNeighbor(name string, ip netip.Addr, mac hdr.MAC) error {
 	if !ok {
 		return fmt.Errorf("control: interface %q: %w", name, ErrNotFound)
 	}
+	if !c.ports[i].Ethernet {
+		return fmt.Errorf("control: %w: %s has no link addresses", ErrInvalid, name)
+	}
 	if mac.IsGroup() || mac == (hdr.MAC{}) {
 		return fmt.Errorf("control: %w: %s is no station's address", ErrInvalid, macText(mac))
 	}
 	if err := c.rib.SetNeighbor(i, ip, mac); err != nil {
-		return fmt.Errorf("control: neighbour %s: %w", ip, err)
+		return fmt.Errorf("control: %w", err)
 	}
 	c.neighbors[neighborKey{i, ip}] = &neighbor{mac: mac, state: Reachable, static: true, heard: time.Now()}
 	return c.publish()
