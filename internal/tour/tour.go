@@ -26,8 +26,12 @@ type Options struct {
 	Driver string // "auto", "af_packet" or "af_xdp"; empty: auto
 	Wanted lab.Wanted
 	Config string // lines instead of the configuration's routes
+	Pods   []Pod  // besides pod-a and pod-b
 	Bytes  int64  // of each TCP transfer; 0: 256 MiB
 }
+
+// A Pod is one that the daemon is to attach.
+type Pod struct{ NetNS, Interface, Addr string }
 
 // A Tour is the reference topology with a daemon at the node.
 type Tour struct {
@@ -72,21 +76,25 @@ func (t *Tour) yaml() string {
 	if rest == "" {
 		rest = "routes: [blackhole " + lab.PodBlock + "]\n"
 	}
+	pods := append([]Pod{{t.PodA.Path(), "eth0", lab.PodAddr}, {t.PodB.Path(), "eth0", lab.OtherPodAddr}}, t.opts.Pods...)
+	var list strings.Builder
+	for _, p := range pods {
+		fmt.Fprintf(&list, "  - {netns: %s, interface: %s, addresses: [%s/32]}\n", p.NetNS, p.Interface, p.Addr)
+	}
 	return fmt.Sprintf(`run_dir: %s/run
 uplinks:
   - interface: %s
     driver: %s
     host_routes: [10.244.0.0/16]
 pods:
-  - {netns: %s, addresses: [%s/32]}
-  - {netns: %s, addresses: [%s/32]}
-api: {socket: %s}
-%s`, t.dir, lab.Uplink, driver, t.PodA.Path(), lab.PodAddr, t.PodB.Path(), lab.OtherPodAddr, t.Socket, rest)
+%sapi: {socket: %s}
+%s`, t.dir, lab.Uplink, driver, &list, t.Socket, rest)
 }
 
-// Start starts the daemon and waits until it is ready.
+// Start starts the daemon and waits until it is ready, as long as ctx allows.
+// The daemon runs on after that, until Stop or Close.
 func (t *Tour) Start(ctx context.Context) error {
-	p, err := t.Node.Start(ctx, t.opts.Daemon, "--config", t.Config)
+	p, err := t.Node.Start(context.Background(), t.opts.Daemon, "--config", t.Config)
 	if err != nil {
 		return err
 	}
@@ -104,6 +112,14 @@ func (t *Tour) Start(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// PID returns the daemon's process number, 0 if it does not run.
+func (t *Tour) PID() int {
+	if t.daemon == nil {
+		return 0
+	}
+	return t.daemon.PID()
 }
 
 // Log returns what the daemon has written.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,9 +24,8 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		out, err := exec.Command("go", "build", "-o", dir+"/", "github.com/skein-dataplane/skein/cmd/...").CombinedOutput()
-		if err != nil {
-			panic(string(out))
+		if err := tour.Build(context.Background(), dir); err != nil {
+			panic(err)
 		}
 		return m.Run()
 	}())
