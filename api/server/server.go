@@ -74,7 +74,8 @@ func Listen(cfg configs.API, c *control.Control, configPath string) (*Server, er
 
 // Serve answers until Stop. It returns nil after Stop, and else why it can't go on.
 func (s *Server) Serve() error {
-	if err := s.grpc.Serve(s.listen); err != nil {
+	err := s.grpc.Serve(s.listen)
+	if err != nil && !errors.Is(err, grpc.ErrServerStopped) { // Stop may come first
 		return fmt.Errorf("server: %w", err)
 	}
 	return nil

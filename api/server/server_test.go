@@ -134,7 +134,9 @@ func TestStopIsBounded(t *testing.T) {
 	if took := time.Since(began); took > graceful+time.Second {
 		t.Errorf("Stop took %v", took)
 	}
-	if _, err := results.Recv(); err == nil {
-		t.Error("the ping goes on")
+	for n := 0; err == nil; n++ {
+		if _, err = results.Recv(); n > 3 { // what was on its way may still come
+			t.Fatal("the ping goes on")
+		}
 	}
 }
