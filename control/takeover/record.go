@@ -22,7 +22,16 @@ func recordPath(dir, uplink string) string { return filepath.Join(dir, "uplink-"
 
 // save writes the record such that a reader finds all of it or none, also
 // after a loss of power.
-func (r *record) save(dir string) (err error) {
+func (r *record) save(dir string) error {
+	path := recordPath(dir, r.Host.Name)
+	if _, err := os.Stat(path); err == nil {
+		return fmt.Errorf("takeover: %w: %s says that it is taken over already; if no daemon runs, give it back with skeind restore", ErrRefused, path)
+	}
+	return r.replace(dir)
+}
+
+// replace is save, and takes the place of an earlier record.
+func (r *record) replace(dir string) (err error) {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("takeover: %w", err)
@@ -31,9 +40,6 @@ func (r *record) save(dir string) (err error) {
 		return fmt.Errorf("takeover: %w", err)
 	}
 	path := recordPath(dir, r.Host.Name)
-	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("takeover: %w: %s says that it is taken over already; if no daemon runs, give it back with skeind restore", ErrRefused, path)
-	}
 	file, err := os.CreateTemp(dir, ".uplink-*")
 	if err != nil {
 		return fmt.Errorf("takeover: %w", err)

@@ -14,9 +14,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/skein-dataplane/skein/tuntap"
 )
 
 // A Snapshot is what the host has configured on an interface.
@@ -78,8 +81,12 @@ func Read(name string) (*Snapshot, error) {
 	if s.Addrs, err = readAddrs(link); err != nil {
 		return nil, fmt.Errorf("takeover: read addresses of %s: %w", name, err)
 	}
-	if s.Routes, err = readRoutes(link); err != nil {
+	var odd []error
+	if s.Routes, odd, err = readRoutes(link); err != nil {
 		return nil, fmt.Errorf("takeover: %s: %w", name, err)
+	}
+	if len(odd) > 0 {
+		return nil, fmt.Errorf("takeover: %w: %s: %w", ErrRefused, name, errors.Join(odd...))
 	}
 	return s, nil
 }
@@ -160,27 +167,39 @@ func fromIPNet(n *net.IPNet) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a.Unmap(), ones), true
 }
 
-// readRoutes returns the routes that have to be added again. Those that the
-// kernel makes of addresses come back with them.
-func readRoutes(link netlink.Link) (out []Route, err error) {
+// readRoutes returns the routes that have to be added again, and says which
+// can't be. Those that the kernel makes of addresses come back with them, and
+// Skein's own are none of the host's.
+func readRoutes(link netlink.Link) (out []Route, odd []error, err error) {
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		filter := &netlink.Route{LinkIndex: link.Attrs().Index, Table: unix.RT_TABLE_UNSPEC}
-		all, err := netlink.RouteListFiltered(family, filter, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+		// Not by RT_FILTER_OIF, which overlooks routes with several next hops.
+		filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
+		all, err := netlink.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE)
 		if err != nil {
-			return nil, fmt.Errorf("read routes: %w", err)
+			return nil, nil, fmt.Errorf("read routes: %w", err)
 		}
 		for _, r := range all {
-			if r.Table == unix.RT_TABLE_LOCAL || r.Protocol == unix.RTPROT_KERNEL || r.Protocol == unix.RTPROT_RA {
+			if !over(r, link.Attrs().Index) || r.Table == unix.RT_TABLE_LOCAL {
+				continue
+			}
+			switch r.Protocol {
+			case unix.RTPROT_KERNEL, unix.RTPROT_RA, tuntap.Protocol:
 				continue
 			}
 			route, err := fromRoute(r, family)
 			if err != nil {
-				return nil, fmt.Errorf("%w: route %s %w", ErrRefused, r, err)
+				odd = append(odd, fmt.Errorf("route %s %w", r, err))
+				continue
 			}
 			out = append(out, route)
 		}
 	}
-	return out, nil
+	return out, odd, nil
+}
+
+// over reports whether a route leads over an interface.
+func over(r netlink.Route, index int) bool {
+	return r.LinkIndex == index || slices.ContainsFunc(r.MultiPath, func(hop *netlink.NexthopInfo) bool { return hop.LinkIndex == index })
 }
 
 func fromRoute(r netlink.Route, family int) (Route, error) {
@@ -189,6 +208,8 @@ func fromRoute(r netlink.Route, family int) (Route, error) {
 	switch {
 	case len(r.MultiPath) > 0:
 		return out, errors.New("has several next hops, which can't be mirrored yet")
+	case r.Via != nil:
+		return out, errors.New("has a next hop of another address family, which can't be mirrored yet")
 	case r.Encap != nil:
 		return out, errors.New("encapsulates, which can't be mirrored")
 	}
