@@ -22,8 +22,8 @@ import (
 const defaultMTU = 1500
 
 // podQueue is how many packets the kernel holds for a TUN that Skein has not
-// read yet: twice a vector for each of four busy connections.
-const podQueue = 2000
+// read yet: its own default for a TUN (TUN_READQ_SIZE).
+const podQueue = 500
 
 // CreateTun creates a TUN in a pod's namespace, gives the pod its addresses
 // and its default route, and routes the addresses to it. An empty name is

@@ -1,0 +1,155 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skein-dataplane/skein/internal/lab"
+	"github.com/skein-dataplane/skein/internal/tour"
+)
+
+// rounds is how often each rival is measured, in turns.
+const rounds = 7
+
+// startSkein returns the reference topology with a daemon at work.
+func startSkein(b *testing.B, opts tour.Options) *tour.Tour {
+	b.Helper()
+	lab.NeedRoot(b)
+	dir := b.TempDir()
+	if err := tour.Build(b.Context(), dir); err != nil {
+		b.Fatal(err)
+	}
+	opts.Daemon = filepath.Join(dir, "skeind")
+	t, err := tour.New(opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := t.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	if err := t.Start(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return t
+}
+
+// BenchmarkPodToPod measures TCP between two pods, over Skein's TUNs and over
+// the kernel's veth pairs and routing, in turns. It reports the medians in
+// Gbit/s, and of the ratio of each pair the median, the least and the most.
+func BenchmarkPodToPod(b *testing.B) {
+	skein := startSkein(b, tour.Options{Driver: "af_packet"})
+	l := lab.ForTest(b)
+	kernel, err := l.KernelPair()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, streams := range []int{1, 4} {
+		b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
+			for b.Loop() {
+				compare(b, func() float64 { return transfer(b, skein.PodA, skein.PodB, streams) },
+					func() float64 { return transfer(b, kernel.PodA, kernel.PodB, streams) })
+			}
+		})
+	}
+}
+
+// compare measures two rivals in turns and reports them.
+func compare(b *testing.B, skein, kernel func() float64) {
+	b.Helper()
+	var ours, theirs, ratios []float64
+	for range rounds {
+		s, k := skein(), kernel()
+		ours, theirs, ratios = append(ours, s), append(theirs, k), append(ratios, s/k)
+	}
+	b.ReportMetric(median(ours), "Gbit/s")
+	b.ReportMetric(median(theirs), "kernel-Gbit/s")
+	b.ReportMetric(median(ratios), "ratio")
+	b.ReportMetric(slices.Min(ratios), "ratio-min")
+	b.ReportMetric(slices.Max(ratios), "ratio-max")
+}
+
+func median(x []float64) float64 {
+	x = slices.Sorted(slices.Values(x))
+	return x[len(x)/2]
+}
+
+// transfer returns the rate of a second of TCP, in Gbit/s.
+func transfer(b *testing.B, from, to *lab.Namespace, streams int) float64 {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), 20*time.Second)
+	defer cancel()
+	addr := netip.AddrPortFrom(netip.MustParseAddr(lab.OtherPodAddr), 0)
+	rate, err := lab.Transfer{From: from, To: to, Addr: addr, Duration: time.Second, Streams: streams, Blind: true}.Run(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return rate.Gbps()
+}
+
+// BenchmarkIdle measures what a daemon with many pods costs when nobody sends:
+// its share of a core, and its resident memory.
+func BenchmarkIdle(b *testing.B) {
+	const pods = 100
+	l := lab.ForTest(b)
+	ns := l.Add(b, "pods")
+	var extra []tour.Pod
+	for i := range pods {
+		extra = append(extra, tour.Pod{NetNS: ns.Path(), Interface: fmt.Sprintf("pod%d", i), Addr: fmt.Sprintf("10.245.0.%d", i+1)})
+	}
+	t := startSkein(b, tour.Options{Pods: extra})
+	time.Sleep(2 * time.Second) // the pods' router solicitations are over
+	for b.Loop() {
+		before := cpuTime(b, t.PID())
+		start := time.Now()
+		time.Sleep(5 * time.Second)
+		share := (cpuTime(b, t.PID()) - before).Seconds() / time.Since(start).Seconds()
+		b.ReportMetric(100*share, "%-of-a-core")
+		b.ReportMetric(float64(residentKiB(b, t.PID()))/1024, "MiB-resident")
+	}
+}
+
+// cpuTime returns the time that a process has run (proc(5), /proc/pid/stat,
+// fields 14 and 15, in clock ticks of 10 ms).
+func cpuTime(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), ") ")
+	f := strings.Fields(after)
+	ticks := 0
+	for _, s := range f[11:13] {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// residentKiB returns a process's resident memory (proc(5), VmRSS).
+func residentKiB(b *testing.B, pid int) int {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "VmRSS:")
+	n, err := strconv.Atoi(strings.Fields(after)[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
