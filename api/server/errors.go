@@ -57,13 +57,15 @@ func explain(err error) error {
 // prefixes are the packages' names that errors carry, and what a code says
 // already.
 var (
-	prefixes = regexp.MustCompile(`(^|: )((control|fib|graph|nodes|tuntap|takeover|buf|netlink): )+`)
-	said     = regexp.MustCompile(`^(invalid: )+|(: invalid)+$`)
+	prefixes = regexp.MustCompile(`(^|: )((control|fib|graph|nodes|tuntap|takeover|buf|netlink|auto|afxdp|afpacket): )+`)
+	said     = regexp.MustCompile(`^((invalid|not possible now|not found): )+|(: invalid)+$`)
 )
 
 // sentence returns an error's text for somebody who does not know the source.
-func sentence(err error) string {
-	text := strings.ReplaceAll(err.Error(), "\n", "; ")
+func sentence(err error) string { return plain(err.Error()) }
+
+func plain(text string) string {
+	text = strings.ReplaceAll(text, "\n", "; ")
 	for {
 		shorter := said.ReplaceAllString(prefixes.ReplaceAllString(text, "$1"), "")
 		if shorter == text {

@@ -163,7 +163,7 @@ func counterMessage(c *graph.PortCounters) *pb.InterfaceCounters {
 func driverMessage(i *control.Interface) *pb.Driver {
 	d := &pb.Driver{Name: i.Info.Driver, Detail: i.Info.Detail, Queues: uint32(i.Queues), Offloads: offloads(i.Info.Offload)}
 	for _, c := range i.Candidates {
-		d.Candidates = append(d.Candidates, &pb.DriverCandidate{Name: c.Driver, Chosen: c.Chosen, Reason: c.Reason})
+		d.Candidates = append(d.Candidates, &pb.DriverCandidate{Name: c.Driver, Chosen: c.Chosen, Reason: plain(c.Reason)})
 	}
 	sum := queueSum(i.Counters.Queues)
 	d.Counters = &pb.DriverCounters{RxErrors: sum.RxErrors, RxDropped: sum.RxDropped, RxNoBuffers: sum.RxNoBufs,

@@ -146,10 +146,15 @@ func severity(a graph.ArcStats) pb.Severity {
 	switch {
 	case a.Node != graph.Drop:
 		return pb.Severity_SEVERITY_INFO
-	case a.Reason == "undecided" || a.Reason == "too many passes": // the graph's own
+	case ownReason(a):
 		return pb.Severity_SEVERITY_ERROR
 	}
 	return pb.Severity_SEVERITY_WARNING
+}
+
+// ownReason reports whether the graph itself, and no node, drops on an arc.
+func ownReason(a graph.ArcStats) bool {
+	return a.Drop && (a.Reason == "undecided" || a.Reason == "too many passes")
 }
 
 // fullLoss is what was to be sent and found no room.

@@ -95,6 +95,9 @@ func graphNode(n graph.NodeStats) *pb.GraphNode {
 		m.FeatureArc = on.Name
 	}
 	for _, a := range n.Arcs {
+		if ownReason(a) && a.Count == 0 {
+			continue // each node has these, and they are faults
+		}
 		m.Arcs = append(m.Arcs, &pb.GraphArc{Reason: a.Reason, Node: a.Node, Packets: a.Count, Drop: a.Drop,
 			Feature: on != nil && (a.Reason == "feature "+a.Node || a.Reason == "end of "+on.Name)})
 	}

@@ -199,7 +199,7 @@ func TestRefusals(t *testing.T) {
 		{trace(&pb.AddTraceRequest{Count: 801, At: &pb.AddTraceRequest_Node{Node: "ip4-input"}}), codes.InvalidArgument,
 			"801 packets: from 1 to 800 can be traced"},
 		{trace(&pb.AddTraceRequest{Count: 1, At: &pb.AddTraceRequest_Node{Node: "nope"}}), codes.NotFound,
-			`not found: there is no such node: "nope"`},
+			`there is no such node: "nope"`},
 		{trace(&pb.AddTraceRequest{Count: 1, At: &pb.AddTraceRequest_Interface{Interface: "nope"}}), codes.NotFound, `interface "nope": not found`},
 		{neighbors, codes.NotFound, `interface "nope": not found`},
 		{neighbor(&pb.AddNeighborRequest{Ip: "10.0.0.1", Interface: "nope", Mac: "02:00:00:00:00:01"}), codes.NotFound, `interface "nope": not found`},
@@ -247,6 +247,13 @@ func TestGraph(t *testing.T) {
 			}
 			if a.Feature && n.FeatureArc == "" {
 				t.Errorf("%s: %q is a feature, and the node is on no arc", n.Name, a.Reason)
+			}
+		}
+	}
+	for _, n := range g.Nodes {
+		for _, a := range n.Arcs {
+			if a.Reason == "undecided" || a.Reason == "too many passes" {
+				t.Errorf("%s has %v", n.Name, a)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
@@ -40,9 +41,10 @@ func getGraph(ctx context.Context, c *api.Client, _ []string) (*skeinpb.GetGraph
 // textGraph leaves out the ways to features that no packet took: each node on
 // a feature arc has one to every feature.
 func textGraph(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
+	wide := widest(m.Nodes...)
 	for _, n := range m.Nodes {
 		fmt.Fprintf(w, "%s\n", n.Name)
-		textArcs(w, n, func(a *skeinpb.GraphArc) bool { return !a.Feature || a.Packets > 0 })
+		textArcs(w, n, wide, func(a *skeinpb.GraphArc) bool { return !a.Feature || a.Packets > 0 })
 	}
 	for _, a := range m.FeatureArcs {
 		fmt.Fprintf(w, "\narc %s:\n", a.Name)
@@ -53,10 +55,21 @@ func textGraph(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
 	}
 }
 
-func textArcs(w *bytes.Buffer, n *skeinpb.GraphNode, wanted func(*skeinpb.GraphArc) bool) {
+// widest returns the width of a column of reasons.
+func widest(nodes ...*skeinpb.GraphNode) int {
+	wide := 38 // of most
+	for _, n := range nodes {
+		for _, a := range n.Arcs {
+			wide = max(wide, utf8.RuneCountInString(a.Reason))
+		}
+	}
+	return wide
+}
+
+func textArcs(w *bytes.Buffer, n *skeinpb.GraphNode, wide int, wanted func(*skeinpb.GraphArc) bool) {
 	for _, a := range n.Arcs {
 		if wanted(a) {
-			fmt.Fprintf(w, "  %-38s -> %-24s %12d\n", a.Reason, a.Node, a.Packets)
+			fmt.Fprintf(w, "  %-*s -> %-24s %12d\n", wide, a.Reason, a.Node, a.Packets)
 		}
 	}
 }
@@ -122,7 +135,7 @@ func findNode(m *skeinpb.GetGraphResponse, name string) *skeinpb.GraphNode {
 
 func textNode(w *bytes.Buffer, n *skeinpb.GraphNode, m *skeinpb.GetGraphResponse) {
 	fmt.Fprintf(w, "node %s\n  next nodes:\n", n.Name)
-	textIndented(w, func(w *bytes.Buffer) { textArcs(w, n, func(*skeinpb.GraphArc) bool { return true }) })
+	textIndented(w, func(w *bytes.Buffer) { textArcs(w, n, widest(n), func(*skeinpb.GraphArc) bool { return true }) })
 	fmt.Fprintf(w, "  known previous nodes: %s\n", or(strings.Join(previous(n.Name, m), ", "), "none"))
 	for _, a := range m.FeatureArcs {
 		if i := slices.Index(a.Features, n.Name); i >= 0 {
