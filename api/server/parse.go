@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -60,12 +59,4 @@ func within(what string, d *durationpb.Duration, absent, least, most time.Durati
 		return 0, invalid("%s of %v: from %v to %v are possible", what, v, least, most)
 	}
 	return d.AsDuration(), nil
-}
-
-// byteSize writes a number of bytes with its unit.
-func byteSize(n int) string {
-	if n == 1 {
-		return "1 byte"
-	}
-	return fmt.Sprintf("%d bytes", n)
 }

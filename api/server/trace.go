@@ -174,17 +174,26 @@ func packet(r *graph.Record) []byte {
 // decoded writes the packet in words. It is empty where the bytes start at
 // neither an Ethernet nor an IP header: the node's own words have to do.
 func decoded(r *graph.Record) string {
-	text := ""
 	switch {
 	case r.L3 == hdr.EtherLen || r.L3 < 0 && ethernet(r):
-		text = pktline.Format(r.Bytes, true)
+		return format(r, true)
 	case r.L3 == 0 && len(r.Bytes) > 0 && (r.Bytes[0]>>4 == 4 || r.Bytes[0]>>4 == 6):
-		text = pktline.Format(r.Bytes, false)
-	default:
-		return ""
+		return format(r, false)
 	}
-	if r.Len > len(r.Bytes) {
-		text += " (" + byteSize(r.Len) + " in all)"
+	return ""
+}
+
+// maxFrame is more than a superpacket and its link header have, in bytes.
+const maxFrame = 1<<16 + hdr.EtherLen
+
+// format decodes a record as if it held the whole packet, so that the lengths
+// are the packet's and not the record's.
+func format(r *graph.Record, ether bool) string {
+	whole := make([]byte, min(max(r.Len, len(r.Bytes)), maxFrame))
+	copy(whole, r.Bytes)
+	text := pktline.Format(whole, ether)
+	if strings.HasPrefix(text, "hex ") {
+		return pktline.Format(r.Bytes, ether) // no more than there is
 	}
 	return text
 }

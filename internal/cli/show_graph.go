@@ -81,11 +81,12 @@ func textDot(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
 		if len(n.Arcs) == 0 {
 			fmt.Fprintf(w, "\t%q\n", n.Name)
 		}
-		for _, a := range n.Arcs {
-			if a.Feature {
-				continue // the arc is drawn once, below
+		for _, to := range targets(n) {
+			fmt.Fprintf(w, "\t%q -> %q", n.Name, to)
+			if label := dotLabel(n, to); label != "" {
+				fmt.Fprintf(w, " [label=%q]", label)
 			}
-			fmt.Fprintf(w, "\t%q -> %q [label=%q]\n", n.Name, a.Node, fmt.Sprintf("%s\n%d", a.Reason, a.Packets))
+			w.WriteByte('\n')
 		}
 	}
 	for _, a := range m.FeatureArcs {
@@ -100,6 +101,38 @@ func textDot(w *bytes.Buffer, m *skeinpb.GetGraphResponse) {
 		}
 	}
 	fmt.Fprintf(w, "}\n")
+}
+
+// targets returns the nodes that a node's own arcs lead to, each once. Those of
+// its feature arc are drawn once for all nodes.
+func targets(n *skeinpb.GraphNode) (names []string) {
+	for _, a := range n.Arcs {
+		if !a.Feature && !slices.Contains(names, a.Node) {
+			names = append(names, a.Node)
+		}
+	}
+	return names
+}
+
+// dotLabel names the reasons to go from a node to another, and how many
+// packets had them. Of several, those without a packet are left out: a line
+// for each of ten ways to be malformed hides the graph.
+func dotLabel(n *skeinpb.GraphNode, to string) string {
+	var all, taken []string
+	for _, a := range n.Arcs {
+		if a.Feature || a.Node != to {
+			continue
+		}
+		line := fmt.Sprintf("%s\n%d", a.Reason, a.Packets)
+		all = append(all, line)
+		if a.Packets > 0 {
+			taken = append(taken, line)
+		}
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	return strings.Join(taken, "\n")
 }
 
 func (e *env) showNodeCmd() *cobra.Command {
