@@ -66,7 +66,7 @@ func (c *checker) between(field string, n, low, high int) {
 
 func (c *checker) oneOf(field, word string, allowed ...string) {
 	if !slices.Contains(allowed, word) {
-		c.add(field, "%q where one of %s was expected", word, strings.Join(allowed, ", "))
+		c.add(field, "%q where one of %s was expected", word, strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
 	}
 }
 
@@ -128,6 +128,7 @@ func (c *checker) pods(all []Pod) {
 		if p.NetNS == "" {
 			c.add(at+".netns", "missing: the path of a network namespace was expected, or its name in /run/netns")
 		}
+		c.oneOf(at+".offload", string(p.Offload), "", "on", "off", "true", "false")
 		if p.MTU != 0 {
 			c.between(at+".mtu", p.MTU, minMTU, maxMTU)
 		}

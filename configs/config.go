@@ -49,8 +49,14 @@ type Pod struct {
 	Interface string   `yaml:"interface"` // as the pod knows it
 	Addresses []string `yaml:"addresses"` // with prefix length
 	MTU       int      `yaml:"mtu"`       // bytes; 0: the smallest of the uplinks
-	Offload   *bool    `yaml:"offload"`   // checksums and superpackets pass as they are
+	Offload   Switch   `yaml:"offload"`   // on: checksums and superpackets pass as they are
 }
+
+// A Switch is on or off. Left out it is on.
+type Switch string
+
+// On reports whether the switch is on.
+func (s Switch) On() bool { return s == "" || s == "on" || s == "true" }
 
 // Buffers are the numbers of packets that Skein holds at once.
 type Buffers struct {
@@ -100,14 +106,25 @@ func Parse(name string, text []byte) (Config, error) {
 	if err != nil {
 		return Config{}, syntaxError(name, err)
 	}
-	if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
-		return Config{}, syntaxError(name, err)
+	if hasContent(file) { // an empty document would set everything to zero
+		if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
+			return Config{}, syntaxError(name, err)
+		}
 	}
 	cfg.fill()
 	if wrong := cfg.check(); len(wrong) > 0 {
 		return Config{}, &Error{Name: name, Problems: locate(file, wrong)}
 	}
 	return cfg, nil
+}
+
+func hasContent(file *ast.File) bool {
+	for _, doc := range file.Docs {
+		if doc.Body != nil && doc.Body.Type() != ast.NullType && doc.Body.Type() != ast.CommentGroupType {
+			return true
+		}
+	}
+	return false
 }
 
 // fill sets what a list's entries leave out.

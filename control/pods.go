@@ -47,7 +47,7 @@ func (c *Control) CreateTun(ctx context.Context, pod configs.Pod) (*Interface, e
 	}
 	pod.NetNS = netnsPath(pod.NetNS)
 	dev, err := tuntap.Create(tuntap.Config{Name: pod.Interface, Mode: tuntap.TUN, NetNS: pod.NetNS, Queues: 1,
-		Offload: pod.Offload == nil || *pod.Offload, MTU: pod.MTU, TxQueueLen: podQueue})
+		Offload: pod.Offload.On(), MTU: pod.MTU, TxQueueLen: podQueue})
 	if err != nil {
 		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}

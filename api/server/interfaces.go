@@ -54,7 +54,7 @@ func (s *service) CreateTun(ctx context.Context, r *pb.CreateTunRequest) (*pb.Cr
 	if err := checkTun(r); err != nil {
 		return nil, err
 	}
-	pod := configs.Pod{Name: r.Name, NetNS: r.Netns, Interface: r.Ifname, Addresses: r.Addresses, MTU: int(r.Mtu), Offload: r.Offload}
+	pod := configs.Pod{Name: r.Name, NetNS: r.Netns, Interface: r.Ifname, Addresses: r.Addresses, MTU: int(r.Mtu), Offload: offloadSwitch(r.Offload)}
 	made, err := s.control.CreateTun(ctx, pod)
 	if errors.Is(err, control.ErrExists) {
 		if there := s.sameTun(ctx, r); there != nil {
@@ -208,4 +208,12 @@ func (s *service) exists(name string) error {
 		return status.Errorf(codes.NotFound, "interface %q: not found", name)
 	}
 	return nil
+}
+
+// offloadSwitch turns what a request says, or leaves out, into configuration.
+func offloadSwitch(on *bool) configs.Switch {
+	if on != nil && !*on {
+		return "off"
+	}
+	return "on"
 }

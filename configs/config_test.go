@@ -1,0 +1,140 @@
+package configs
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const full = `run_dir: /run/skein
+uplinks:
+  - interface: enp0s3
+    driver: af_packet
+    host_routes: [10.244.0.0/16, 10.96.0.0/12]
+pods:
+  - netns: pod-a
+    addresses: [10.244.0.2/32]
+  - {name: web, netns: /run/netns/b, interface: net1, addresses: [10.244.0.3/32], mtu: 1400, offload: off}
+routes:
+  - blackhole 10.244.0.0/24
+buffers: {small: 8192, large: 256}
+api: {socket: /run/skein/api.sock}
+log: {level: debug, file: /var/log/skein.log}
+`
+
+func TestParse(t *testing.T) {
+	cfg, err := Parse("f", []byte(full))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := cfg.Pods[0], cfg.Pods[1]
+	if a.Name != "tun0" || a.Interface != "eth0" || !a.Offload.On() {
+		t.Errorf("a pod without a name: %+v", a)
+	}
+	if b.Name != "web" || b.Interface != "net1" || b.MTU != 1400 || b.Offload.On() {
+		t.Errorf("a pod with everything: %+v", b)
+	}
+	if u := cfg.Uplinks[0]; u.Driver != "af_packet" || len(u.HostRoutes) != 2 {
+		t.Errorf("uplink: %+v", u)
+	}
+	if cfg.Buffers.Small != 8192 || cfg.Log.Level != "debug" || cfg.Routes[0] != "blackhole 10.244.0.0/24" {
+		t.Errorf("%+v", cfg)
+	}
+}
+
+// What a file leaves out is as Default says, also when it leaves out all.
+func TestDefault(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "uplinks: []\n"} {
+		cfg, err := Parse("f", []byte(text))
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if d := Default(); cfg.RunDir != d.RunDir || cfg.Buffers != d.Buffers || cfg.API != d.API || cfg.Log != d.Log {
+			t.Errorf("%q: %+v", text, cfg)
+		}
+	}
+}
+
+// Each error says where it is: file, line, column, field, and what was
+// expected there.
+func TestRefused(t *testing.T) {
+	tests := []struct{ name, text, at, what string }{
+		{"unknown field", "uplinks:\n  - interface: eth0\n    drivr: auto\n", "f:3:5: drivr: ", "no such field"},
+		{"driver", "uplinks:\n  - interface: eth0\n    driver: dpdk\n", "f:3:13: uplinks[0].driver: ", "one of auto, af_xdp, af_packet"},
+		{"long name", "uplinks:\n  - interface: averyveryverylongname\n", "f:2:16: uplinks[0].interface: ", "at most 15"},
+		{"uplink twice", "uplinks: [{interface: a}, {interface: a}]\n", "f:1:39: uplinks[1].interface: ", "already"},
+		{"host bits", "uplinks: [{interface: a, host_routes: [10.1.2.3/16]}]\n", "f:1:40: uplinks[0].host_routes[0]: ", "10.1.0.0/16 was meant"},
+		{"prefix", "uplinks: [{interface: a, host_routes: [nonsense]}]\n", "uplinks[0].host_routes[0]: ", "such as 10.244.0.0/16"},
+		{"no namespace", "pods:\n  - addresses: [10.0.0.1/32]\n", "f:2:", "network namespace was expected"},
+		{"no address", "pods:\n  - netns: a\n", "pods[0].addresses: ", "such as 10.244.0.2/32"},
+		{"address twice", "pods: [{netns: a, addresses: [10.0.0.1/32]}, {netns: b, addresses: [10.0.0.1/32]}]\n", "pods[1].addresses[0]: ", "of tun0 already"},
+		{"name twice", "pods: [{name: x, netns: a, addresses: [10.0.0.1/32]}, {name: x, netns: b, addresses: [10.0.0.2/32]}]\n", "pods[1].name: ", "another pod"},
+		{"mtu", "pods: [{netns: a, addresses: [10.0.0.1/32], mtu: 100}]\n", "pods[0].mtu: ", "from 1280 to 9216"},
+		{"switch", "pods: [{netns: a, addresses: [10.0.0.1/32], offload: maybe}]\n", "pods[0].offload: ", "one of on, off"},
+		{"buffers", "buffers:\n  small: 1\n", "f:2:10: buffers.small: ", "from 1024"},
+		{"relative", "run_dir: here\n", "f:1:10: run_dir: ", "absolute path"},
+		{"socket", "api: {socket: x}\n", "api.socket: ", "absolute path"},
+		{"group", "api: {group: no-such-group-here}\n", "api.group: ", "not a group"},
+		{"level", "log: {level: loud}\n", "log.level: ", "one of debug"},
+		{"empty route", "routes: ['']\n", "routes[0]: ", "ip route"},
+		{"type", "buffers: {small: many}\n", "f:1:18", ""},
+		{"syntax", "uplinks: [\n", "f:", ""},
+	}
+	for _, test := range tests {
+		_, err := Parse("f", []byte(test.text))
+		if err == nil {
+			t.Errorf("%s: accepted", test.name)
+			continue
+		}
+		if !strings.Contains(err.Error(), test.at) || !strings.Contains(err.Error(), test.what) {
+			t.Errorf("%s:\n got %v\nwant %q … %q", test.name, err, test.at, test.what)
+		}
+	}
+}
+
+// All that is wrong is said at once.
+func TestAllProblems(t *testing.T) {
+	_, err := Parse("f", []byte("run_dir: x\nlog: {level: y}\n"))
+	var e *Error
+	if !errors.As(err, &e) || len(e.Problems) != 2 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if _, err := Load(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+	if err := os.WriteFile(path, []byte(full), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whatever stands in a file, Parse returns, and what it accepts it accepts
+// with names and numbers in their bounds.
+func FuzzParse(f *testing.F) {
+	f.Add(full)
+	f.Add("uplinks: [{interface: a, host_routes: [x]}]")
+	f.Add("pods: [{netns: a}]\n---\npods: 1")
+	f.Fuzz(func(t *testing.T, text string) {
+		cfg, err := Parse("f", []byte(text))
+		if err != nil {
+			return
+		}
+		for _, u := range cfg.Uplinks {
+			if u.Interface == "" || len(u.Interface) > maxIfName {
+				t.Errorf("accepted the uplink %q", u.Interface)
+			}
+		}
+		if cfg.Buffers.Small < minBuffers || cfg.Buffers.Large < minLarge {
+			t.Errorf("accepted %+v", cfg.Buffers)
+		}
+	})
+}
