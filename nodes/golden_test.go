@@ -92,11 +92,11 @@ func (w *whole) step(t *testing.T, name, data string) string {
 			if text = strings.TrimSpace(text); text == "" || text[0] == '#' {
 				continue
 			}
-			load, err := receive(text, w.queues[i].ethernet)
+			packet, err := receive(text, w.queues[i].ethernet)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.queues[i].give(load)
+			w.queues[i].rx = append(w.queues[i].rx, packet)
 		}
 	case "wait":
 		d, err := time.ParseDuration(arg)

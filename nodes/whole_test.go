@@ -30,7 +30,7 @@ type whole struct {
 
 func newWhole(t testing.TB, text string) *whole {
 	t.Helper()
-	pool, err := buf.NewPool(2048, 64)
+	pool, err := buf.NewPool(10240, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,24 +134,39 @@ func (w *whole) sent() (out []string) {
 	return out
 }
 
+// A memPacket is to be received: load makes a packet of size bytes of a buffer.
+type memPacket struct {
+	size int
+	load func(b *buf.Buffer)
+}
+
 // A memQueue is a device in memory. What it sends becomes lines.
 type memQueue struct {
 	ethernet bool
 	quiet    bool // do not write lines
-	rx       []func(b *buf.Buffer)
+	rx       []memPacket
+	missed   int // packets that found no buffer
 	sent     []string
 	count    int
 }
 
-func (q *memQueue) Rx(p *buf.Pool, into []*buf.Buffer) int {
-	n := min(len(into), len(q.rx))
-	for i, load := range q.rx[:n] {
-		if p.GetLarge(into[i:i+1]) == 0 {
-			return i
+func (q *memQueue) Rx(p *buf.Pool, into []*buf.Buffer) (n int) {
+	taken := min(len(into), len(q.rx))
+	for _, x := range q.rx[:taken] {
+		got := 0
+		if x.size > buf.SmallStride-buf.Headroom {
+			got = p.GetLarge(into[n : n+1])
+		} else {
+			got = p.Get(into[n : n+1])
 		}
-		load(into[i])
+		if got == 0 {
+			q.missed++
+			continue
+		}
+		x.load(into[n])
+		n++
 	}
-	q.rx = q.rx[n:]
+	q.rx = q.rx[taken:]
 	return n
 }
 
@@ -166,10 +181,9 @@ func (q *memQueue) Tx(p *buf.Pool, bufs []*buf.Buffer) int {
 	return len(bufs)
 }
 
-func (q *memQueue) FD() int                  { return -1 }
-func (q *memQueue) Stats() drivers.Stats     { return drivers.Stats{} }
-func (q *memQueue) Close(*buf.Pool) error    { return nil }
-func (q *memQueue) give(l func(*buf.Buffer)) { q.rx = append(q.rx, l) }
+func (q *memQueue) FD() int               { return -1 }
+func (q *memQueue) Stats() drivers.Stats  { return drivers.Stats{} }
+func (q *memQueue) Close(*buf.Pool) error { return nil }
 
 // format writes a packet as a line, with what is wrong with it.
 func (q *memQueue) format(b *buf.Buffer) string {
@@ -197,27 +211,27 @@ var gsoNames = map[buf.GSOType]string{buf.GSOTCPv4: "tcp4", buf.GSOTCPv6: "tcp6"
 
 // receive parses a line, perhaps with the size of segments behind it, as
 // "{tcp4 1448}", into a packet for an interface to receive.
-func receive(text string, ethernet bool) (func(b *buf.Buffer), error) {
+func receive(text string, ethernet bool) (memPacket, error) {
 	text, offload, _ := strings.Cut(text, "{")
 	p, err := pktline.Parse(text)
 	if err != nil {
-		return nil, err
+		return memPacket{}, err
 	}
 	var name string
 	var size uint16
 	if offload != "" {
 		if _, err := fmt.Sscanf(strings.TrimSuffix(offload, "}"), "%s %d", &name, &size); err != nil {
-			return nil, fmt.Errorf("%q: %w", offload, err)
+			return memPacket{}, fmt.Errorf("%q: %w", offload, err)
 		}
 	}
-	return func(b *buf.Buffer) {
+	return memPacket{len(p), func(b *buf.Buffer) {
 		b.Set(p)
 		for typ, n := range gsoNames {
 			if n == name {
 				superize(b, typ, size, ethernet)
 			}
 		}
-	}, nil
+	}}, nil
 }
 
 // superize makes b a superpacket whose checksum is left to others.

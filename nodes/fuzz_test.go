@@ -1,0 +1,274 @@
+package nodes_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/graph/graphtest"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/nodes"
+)
+
+var seeds = []string{
+	"10.1.0.7 > 8.8.8.8: udp 4000 > 53 len 30",
+	"10.1.0.7 > 10.1.0.8: tcp 1 > 2 flags PA seq 1 ack 2 len 3000",
+	"10.1.0.7 > 10.1.0.1: icmp echo-request id 1 seq 1",
+	"10.1.0.7 > 192.0.2.50: proto 17 mf len 1480",
+	"10.1.0.7 > 192.0.2.50: icmp unreachable code 4",
+	"2001:db8::1 > 2001:db8::2: tcp 1 > 2 len 2000",
+	"02:00:00:00:00:01 > 02:00:00:00:00:10: 8.8.8.8 > 10.1.0.7: udp 53 > 4000",
+	"02:00:00:00:00:01 > 02:00:00:00:00:10: 8.8.8.8 > 192.0.2.10: udp 53 > 4000",
+	"02:00:00:00:00:10 > 02:fe:00:00:00:01: 192.0.2.10 > 10.1.0.8: udp 1 > 2 df len 1473",
+	"02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff: arp who-has 192.0.2.10 tell 192.0.2.1",
+	"02:00:00:00:00:10 > ff:ff:ff:ff:ff:ff: arp who-has 10.1.0.7 tell 192.0.2.10",
+	"02:00:00:00:00:01 > 02:00:00:00:00:10: arp 192.0.2.50 is-at 02:00:00:00:00:50 tell 192.0.2.10",
+}
+
+// set puts at most as many bytes into b as it has room for.
+func set(pool *buf.Pool, p []byte) *buf.Buffer {
+	var one [1]*buf.Buffer
+	if len(p) > buf.SmallStride-buf.Headroom {
+		pool.GetLarge(one[:])
+	} else {
+		pool.Get(one[:])
+	}
+	one[0].Set(p)
+	return one[0]
+}
+
+// A contract makes b such as the nodes before a node would leave it, and
+// reports false if they would have dropped it. What a device can say of a
+// packet is left as it is.
+type contract func(b *buf.Buffer, random uint64) bool
+
+// mend makes the header of a packet sound, so that not all fuzzed packets end
+// in ip4-input. What remains to be refused is refused by ip4-input's check.
+func mend(b *buf.Buffer) bool {
+	b.L3 = uint16(b.Off())
+	if b.Len() < hdr.IPv4Len {
+		return false
+	}
+	h := b.IPv4()
+	h[0] = 0x40 | h[0]&15
+	if h.HeaderLen() < hdr.IPv4Len || h.HeaderLen() > b.Len() {
+		h[0] = 0x45
+	}
+	h.SetLen(min(b.Len(), 0xffff))
+	seal(b.Bytes())
+	if nodes.Check4(b) != 0 {
+		return false
+	}
+	b.Hash = nodes.Hash4(b)
+	return true
+}
+
+func contracts(w *world) map[string]contract {
+	ifaces := uint64(len(w.state.Ifaces))
+	any := func(*buf.Buffer, uint64) bool { return true }
+	ip4 := func(b *buf.Buffer, _ uint64) bool { return mend(b) }
+	// As ip4-lookup leaves it, if it goes to a node for packets of that kind.
+	adj := func(kinds ...uint8) contract {
+		return func(b *buf.Buffer, r uint64) bool {
+			if !mend(b) {
+				return false
+			}
+			b.Adj = w.state.FIB4.Lookup(b.IPv4().Dst(), b.Hash)
+			for _, k := range kinds {
+				if uint8(w.state.FIB4.Adj(b.Adj).Kind) == k {
+					return true
+				}
+			}
+			b.Adj = uint32(r>>8) % 64 // some adjacency of the table, of such a kind
+			for range 64 {
+				b.Adj = (b.Adj + 1) % 64
+				for _, k := range kinds {
+					if uint8(w.state.FIB4.Adj(b.Adj).Kind) == k {
+						return true
+					}
+				}
+			}
+			return false
+		}
+	}
+	// Longer than the next link takes, and not to be segmented.
+	long := func(c contract) contract {
+		return func(b *buf.Buffer, r uint64) bool {
+			b.SetSpan(b.Off(), min(b.End()+1200+int(r>>50&0xff), b.Cap()))
+			b.GSOType = buf.GSONone
+			return c(b, r) && b.Len() > int(w.state.FIB4.Adj(b.Adj).MTU)
+		}
+	}
+	out := func(b *buf.Buffer, r uint64) bool { b.TxIf = uint32(r % ifaces); return true }
+	return map[string]contract{
+		"device-input-end": any, "ethernet-input": any, "tun-input": any, "ip4-input": func(b *buf.Buffer, _ uint64) bool {
+			b.L3 = uint16(b.Off())
+			return true
+		},
+		"arp-input": func(b *buf.Buffer, _ uint64) bool {
+			if b.Len() < hdr.EtherLen {
+				return false
+			}
+			b.Advance(hdr.EtherLen)
+			b.L3 = uint16(b.Off())
+			return true
+		},
+		"ip4-source-check": ip4, "ip4-lookup": ip4, "ip4-local": ip4, "icmp4-input": ip4,
+		"icmp4-error": func(b *buf.Buffer, r uint64) bool { b.Meta = uint32(r >> 16); return mend(b) },
+		"ip4-rewrite": adj(1), "ip4-fragment": long(adj(1)), "ip4-arp": adj(2, 3), "ip4-punt": adj(5),
+		"interface-output": out, "interface-tx": out,
+		"uplink-output": out, "tap-output": out, "tun-output": out,
+		"gso-segment": func(b *buf.Buffer, r uint64) bool {
+			b.TxIf = uint32(r%(ifaces-1)) + 1
+			return b.GSOType != buf.GSONone
+		},
+	}
+}
+
+// device says of b what a device might.
+func device(b *buf.Buffer, r uint64) {
+	types := []buf.GSOType{buf.GSONone, buf.GSONone, buf.GSONone, buf.GSOTCPv4, buf.GSOTCPv6, buf.GSOUDP, buf.GSOTCPv4 | buf.GSOECN, 3}
+	b.GSOType = types[r&7]
+	b.GSOSize = uint16(r >> 8)
+	b.CsumStart = uint16(b.Off()) + uint16(r>>24&0x7f) - uint16(r>>31&1)*200
+	b.CsumOffset = uint16(r >> 32 & 0xff)
+	if r>>3&1 != 0 {
+		b.Flags |= buf.CsumPartial
+	}
+	if r>>4&1 != 0 {
+		b.Flags |= buf.CsumValid
+	}
+	if r>>5&7 == 7 {
+		b.CsumStart, b.CsumOffset = uint16(r>>40), uint16(r>>48)
+	}
+}
+
+// FuzzNode gives every node arbitrary packets, as far as the nodes before it
+// would have let them pass. The rig sees to it that no buffer gets lost.
+func FuzzNode(f *testing.F) {
+	for i, s := range seeds {
+		for node := range nodes.All() {
+			f.Add(uint8(node), line(f, s), uint64(i*node)*0x9e3779b97f4a7c15)
+		}
+	}
+	w := newWorld(f, aNode)
+	w.state.EchoID = 1
+	all, how := nodes.All(), contracts(w)
+	var rigs []*graphtest.Rig
+	for _, spec := range all {
+		rigs = append(rigs, graphtest.New(f, spec, w.state))
+	}
+	f.Fuzz(func(t *testing.T, n uint8, p []byte, r uint64) {
+		i := int(n) % len(all)
+		if how[all[i].Name] == nil {
+			t.Fatalf("nothing is known of what holds on entry of %s", all[i].Name)
+		}
+		rig := rigs[i]
+		rig.Now += int64(r >> 40)
+		b := set(rig.Pool, p)
+		b.RxIf = 1 + uint32(r>>5)%uint32(len(w.state.Ifaces)-1)
+		device(b, r)
+		if !how[all[i].Name](b, r) {
+			rig.Pool.Put([]*buf.Buffer{b})
+			return
+		}
+		rig.Put(rig.RunBufs(t, b))
+		rig.Put(rig.Tick(t))
+	})
+}
+
+// FuzzGraph gives the whole graph arbitrary frames on any interface, with
+// anything that a device may say of them. Nothing may panic, and every buffer
+// is somewhere.
+func FuzzGraph(f *testing.F) {
+	for i, s := range seeds {
+		f.Add(uint8(i), line(f, s), uint64(0), true)
+		f.Add(uint8(i), line(f, s), uint64(i)*0x9e3779b97f4a7c15, false)
+	}
+	w := newWhole(f, aNode)
+	for _, q := range w.queues[1:] {
+		q.quiet = true
+	}
+	f.Fuzz(func(t *testing.T, i uint8, p []byte, r uint64, asIs bool) {
+		q := w.queues[1+int(i)%(len(w.queues)-1)]
+		q.rx = append(q.rx, memPacket{len(p), func(b *buf.Buffer) { fuzzed(b, p, r, asIs, q.ethernet) }})
+		w.advance(t, int64(r>>34))
+		// Whatever it has left waiting goes on or fails.
+		if r&0xff == 0 {
+			w.advance(t, 4e9)
+		}
+	})
+}
+
+// fuzzed fills b as a device does. Unless it is to be taken as it is, the
+// frame becomes one for us with a sound header.
+func fuzzed(b *buf.Buffer, p []byte, r uint64, asIs, ethernet bool) {
+	b.Set(p)
+	device(b, r)
+	if asIs {
+		return
+	}
+	if ethernet && b.Len() > hdr.EtherLen {
+		b.Ether().Fill([]hdr.MAC{{2, 0, 0, 0, 0, 0x10}, {2, 0xfe, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 0x11}}[r>>60%3], hdr.MAC{2, 0, 0, 0, 0, 1}, hdr.TypeIPv4)
+		b.Advance(hdr.EtherLen)
+		mend(b)
+		b.Advance(-hdr.EtherLen)
+	} else if !ethernet {
+		mend(b)
+	}
+	b.L3, b.L4, b.Hash, b.HdrEnd = 0, 0, 0, 0
+}
+
+// A million random packets, most of them nearly right, in vectors of all sizes
+// on all interfaces.
+func TestConservation(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(11, 12))
+	w := newWhole(t, aNode)
+	for _, q := range w.queues[1:] {
+		q.quiet = true
+	}
+	var lines [][]byte
+	for _, s := range seeds {
+		lines = append(lines, line(t, s))
+	}
+	total := 1_000_000
+	if testing.Short() || raceEnabled {
+		total = 50_000
+	}
+	for n := 0; n < total; {
+		for i := range w.queues[1:] {
+			q := w.queues[i+1]
+			for range rnd.IntN(1 + rnd.IntN(60)) {
+				p := lines[rnd.IntN(len(lines))]
+				at, with, r, asIs := rnd.IntN(len(p)), byte(rnd.Uint32()), rnd.Uint64(), rnd.IntN(3) == 0
+				if rnd.IntN(2) == 0 {
+					r = 0
+				}
+				dst := rnd.Uint32() // of IPv4, somewhere in the test's world
+				q.rx = append(q.rx, memPacket{len(p), func(b *buf.Buffer) {
+					b.Set(p)
+					b.Bytes()[at] = with
+					if !q.ethernet && b.Len() >= 20 && dst&3 != 0 {
+						b.IPv4().SetDst([]hdr.Addr4{0x0a010007, 0x0a010008, 0xc000020a, 0xc0000200 + hdr.Addr4(dst>>24), 0x0a010001, 0x08080808, 0x0a430000}[dst>>8%7])
+					}
+					fuzzed(b, b.Bytes(), r, asIs, q.ethernet)
+				}})
+				n++
+			}
+		}
+		w.advance(t, rnd.Int64N(1e8))
+	}
+	for range 4 {
+		w.advance(t, 1e9)
+	}
+	if n := w.Node("ip4-arp").(graphtest.Parker).Parked(); n != 0 {
+		t.Errorf("%d packets parked at the end", n)
+	}
+	sent := 0
+	for _, q := range w.queues[1:] {
+		sent += q.count
+	}
+	if sent < total/10 {
+		t.Errorf("only %d packets of %d were sent: this tests little", sent, total)
+	}
+}
