@@ -55,17 +55,18 @@ func (c *Control) Change(name string, ch Change) error {
 		_ = c.rib.SetIface(p.link())
 		return fmt.Errorf("control: addresses of %s: %w", name, err)
 	}
-	p.Iface, p.addrs = next.Iface, next.addrs
+	p.Iface, p.addrs, p.adminDown = next.Iface, next.addrs, next.adminDown
 	return c.publish()
 }
 
 // edit makes the changes that concern the interface alone.
 func (p *port) edit(ch Change) error {
 	if ch.Up != nil {
-		p.Up = *ch.Up
+		p.adminDown = !*ch.Up
+		p.settle()
 	}
 	if ch.MTU != nil {
-		if most := p.device.Info().MTU; int64(*ch.MTU) > int64(most) || *ch.MTU < minMTU {
+		if most := p.maxMTU(); int64(*ch.MTU) > int64(most) || *ch.MTU < minMTU {
 			return fmt.Errorf("control: %w: the device of %s takes an MTU from %d to %d", ErrInvalid, p.Name, minMTU, most)
 		}
 		p.MTU = *ch.MTU
@@ -76,6 +77,15 @@ func (p *port) edit(ch Change) error {
 		}
 	}
 	return nil
+}
+
+// maxMTU returns the largest MTU that the interface can have: its device's, or
+// what that has got since.
+func (p *port) maxMTU() int {
+	if p.most != 0 {
+		return p.most
+	}
+	return p.device.Info().MTU
 }
 
 func (p *port) feature(f FeatureChange) error {

@@ -49,6 +49,7 @@ type Control struct {
 	mu        sync.Mutex // guards everything below
 	rib       *fib.RIB4
 	ports     []*port // by interface index; nil where there is none
+	mirrored  map[wayKey]fib.Route // what the RIB has because the host has it
 	neighbors map[neighborKey]*neighbor
 	pings     pings
 	closing   bool

@@ -26,6 +26,14 @@ type port struct {
 	netNS      string // uplink: path of the namespace that the NIC is in
 	candidates []Candidate
 	undo       func() error // what is to be done once the queues are closed
+
+	adminDown bool // set down by the API
+	linkDown  bool // uplink, TAP: so is its link
+	most      int  // largest MTU that may be set, bytes; 0: the device's
+
+	rank   uint32      // uplink: how many come before it
+	ways   []fib.Route // uplink: what the host's addresses and routes on it mean
+	follow *follower   // uplink: keeps it in step with the host
 }
 
 // A Peer is the kernel's interface at the other end of a TUN or TAP.
@@ -123,7 +131,21 @@ func (c *Control) removePort(ctx context.Context, p *port) error {
 		c.mu.Unlock()
 		return nil // somebody was faster
 	}
-	err := c.unregister(p)
+	follow := p.follow
+	p.follow = nil
+	c.mu.Unlock()
+	var err error
+	if follow != nil {
+		err = follow.halt()
+	}
+	c.mu.Lock()
+	if c.ports[p.index] != p {
+		c.mu.Unlock()
+		return err
+	}
+	p.ways = nil
+	_, failed := c.mirrorRoutes()
+	err = errors.Join(err, failed, c.unregister(p))
 	c.mu.Unlock()
 	err = errors.Join(err, c.do(ctx, func() error { return c.worker.RemovePort(p.index) }), p.device.Close())
 	if p.undo != nil {
@@ -180,7 +202,8 @@ func addrs4(all []netip.Prefix) (out []hdr.Addr4) {
 // held.
 func (c *Control) deviceGone(p *port) bool {
 	c.log.Warn("the device of an interface is gone", zap.String("interface", p.Name))
-	p.Up = false
+	p.adminDown = true
+	p.settle()
 	if err := c.rib.SetIface(p.link()); err != nil {
 		c.log.Error("set an interface down", zap.String("interface", p.Name), zap.Error(err))
 	}

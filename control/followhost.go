@@ -1,0 +1,241 @@
+package control
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/skein-dataplane/skein/control/takeover"
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/tuntap"
+)
+
+// mirror makes the data plane have what the host has on the TAP and the NIC on
+// its side. If nothing has changed, nothing is published.
+func (c *Control) mirror(f *follower, now *takeover.Snapshot, nic side) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	up, tap := f.up, f.tap
+	if c.ports[up.index] != up || c.ports[tap.index] != tap {
+		return nil // it is being given back
+	}
+	before := [2]iface.Iface{up.Iface, tap.Iface}
+	up.linkDown, tap.linkDown = !nic.up || !nic.carrier, !now.Up
+	if f.seen.mtu != nic.mtu { // else somebody may have chosen less by the API
+		up.MTU, tap.MTU, up.most, tap.most = uint32(nic.mtu), uint32(nic.mtu), nic.mtu, nic.mtu
+	}
+	up.MAC = nic.mac
+	if tap.MAC == up.MAC {
+		tap.MAC = tapMAC(up.MAC) // the host has taken Skein's own
+	}
+	f.seen = nic
+	up.setHost(now, tap.index)
+	tap.peer.Addrs = up.addrs
+	up.settle()
+	tap.settle()
+	if before[0].Up && !up.Up {
+		c.forgetLink(up.index) // who answers later may be another
+	}
+	var failed error
+	for _, p := range []*port{up, tap} {
+		failed = errors.Join(failed, c.rib.SetIface(p.link()))
+	}
+	changed, err := c.mirrorRoutes()
+	if changed || before != [2]iface.Iface{up.Iface, tap.Iface} {
+		err = errors.Join(err, c.publish())
+	}
+	return errors.Join(failed, err)
+}
+
+// settle says whether the interface is up: if nobody has set it down, and its
+// link is.
+func (p *port) settle() { p.Up = !p.adminDown && !p.linkDown }
+
+// forgetLink forgets what is known of the neighbours on a link, but for what
+// was set by hand. c.mu is held.
+func (c *Control) forgetLink(i uint32) {
+	for key, n := range c.neighbors {
+		if key.iface == i && !n.static {
+			c.forget(key, n)
+		}
+	}
+}
+
+// rank returns how many uplinks come before one. c.mu is held.
+func (c *Control) rank(up *port) (before uint32) {
+	for _, p := range c.ports[:up.index] {
+		if p != nil && p.Kind == iface.Uplink {
+			before++
+		}
+	}
+	return before
+}
+
+// setHost takes over the host's addresses on an uplink, and works out the
+// routes that they and the host's own routes mean.
+func (p *port) setHost(s *takeover.Snapshot, tap uint32) {
+	p.addrs, p.Addr4, p.ways = nil, 0, nil
+	for _, a := range s.Addrs {
+		p.addrs = append(p.addrs, a.Prefix)
+	}
+	p.Addr4 = sourceOf(s.Addrs)
+	p.ways = hostWays(s, p.index, tap, p.rank)
+}
+
+// sourceOf returns the address that Skein sends from where the host has
+// several: the first that others can answer to.
+func sourceOf(all []takeover.Addr) (best hdr.Addr4) {
+	for _, a := range all {
+		switch {
+		case !a.Prefix.Addr().Is4():
+		case a.Scope == unix.RT_SCOPE_UNIVERSE:
+			return hdr.Addr4From(a.Prefix.Addr())
+		case best == 0:
+			best = hdr.Addr4From(a.Prefix.Addr())
+		}
+	}
+	return best
+}
+
+// hostWays returns the routes that Skein has because the host has what s says.
+// rank keeps apart the connected routes of uplinks on one network.
+func hostWays(s *takeover.Snapshot, up, tap, rank uint32) (out []fib.Route) {
+	if !s.Up {
+		return nil // the kernel itself has none
+	}
+	for _, a := range s.Addrs {
+		if a.Prefix.Addr().Is4() {
+			out = append(out, addrRoutes(a, up, tap, rank)...)
+		}
+	}
+	for _, r := range s.Routes {
+		if mirrored, ok := mirrorRoute(r, up); ok {
+			out = append(out, mirrored)
+		}
+	}
+	return out
+}
+
+// addrRoutes returns what an address of the host means: its packets are the
+// host's, its prefix is on the link.
+func addrRoutes(a takeover.Addr, up, tap, rank uint32) []fib.Route {
+	own := netip.PrefixFrom(a.Prefix.Addr(), 32)
+	out := []fib.Route{{Prefix: own, Type: fib.TypePunt, Source: fib.SourceConnected, NextHops: []fib.NextHop{{Iface: tap}}}}
+	link := a.Prefix.Masked()
+	if a.Peer.IsValid() {
+		link = a.Peer.Masked()
+	}
+	if (link.Bits() < 32 || a.Peer.IsValid()) && a.Flags&unix.IFA_F_NOPREFIXROUTE == 0 {
+		out = append(out, fib.Route{Prefix: link, Type: fib.TypeUnicast, Source: fib.SourceConnected, Metric: rank,
+			NextHops: []fib.NextHop{{Iface: up}}})
+	}
+	if link.Bits() < 31 { // RFC 3021: a /31 has no broadcast
+		out = append(out, fib.Route{Prefix: netip.PrefixFrom(broadcast(link), 32), Type: fib.TypeBlackhole, Source: fib.SourceConnected, Metric: rank})
+	}
+	return out
+}
+
+// broadcast returns the directed broadcast address of an IPv4 prefix, which is
+// not forwarded to (RFC 2644).
+func broadcast(p netip.Prefix) netip.Addr {
+	a := hdr.Addr4From(p.Addr()) | hdr.Addr4(1<<(32-p.Bits())-1)
+	return a.Addr()
+}
+
+// mirrorRoute returns the route that Skein needs for one of the host's, if it
+// needs one: IPv4 unicast of the main table, and not what Skein has put there
+// itself.
+func mirrorRoute(r takeover.Route, up uint32) (fib.Route, bool) {
+	if !r.Dst.Addr().Is4() || r.Table != unix.RT_TABLE_MAIN || r.Type != unix.RTN_UNICAST || r.Protocol == tuntap.Protocol || r.TOS != 0 {
+		return fib.Route{}, false
+	}
+	return fib.Route{Prefix: r.Dst.Masked(), Type: fib.TypeUnicast, Source: fib.SourceHost, Metric: uint32(r.Metric),
+		NextHops: []fib.NextHop{{Iface: up, Via: r.Via}}}, true
+}
+
+// A wayKey is what the RIB knows a route by.
+type wayKey struct {
+	prefix netip.Prefix
+	source fib.Source
+	metric uint32
+}
+
+func keyOf(r fib.Route) wayKey { return wayKey{r.Prefix, r.Source, r.Metric} }
+
+// mirrorRoutes makes the RIB have the routes of all uplinks, and reports
+// whether that changed it. Of two routes that the RIB can't tell apart, that
+// of the first uplink counts, and one that Skein has of its own before both.
+// c.mu is held.
+func (c *Control) mirrorRoutes() (changed bool, err error) {
+	next := map[wayKey]fib.Route{}
+	taken := c.ownKeys()
+	for _, p := range c.ports {
+		if p == nil {
+			continue
+		}
+		for _, r := range p.ways {
+			key := keyOf(r)
+			if wrong := r.Check(); wrong != nil {
+				err = errors.Join(err, fmt.Errorf("control: route of the host: %w", wrong))
+				continue
+			}
+			if _, double := next[key]; double {
+				continue
+			}
+			if owner := taken[key]; owner != "" {
+				err = errors.Join(err, fmt.Errorf("control: %s of the host: %w at %s", r.Prefix, ErrExists, owner))
+				continue
+			}
+			next[key] = r
+		}
+	}
+	steps := waySteps(c.mirrored, next)
+	if len(steps) == 0 {
+		return false, err
+	}
+	if failed := c.rib.Apply(steps...); failed != nil {
+		return false, errors.Join(err, fmt.Errorf("control: routes of the host: %w", failed))
+	}
+	c.mirrored = next
+	return true, err
+}
+
+// ownKeys returns the routes that Skein has for addresses of its own, and the
+// interfaces that have them. c.mu is held.
+func (c *Control) ownKeys() map[wayKey]string {
+	out := map[wayKey]string{}
+	for _, p := range c.ports {
+		if p != nil && p.Kind == iface.Tun {
+			for _, r := range ownRoutes(p) {
+				out[keyOf(r)] = p.Name
+			}
+		}
+	}
+	return out
+}
+
+// waySteps returns the changes that turn one set of routes into another,
+// always in the same order.
+func waySteps(was, next map[wayKey]fib.Route) (steps []fib.Change) {
+	for key, r := range next {
+		if old, ok := was[key]; !ok || old.Type != r.Type || !slices.Equal(old.NextHops, r.NextHops) {
+			steps = append(steps, fib.Change{Op: fib.OpAdd, Route: r})
+		}
+	}
+	for key, r := range was {
+		if _, ok := next[key]; !ok {
+			steps = append(steps, fib.Change{Op: fib.OpDelete, Route: r})
+		}
+	}
+	slices.SortFunc(steps, func(a, b fib.Change) int {
+		return cmp.Or(cmp.Compare(a.Op, b.Op), a.Route.Prefix.Compare(b.Route.Prefix),
+			cmp.Compare(a.Route.Source, b.Route.Source), cmp.Compare(a.Route.Metric, b.Route.Metric))
+	})
+	return steps
+}
