@@ -1,9 +1,12 @@
 package server
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -206,4 +209,60 @@ func features(t *testing.T, c *api.Client) {
 	}
 	_, err := c.AddNeighbor(t.Context(), &pb.AddNeighborRequest{Ip: "10.9.0.7", Interface: "tun0", Mac: "02:00:00:00:00:01"})
 	refused(t, err, codes.InvalidArgument, "tun0 has no link addresses")
+}
+
+// TestPodsComeAndGo attaches and detaches pods while somebody looks, for the
+// race detector. Nothing may be left of them.
+func TestPodsComeAndGo(t *testing.T) {
+	l := lab.ForTest(t)
+	pod := l.Add(t, "pods")
+	c, _ := daemon(t)
+	ctx := t.Context()
+	before := need[*pb.GetBuffersResponse](t)(c.GetBuffers(ctx, &pb.GetBuffersRequest{})).String()
+	var wg sync.WaitGroup
+	for i := range 3 {
+		wg.Go(func() {
+			name := "tun" + strconv.Itoa(i)
+			for range 5 {
+				_, e1 := c.CreateTun(ctx, &pb.CreateTunRequest{Name: name, Netns: pod.Path(), Ifname: "eth" + strconv.Itoa(i),
+					Addresses: []string{"10.244.1." + strconv.Itoa(i) + "/32"}})
+				_, e2 := c.ListInterfaces(ctx, &pb.ListInterfacesRequest{})
+				_, e3 := c.GetErrors(ctx, &pb.GetErrorsRequest{All: true})
+				_, e4 := c.DeleteInterface(ctx, &pb.DeleteInterfaceRequest{Name: name})
+				if err := errors.Join(e1, e2, e3, e4); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if after := need[*pb.GetBuffersResponse](t)(c.GetBuffers(ctx, &pb.GetBuffersRequest{})).String(); after != before {
+		t.Errorf("buffers before %s, after %s", before, after)
+	}
+	if got := routes(t, c, &pb.ListRoutesRequest{}); len(got) != 1 {
+		t.Errorf("left: %v", got)
+	}
+}
+
+// BenchmarkListInterfaces measures what a look at many pods costs: each asks
+// the kernel for the state of a link in a namespace.
+func BenchmarkListInterfaces(b *testing.B) {
+	const pods = 50
+	l := lab.ForTest(b)
+	pod := l.Add(b, "pods")
+	c, _ := daemon(b)
+	for i := range pods {
+		_, err := c.CreateTun(b.Context(), &pb.CreateTunRequest{Name: "tun" + strconv.Itoa(i), Netns: pod.Path(), Ifname: "eth" + strconv.Itoa(i)})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("pods="+strconv.Itoa(pods), func(b *testing.B) {
+		for b.Loop() {
+			if _, err := c.ListInterfaces(b.Context(), &pb.ListInterfacesRequest{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
