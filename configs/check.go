@@ -2,12 +2,15 @@ package configs
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // Bounds of what may be asked for.
@@ -95,9 +98,31 @@ func (c *checker) uplinks(all []Uplink) {
 		}
 		seen[u.Interface] = true
 		c.oneOf(at+".driver", u.Driver, "auto", "af_xdp", "af_packet")
+		c.confirm(at+".confirm", u.Confirm)
 		for j, p := range u.HostRoutes {
 			c.prefix(fmt.Sprintf("%s.host_routes[%d]", at, j), p, true)
 		}
+	}
+}
+
+// Bounds of the time in which a takeover has to be confirmed. Nobody waits for
+// longer to get a node back.
+const (
+	minConfirm = time.Second // of RFC 4861's retransmissions, one
+	maxConfirm = 5 * time.Minute
+)
+
+func (c *checker) confirm(at string, x Confirm) {
+	if x.Timeout < minConfirm || x.Timeout > maxConfirm {
+		c.add(at+".timeout", "%v where a time from %v to %v was expected, such as 10s", x.Timeout, minConfirm, maxConfirm)
+	}
+	c.oneOf(at+".gateway", string(x.Gateway), "", "on", "off", "true", "false")
+	if x.TCP == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(x.TCP)
+	if n, e := strconv.ParseUint(port, 10, 16); err != nil || e != nil || n == 0 || host == "" {
+		c.add(at+".tcp", "%q where host:port was expected, such as 10.0.0.1:6443", x.TCP)
 	}
 }
 

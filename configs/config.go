@@ -31,6 +31,9 @@ type Config struct {
 	Buffers Buffers  `yaml:"buffers"`
 	API     API      `yaml:"api"`
 	Log     Log      `yaml:"log"`
+	// Restart has the data plane started again when it has died, once the
+	// uplinks are given back. Otherwise skeind ends, for systemd to start it.
+	Restart bool `yaml:"restart"`
 }
 
 // An Uplink is a NIC that Skein takes over.
@@ -40,7 +43,20 @@ type Uplink struct {
 	// HostRoutes are prefixes that the host reaches through Skein, such as
 	// those of pods and services.
 	HostRoutes []string `yaml:"host_routes"`
+	Confirm    Confirm  `yaml:"confirm"`
 }
+
+// Confirm says what has to be reached by the TAP for a takeover to hold. If it
+// is not, the uplink is given back at once.
+type Confirm struct {
+	Timeout time.Duration `yaml:"timeout"` // for all of it; 0: ConfirmTimeout
+	Gateway Switch        `yaml:"gateway"` // on: the default gateways that answered before
+	TCP     string        `yaml:"tcp"`     // host:port that accepts connections; empty: none
+}
+
+// ConfirmTimeout is how long a takeover may go unconfirmed where nothing else
+// is said.
+const ConfirmTimeout = 10 * time.Second
 
 // A Pod is a TUN in a network namespace.
 type Pod struct {
@@ -130,8 +146,12 @@ func hasContent(file *ast.File) bool {
 // fill sets what a list's entries leave out.
 func (c *Config) fill() {
 	for i := range c.Uplinks {
-		if u := &c.Uplinks[i]; u.Driver == "" {
+		u := &c.Uplinks[i]
+		if u.Driver == "" {
 			u.Driver = "auto"
+		}
+		if u.Confirm.Timeout == 0 {
+			u.Confirm.Timeout = ConfirmTimeout
 		}
 	}
 	for i := range c.Pods {

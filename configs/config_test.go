@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 const full = `run_dir: /run/skein
@@ -13,6 +14,7 @@ uplinks:
   - interface: enp0s3
     driver: af_packet
     host_routes: [10.244.0.0/16, 10.96.0.0/12]
+    confirm: {timeout: 20s, gateway: off, tcp: '10.0.0.1:6443'}
 pods:
   - netns: pod-a
     addresses: [10.244.0.2/32]
@@ -35,6 +37,9 @@ func TestParse(t *testing.T) {
 	}
 	if b.Name != "web" || b.Interface != "net1" || b.MTU != 1400 || b.Offload.On() {
 		t.Errorf("a pod with everything: %+v", b)
+	}
+	if u := cfg.Uplinks[0].Confirm; u.Timeout != 20*time.Second || u.Gateway.On() || u.TCP != "10.0.0.1:6443" {
+		t.Errorf("confirm: %+v", u)
 	}
 	if u := cfg.Uplinks[0]; u.Driver != "af_packet" || len(u.HostRoutes) != 2 {
 		t.Errorf("uplink: %+v", u)
@@ -68,6 +73,10 @@ func TestRefused(t *testing.T) {
 		{"uplink twice", "uplinks: [{interface: a}, {interface: a}]\n", "f:1:39: uplinks[1].interface: ", "already"},
 		{"host bits", "uplinks: [{interface: a, host_routes: [10.1.2.3/16]}]\n", "f:1:40: uplinks[0].host_routes[0]: ", "10.1.0.0/16 was meant"},
 		{"prefix", "uplinks: [{interface: a, host_routes: [nonsense]}]\n", "uplinks[0].host_routes[0]: ", "such as 10.244.0.0/16"},
+		{"confirm", "uplinks: [{interface: a, confirm: {timeout: 1ms}}]\n", "uplinks[0].confirm.timeout: ", "such as 10s"},
+		{"confirm tcp", "uplinks: [{interface: a, confirm: {tcp: nowhere}}]\n", "uplinks[0].confirm.tcp: ", "host:port"},
+		{"confirm gateway", "uplinks: [{interface: a, confirm: {gateway: perhaps}}]\n", "uplinks[0].confirm.gateway: ", "one of on, off"},
+		{"restart", "restart: perhaps\n", "f:1:10", ""},
 		{"no namespace", "pods:\n  - addresses: [10.0.0.1/32]\n", "f:2:", "network namespace was expected"},
 		{"no address", "pods:\n  - netns: a\n", "pods[0].addresses: ", "such as 10.244.0.2/32"},
 		{"address twice", "pods: [{netns: a, addresses: [10.0.0.1/32]}, {netns: b, addresses: [10.0.0.1/32]}]\n", "pods[1].addresses[0]: ", "of tun0 already"},
