@@ -20,6 +20,9 @@ func (m MAC) IsGroup() bool { return m[0]&1 != 0 }
 // EtherLen is the length of an Ethernet header without tags, in bytes.
 const EtherLen = 14
 
+// TagLen is the length of a VLAN tag, in bytes (IEEE 802.1Q, section 9.3).
+const TagLen = 4
+
 // EtherTypes (IANA, IEEE 802 Numbers).
 const (
 	TypeIPv4 = 0x0800
@@ -41,4 +44,22 @@ func (h *Ether) Fill(dst, src MAC, etherType uint16) {
 	*(*MAC)(h[0:6]) = dst
 	*(*MAC)(h[6:12]) = src
 	binary.BigEndian.PutUint16(h[12:14], etherType)
+}
+
+// LinkLen returns the length of the frame's Ethernet header with up to two VLAN
+// tags, in bytes. A frame that is cut off within them has one of EtherLen.
+func LinkLen(frame []byte) int {
+	n := EtherLen
+	for range 2 {
+		if len(frame) < n {
+			return EtherLen
+		}
+		if t := binary.BigEndian.Uint16(frame[n-2:]); t != TypeVLAN && t != TypeQinQ {
+			break
+		}
+		if n += TagLen; len(frame) < n {
+			return EtherLen
+		}
+	}
+	return n
 }

@@ -96,3 +96,25 @@ func TestAddr4(t *testing.T) {
 		}
 	}
 }
+
+// At most two tags are skipped, and none that is cut off.
+func TestLinkLen(t *testing.T) {
+	frame := func(tags ...byte) []byte { return append(make([]byte, 12), tags...) }
+	for _, test := range []struct {
+		frame []byte
+		want  int
+	}{
+		{frame(8, 0, 0x45, 0, 0, 0), 14},
+		{frame(0x81, 0, 0, 5, 8, 0, 0x45), 18},
+		{frame(0x88, 0xa8, 0, 5, 0x81, 0, 0, 6, 8, 0, 0x45), 22},
+		{frame(0x81, 0, 0, 5, 0x81, 0, 0, 6, 0x81, 0, 0, 7, 8, 0), 22},
+		{frame(0x81, 0, 0, 5, 8), 14},
+		{frame(0x81, 0, 0, 5, 0x81, 0, 0), 14},
+		{frame(0x81, 0), 14},
+		{nil, 14},
+	} {
+		if got := hdr.LinkLen(test.frame); got != test.want {
+			t.Errorf("% x: %d bytes, want %d", test.frame, got, test.want)
+		}
+	}
+}

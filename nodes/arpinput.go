@@ -63,7 +63,7 @@ func arp(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	learn(w, b.RxIf, h, target.Kind)
 	b.Seek(int(b.L3) - hdr.EtherLen)
 	switch {
-	case h.Op() == hdr.ARPRequest && h.SenderIP() != h.TargetIP() && answers(in, b.RxIf, target):
+	case h.Op() == hdr.ARPRequest && h.SenderIP() != h.TargetIP() && answers(w, in, h, target):
 		reply(b, h, in.MAC)
 		return arpReply
 	case in.Peer != 0:
@@ -76,15 +76,24 @@ func arp(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	return arpNotOurs
 }
 
-// answers reports whether Skein speaks for an address that is asked for on
-// interface i: always for its own, and on a tap for what lies behind neither
-// the tap nor its uplink, also if the packets that follow are then refused.
-func answers(in *iface.Iface, i uint32, target *fib.Adj) bool {
+// answers reports whether Skein speaks for the address that is asked for:
+// always for its own, and on a tap for pods and for what the host asks for
+// there only because Skein's routes lead it there. A station on the link of any
+// uplink speaks for itself. What is refused later is answered for as well.
+func answers(w *graph.Worker, in *iface.Iface, h *hdr.ARP, target *fib.Adj) bool {
 	switch target.Kind {
 	case fib.Local:
 		return true
 	case fib.Forward, fib.Resolve, fib.Glean:
-		return in.Kind == iface.Tap && target.Iface != i && target.Iface != in.Peer
+		if in.Kind != iface.Tap {
+			return false
+		}
+		if w.State.Ifaces[target.Iface].Kind == iface.Tun {
+			return true
+		}
+		// Whoever probes whether an address is free (RFC 5227, section 2.1.1)
+		// is on no route to it yet.
+		return h.SenderIP() != 0 && target.Kind != fib.Glean && target.Via != h.TargetIP()
 	case fib.Blackhole, fib.Unreachable, fib.Prohibit:
 		return in.Kind == iface.Tap
 	}

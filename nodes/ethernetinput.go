@@ -17,6 +17,10 @@ import (
 // the lookup), ARP, and what the host sends to the tap's own MAC, which is to
 // be routed.
 //
+// Frames with VLAN tags are all the host's, whose stack has the interfaces and
+// addresses of its VLANs. A tag of VLAN 0 names no VLAN but a priority
+// (IEEE 802.1Q, section 9.6), and is taken off at the uplink.
+//
 // In: the packet starts at an Ethernet header.
 // Out: routed: the packet starts behind it, L3 is set. Bridged: TxIf is set
 // and the packet is as it was.
@@ -28,7 +32,7 @@ var EthernetInput = graph.Spec{
 		etherBridge:  {Reason: "bridged", Node: "interface-output"},
 		etherRunt:    {Reason: "shorter than an Ethernet header", Node: graph.Drop},
 		etherNotUs:   {Reason: "link address is not ours", Node: graph.Drop},
-		etherVLAN:    {Reason: "VLAN tag not supported", Node: graph.Drop},
+		etherVLAN:    {Reason: "VLAN tag, and no host to hand it to", Node: graph.Drop},
 		etherUnknown: {Reason: "unknown ethertype", Node: graph.Drop},
 		etherGroup:   {Reason: "link multicast nobody listens to", Node: graph.Drop},
 		etherSource:  {Reason: "link source is a group address", Node: graph.Drop},
@@ -45,7 +49,7 @@ const (
 	etherBridge            // the host's
 	etherRunt              // no whole header
 	etherNotUs             // the interface is promiscuous, and this is another station's
-	etherVLAN              // IEEE 802.1Q or 802.1ad
+	etherVLAN              // IEEE 802.1Q or 802.1ad; or sent to Skein, which is in no VLAN
 	etherUnknown           // no host to hand it to
 	etherGroup             // IPv4 multicast or broadcast, and no host to hand it to
 	etherSource            // no station sends from such an address (IEEE 802.3, 3.2.3)
@@ -66,14 +70,39 @@ func (ethernetInput) Process(w *graph.Worker, v *graph.Vector) {
 		if h.Dst() == in.MAC && h.Type() == hdr.TypeIPv4 && !h.Src().IsGroup() {
 			b.L3 = uint16(b.Off() + hdr.EtherLen)
 			b.Advance(hdr.EtherLen)
-			if in.Kind == iface.Tap {
-				b.Flags |= buf.Originated // host and Skein are one hop to others
-			}
 			v.Arc[i] = etherIP4
+			switch {
+			case in.Kind == iface.Tap:
+				b.Flags |= buf.Originated // host and Skein are one hop to others
+			case in.Peer != 0 && answersDHCP(b):
+				b.Advance(-hdr.EtherLen)
+				b.L3 = 0
+				v.Arc[i] = bridge(b, in)
+			}
 			continue
 		}
 		v.Arc[i] = etherOther(b, h, in)
 	}
+}
+
+// bridge sends a frame on to the other side.
+func bridge(b *buf.Buffer, in *iface.Iface) graph.Arc {
+	b.TxIf = in.Peer
+	b.Flags |= buf.Bridged
+	return etherBridge
+}
+
+// dhcpClient is the port of DHCP clients (RFC 2131, section 4.1).
+const dhcpClient = 68
+
+// answersDHCP reports whether an IPv4 packet is for a DHCP client. A server
+// sends it to the address that it offers, which the host has not got yet, so
+// that no route says whose it is.
+func answersDHCP(b *buf.Buffer) bool {
+	h := b.IPv4()
+	at := hdr.IPv4Len + 2 // of the port, in a header without options as servers send it
+	return b.Len() >= hdr.IPv4Len+hdr.UDPLen && h[0] == 0x45 && h.Protocol() == hdr.ProtoUDP &&
+		h.Frag()&hdr.FragOffset == 0 && b.Bytes()[at] == 0 && b.Bytes()[at+1] == dhcpClient
 }
 
 // etherOther decides about every frame but IPv4 to our own address.
@@ -87,7 +116,7 @@ func etherOther(b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
 	}
 	switch t := h.Type(); {
 	case t == hdr.TypeVLAN || t == hdr.TypeQinQ:
-		return etherVLAN
+		return etherTagged(b, h, in)
 	case t == hdr.TypeARP && (group || h.Dst() == in.MAC):
 		b.L3 = uint16(b.Off() + hdr.EtherLen)
 		b.Advance(hdr.EtherLen)
@@ -95,15 +124,49 @@ func etherOther(b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
 	case in.Kind == iface.Uplink && !group && h.Dst() != in.MAC:
 		return etherNotUs
 	case in.Peer != 0 && (in.Kind != iface.Tap || h.Dst() != in.MAC):
-		b.TxIf = in.Peer
-		b.Flags |= buf.Bridged
-		return etherBridge
+		return bridge(b, in)
 	case group && t == hdr.TypeIPv4:
 		return etherGroup
 	case !group && h.Dst() != in.MAC:
 		return etherNotUs
 	}
 	return etherUnknown
+}
+
+// etherTagged decides about a frame with a VLAN tag. To which address it goes
+// does not matter: an interface of a VLAN may have one of its own, and the
+// host's stack knows it.
+func etherTagged(b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
+	if in.Kind == iface.Uplink && isPriorityTag(b) {
+		untag(b)
+		if h = b.Ether(); h.Dst() != in.MAC || h.Type() != hdr.TypeIPv4 {
+			return etherOther(b, h, in)
+		}
+		b.L3 = uint16(b.Off() + hdr.EtherLen)
+		b.Advance(hdr.EtherLen)
+		return etherIP4
+	}
+	if in.Peer == 0 || in.Kind == iface.Tap && h.Dst() == in.MAC {
+		return etherVLAN
+	}
+	return bridge(b, in)
+}
+
+// isPriorityTag reports whether the frame has a tag that names no VLAN, with
+// another header behind it that is no tag.
+func isPriorityTag(b *buf.Buffer) bool {
+	if b.Len() < hdr.EtherLen+hdr.TagLen {
+		return false
+	}
+	p := b.Bytes()
+	inner := uint16(p[16])<<8 | uint16(p[17])
+	return p[14]&0x0f == 0 && p[15] == 0 && inner != hdr.TypeVLAN && inner != hdr.TypeQinQ
+}
+
+// untag moves the addresses over the tag. All else stays where it is.
+func untag(b *buf.Buffer) {
+	copy(b.Bytes()[hdr.TagLen:], b.Bytes()[:12])
+	b.Advance(hdr.TagLen)
 }
 
 func describeEther(r *graph.Record) string {

@@ -15,6 +15,8 @@ func TestEthernetInput(t *testing.T) {
 		toPeer  = "02:00:00:00:00:10 > 02:00:00:00:00:01: " // from the host to its router
 		toTap   = "02:00:00:00:00:10 > 02:fe:00:00:00:01: " // from the host to Skein
 		all     = "02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff: "
+		toEth1  = "02:00:00:00:00:01 > 02:00:00:00:00:11: " // to an uplink without a host
+		noVLAN  = "VLAN tag, and no host to hand it to"
 		snoop   = "02:00:00:00:00:01 > 02:00:00:00:00:77: "
 	)
 	rx := func(i uint32) func(*buf.Buffer) { return func(b *buf.Buffer) { b.RxIf = i } }
@@ -43,9 +45,34 @@ func TestEthernetInput(t *testing.T) {
 
 		{packet: snoop + ip, reason: "link address is not ours"},
 		{packet: "02:00:00:00:00:01 > 02:00:00:00:00:77: " + ip, meta: rx(eth1), reason: "link address is not ours"},
-		{packet: "02:00:00:00:00:01 > 02:00:00:00:00:10: vlan 5 " + ip, reason: "VLAN tag not supported"},
-		{packet: "02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff: vlan 5 " + ip, reason: "VLAN tag not supported"},
-		{packet: fromFar + ip, change: typ(0x88, 0xa8), reason: "VLAN tag not supported"},
+
+		// VLANs are the host's, whatever the address; without a host they are nobody's.
+		{packet: fromFar + "vlan 5 " + ip, reason: "bridged"},
+		{packet: all + "vlan 5 " + ip, reason: "bridged"},
+		{packet: snoop + "vlan 5 " + ip, reason: "bridged"},
+		{packet: toPeer + "vlan 5 " + ip, meta: rx(tap0), reason: "bridged"},
+		{packet: toPeer + "vlan 0 " + ip, meta: rx(tap0), reason: "bridged"},
+		{packet: fromFar + "vlan 5 " + ip, change: typ(0x88, 0xa8), reason: "bridged"},
+		{packet: fromFar + "vlan 5 " + ip, change: func(p []byte) { p[14] = 0x60 }, reason: "bridged"}, // with a priority
+		{packet: toTap + "vlan 5 " + ip, meta: rx(tap0), reason: noVLAN},
+		{packet: toEth1 + "vlan 5 " + ip, meta: rx(eth1), reason: noVLAN},
+		{packet: "hex 020000000010020000000001" + "8100", reason: "bridged"}, // cut off: the host may judge
+		// VLAN 0 is none.
+		{packet: fromFar + "vlan 0 " + ip, reason: "ip4", out: ip},
+		{packet: toEth1 + "vlan 0 " + ip, meta: rx(eth1), reason: "ip4", out: ip},
+		{packet: fromFar + "vlan 0 " + ip, change: func(p []byte) { p[14] = 0xe0 }, reason: "ip4", out: ip},
+		{packet: fromFar + "vlan 0 " + ip, change: typ(0x88, 0xa8), reason: "ip4", out: ip},
+		{packet: snoop + "vlan 0 " + ip, reason: "link address is not ours", out: snoop + ip},
+		{packet: fromFar + "vlan 0 " + ip6, change: func(p []byte) { copy(p[12:], "\x81\x00\x00\x00\x86\xdd") }, reason: "bridged",
+			out: fromFar + ip6 + " ttl 64 len 16"},
+		{packet: fromFar + "vlan 0 " + ip, change: func(p []byte) { p[16], p[17] = 0x81, 0 }, reason: "bridged"},
+
+		// A DHCP server answers to an address that the host has not got yet.
+		{packet: fromFar + "192.0.2.1 > 192.0.2.50: udp 67 > 68 len 300", reason: "bridged"},
+		{packet: toEth1 + "192.0.2.1 > 192.0.2.50: udp 67 > 68 ttl 64 len 300", meta: rx(eth1), reason: "ip4", out: "192.0.2.1 > 192.0.2.50: udp 67 > 68 ttl 64 len 300"},
+		{packet: toTap + "192.0.2.1 > 192.0.2.50: udp 67 > 68 ttl 64 len 300", meta: rx(tap0), reason: "ip4", out: "192.0.2.1 > 192.0.2.50: udp 67 > 68 ttl 64 len 300"},
+		{packet: fromFar + "192.0.2.1 > 192.0.2.50: udp 67 > 67 ttl 64 len 300", reason: "ip4", out: "192.0.2.1 > 192.0.2.50: udp 67 > 67 ttl 64 len 300"},
+		{packet: fromFar + "192.0.2.1 > 192.0.2.50: tcp 67 > 68 ttl 64 len 300", reason: "ip4", out: "hex"},
 		{packet: "02:00:00:00:00:01 > 02:00:00:00:00:11: " + ip6, meta: rx(eth1), reason: "unknown ethertype"},
 		{packet: toTap + ip6, meta: rx(tap0), reason: "unknown ethertype"},
 		{packet: all + ip6, meta: rx(eth1), reason: "unknown ethertype"},

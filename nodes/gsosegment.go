@@ -97,7 +97,7 @@ func getFor(p *buf.Pool, out []*buf.Buffer, size int) int {
 func parseSuper(b *buf.Buffer, ethernet bool) (s super, ok bool) {
 	p := b.Bytes()
 	if ethernet {
-		s.l3 = hdr.EtherLen
+		s.l3 = hdr.LinkLen(p) // what is bridged may have VLAN tags
 	}
 	if len(p) < s.l3+hdr.IPv4Len {
 		return s, false

@@ -22,6 +22,7 @@ type superpacket struct {
 	id                      uint16
 	size, payload           int
 	options                 int // bytes of TCP options
+	tags                    int // of VLANs, on Ethernet
 }
 
 func (s superpacket) String() string { return fmt.Sprintf("%+v", struct{ superpacket }{s}.superpacket) }
@@ -75,7 +76,15 @@ func (s superpacket) packet(t *testing.T, payload []byte, seq uint32, id uint16,
 	if !s.ethernet {
 		return out.Bytes()
 	}
-	link := []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, byte(typ >> 8), byte(typ)}
+	link := []byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1}
+	for n := range s.tags {
+		tpid := []byte{0x81, 0x00}
+		if n+1 < s.tags {
+			tpid = []byte{0x88, 0xa8}
+		}
+		link = append(link, tpid[0], tpid[1], 0, byte(100+n))
+	}
+	link = append(link, byte(typ>>8), byte(typ))
 	return append(link, out.Bytes()...)
 }
 
@@ -106,7 +115,7 @@ func (s superpacket) load(t *testing.T, b *buf.Buffer) {
 	}
 	l3 := 0
 	if s.ethernet {
-		l3 = 14
+		l3 = 14 + 4*s.tags
 	}
 	l4 := l3 + 20
 	if s.ip6 {
@@ -144,7 +153,7 @@ func TestGSOSegment(t *testing.T) {
 	}
 	for range 100 {
 		s := superpacket{ip6: rnd.IntN(2) == 0, udp: rnd.IntN(2) == 0, flags: flags[rnd.IntN(len(flags))], seq: rnd.Uint32(),
-			id: uint16(rnd.Uint32()), size: 200 + rnd.IntN(1300), options: rnd.IntN(11) * 4, ecn: rnd.IntN(2) == 0}
+			id: uint16(rnd.Uint32()), size: 200 + rnd.IntN(1300), options: rnd.IntN(11) * 4, ecn: rnd.IntN(2) == 0, tags: rnd.IntN(3)}
 		s.payload = rnd.IntN(20 * s.size)
 		tests = append(tests, s)
 	}

@@ -96,7 +96,7 @@ func transmit(b *buf.Buffer, out *iface.Iface) graph.Arc {
 
 // fit makes the packet one that the device takes, or says where that is done.
 func fit(b *buf.Buffer, out *iface.Iface) graph.Arc {
-	if b.Flags&buf.Bridged != 0 && b.GSOType == buf.GSONone && b.Len() > int(out.MTU)+hdr.EtherLen {
+	if b.Flags&buf.Bridged != 0 && b.GSOType == buf.GSONone && b.Len() > int(out.MTU)+hdr.EtherLen && b.Len()-hdr.LinkLen(b.Bytes()) > int(out.MTU) {
 		return outTooBig
 	}
 	if need := gsoOffload(b.GSOType); need&^out.Offload != 0 {

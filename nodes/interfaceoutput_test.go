@@ -18,6 +18,8 @@ func TestInterfaceOutput(t *testing.T) {
 	const (
 		ip    = "10.1.0.7 > 10.1.0.8: udp 1 > 2 len 20"
 		frame = "02:00:00:00:00:01 > 02:00:00:00:00:10: 8.8.8.8 > 192.0.2.10: udp 1 > 2 len "
+
+		tagged = "02:00:00:00:00:01 > 02:00:00:00:00:10: vlan 5 8.8.8.8 > 192.0.2.10: udp 1 > 2 len "
 	)
 	bridged := func(to uint32) func(*buf.Buffer) {
 		return func(b *buf.Buffer) { b.TxIf, b.Flags = to, b.Flags|buf.Bridged }
@@ -38,6 +40,8 @@ func TestInterfaceOutput(t *testing.T) {
 		{packet: frame + "1472", meta: bridged(tap0), reason: "to tap"},
 		{packet: frame + "1473", meta: bridged(tap0), reason: "bridged frame exceeds the MTU"},
 		{packet: frame + "1473", meta: tx(tap0), reason: "to tap"},
+		{packet: tagged + "1472", meta: bridged(tap0), reason: "to tap"}, // tags do not count
+		{packet: tagged + "1473", meta: bridged(tap0), reason: "bridged frame exceeds the MTU"},
 
 		// Superpackets: pod1 takes all, pod2 and eth0 none.
 		{packet: "10.1.0.7 > 10.1.0.8: tcp 1 > 2 len 3000", meta: gso(pod1, buf.GSOTCPv4), reason: "to tun"},
