@@ -96,18 +96,22 @@ func (w *Worker) linkFeatures(s *slot) error {
 // shows its interface, or while it is down.
 const sourceDown Arc = 1
 
+// sourceEntry is where the ways of packets to the first node begin that have no
+// feature to visit: by framing, IP and then Ethernet.
+const sourceEntry Arc = 2
+
 // entries finds the nodes at which packets enter the graph.
 func (w *Worker) entries(cfg Config) error {
-	w.entry[0], w.entry[1] = w.index[cfg.IP], w.index[cfg.Ether]
 	if cfg.Input == nil {
 		return nil
 	}
-	if w.entry[0] == nil || w.entry[1] == nil {
+	if w.index[cfg.IP] == nil || w.index[cfg.Ether] == nil {
 		return fmt.Errorf("graph: no node %q or no node %q to take packets in", cfg.IP, cfg.Ether)
 	}
 	w.input = cfg.Input.ID
 	w.source = &slot{Spec: Spec{Name: cfg.Input.Name, On: cfg.Input,
-		Arcs: []To{sourceDown: {Reason: "receiving interface is down", Node: Drop}}}}
+		Arcs: []To{sourceDown: {Reason: "receiving interface is down", Node: Drop},
+			sourceEntry: {Reason: "ip", Node: cfg.IP}, sourceEntry + 1: {Reason: "ethernet", Node: cfg.Ether}}}}
 	return w.link(w.source)
 }
 

@@ -230,7 +230,7 @@ func TestInputFeatures(t *testing.T) {
 		q.give(int(i))
 	}
 	round(t, w)
-	for reason, want := range map[string]uint64{"feature two": 1, "feature one": 0, "undecided": 2, "end of device-input": 3} {
+	for reason, want := range map[string]uint64{"feature two": 1, "feature one": 0, "undecided": 2, "end of device-input": 0, "ethernet": 3, "ip": 0} {
 		if n := count(w, "device-input", reason); n != want {
 			t.Errorf("%d by %q, want %d", n, reason, want)
 		}

@@ -23,7 +23,6 @@ type Worker struct {
 
 	input  iface.Arc // where packets start, in words: source.On
 	source *slot
-	entry  [2]*slot // that follows the input arc for IP and Ethernet framing
 
 	pending [2]uint64 // one bit per slot that has packets, by order
 	running *slot     // whose Process or Tick runs
@@ -91,8 +90,12 @@ func (w *Worker) receive(i uint32, bufs []*buf.Buffer) {
 		w.watch(i, bufs)
 	}
 	if mask&^iface.FeatEnd == 0 {
-		w.source.Taken[numArcs-1] += uint64(len(bufs))
-		w.enqueue(w.entry[btoi(in.Ethernet)], bufs)
+		arc := sourceEntry
+		if in.Ethernet {
+			arc++
+		}
+		w.source.Taken[arc] += uint64(len(bufs))
+		w.enqueue(w.source.next[arc], bufs)
 		return
 	}
 	for _, b := range bufs {
@@ -101,11 +104,4 @@ func (w *Worker) receive(i uint32, bufs []*buf.Buffer) {
 		w.source.Taken[arc]++
 		w.enqueue1(w.source.next[arc], b)
 	}
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

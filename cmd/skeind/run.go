@@ -40,7 +40,11 @@ func run(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	go srv.Serve()
+	go func() {
+		if err := srv.Serve(); err != nil {
+			log.Error("the API has failed", zap.Error(err))
+		}
+	}()
 	defer srv.Stop()
 	err = c.Run(ctx, func() {
 		log.Info("ready", zap.String("config", path), zap.String("socket", cfg.API.Socket))
