@@ -1,0 +1,8 @@
+// Package bench answers one question: how fast is the graph?
+//
+// It holds benchmarks only. Run them on an idle machine, several times:
+//
+//	go test ./bench -bench . -count 6
+//
+// Maturity: stable.
+package bench

@@ -1,0 +1,304 @@
+package bench
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/drivers/mem"
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/state"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	buffers = 16 << 10
+	flows   = 10_000
+)
+
+var (
+	uplinkMAC = hdr.MAC{2, 0, 0, 0, 0, 0x10}
+	routerMAC = hdr.MAC{2, 0, 0, 0, 0, 0x01}
+)
+
+// BenchmarkGraph sends 64-byte UDP packets of 10,000 flows from an uplink
+// through ethernet-input, ip4-input, ip4-lookup, ip4-rewrite and the output
+// nodes to another uplink, both in memory. ns/packet is all of it; ns/device
+// is what the devices in memory take of that, receiving and forgetting.
+//
+// routes=1 is a default route. The others are random prefixes of the lengths
+// of the Internet's table, and destinations random among them: the worst case.
+func BenchmarkGraph(b *testing.B) {
+	for _, routes := range []int{1, 1_000, 100_000, 1_000_000} {
+		for _, vector := range []int{256, 64, 16, 4, 1} {
+			if vector != 256 && routes != 1_000 {
+				continue
+			}
+			b.Run(fmt.Sprintf("vector=%d/routes=%d", vector, routes), func(b *testing.B) { forward(b, vector, routes) })
+		}
+	}
+}
+
+func forward(b *testing.B, vector, routes int) {
+	table, addrs := tableOf(b, routes)
+	w, queue := newNode(b, table, packets(addrs), vector)
+	for range 2 * buffers / vector {
+		turn(b, w)
+	}
+	w.ClearNodes()
+	w.ClearPorts()
+	b.ReportAllocs()
+	for b.Loop() {
+		turn(b, w)
+	}
+	b.StopTimer()
+	stats := w.Stats()
+	device := deviceCost(w.Pool, queue, vector)
+	in, out := w.Ports()[1].RxPackets, w.Ports()[2].TxPackets
+	if in != uint64(b.N*vector) || out != in {
+		b.Errorf("%d rounds of %d packets: %d in, %d out", b.N, vector, in, out)
+	}
+	report(b, stats, vector, device)
+}
+
+func turn(b *testing.B, w *graph.Worker) {
+	if err := w.Round(-1); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// newNode makes a worker with two uplinks in memory, of which the first
+// receives packets in bursts of the given size, for ever.
+func newNode(b *testing.B, table *fib.Table4, in []mem.Packet, vector int) (*graph.Worker, drivers.Queue) {
+	b.Helper()
+	pub := state.NewPublisher()
+	up := func(mac hdr.MAC) iface.Iface {
+		i := iface.Iface{Kind: iface.Uplink, Up: true, Ethernet: true, MTU: 1500, MAC: mac}
+		for arc := range i.Feat {
+			i.Feat[arc] = iface.FeatEnd
+		}
+		return i
+	}
+	err := pub.Update(func(next *state.State) error {
+		next.Ifaces = []iface.Iface{{}, up(uplinkMAC), up(hdr.MAC{2, 0, 0, 0, 0, 0x11})}
+		next.FIB4 = table
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	pool, err := buf.NewPool(buffers, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cycle(pool)
+	w, err := graph.New(graph.Config{Specs: nodes.All(), Input: nodes.DeviceInputArc, Ether: nodes.EtherEntry,
+		IP: nodes.IPEntry, Pool: pool, Publisher: pub})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			b.Error(err)
+		}
+		if err := pool.Arena().Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	rx := &burst{mem.New(mem.Config{Rx: [][]mem.Packet{in}, Loop: mem.Forever}).Queues()[0], vector}
+	tx := &ring{Queue: mem.New(mem.Config{}).Queues()[0], held: make([]*buf.Buffer, 0, buffers), fd: quietFD(b)}
+	for i, q := range []drivers.Queue{rx, tx} {
+		if err := w.AddPort(uint32(i+1), []drivers.Queue{q}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return w, rx
+}
+
+// cycle has touched all frames, so that no page fault is measured.
+func cycle(pool *buf.Pool) {
+	all := make([]*buf.Buffer, buffers)
+	n := pool.Get(all)
+	for _, x := range all[:n] {
+		clear(x.Room())
+	}
+	pool.Put(all[:n])
+}
+
+// A burst is a queue that gives so many packets at a time.
+type burst struct {
+	drivers.Queue
+	size int
+}
+
+func (q *burst) Rx(p *buf.Pool, into []*buf.Buffer) int {
+	return q.Queue.Rx(p, into[:min(len(into), q.size)])
+}
+
+// A ring is a queue that holds what is sent until it is full, as a NIC does:
+// all buffers go round, and not the same few.
+type ring struct {
+	drivers.Queue
+	held []*buf.Buffer
+	fd   int
+}
+
+func (q *ring) FD() int { return q.fd }
+
+// quietFD returns a descriptor that never polls readable: nothing comes in
+// there.
+func quietFD(b *testing.B) int {
+	b.Helper()
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+func (q *ring) Tx(p *buf.Pool, bufs []*buf.Buffer) int {
+	if keep := cap(q.held) / 2; len(q.held)+len(bufs) > keep {
+		p.Put(q.held)
+		q.held = q.held[:0]
+	}
+	q.held = append(q.held, bufs...)
+	return len(bufs)
+}
+
+func (q *ring) Close(p *buf.Pool) error {
+	p.Put(q.held)
+	q.held = nil
+	return q.Queue.Close(p)
+}
+
+// deviceCost returns the nanoseconds per packet that receiving and forgetting
+// take without a graph.
+func deviceCost(pool *buf.Pool, rx drivers.Queue, vector int) float64 {
+	tx := &ring{held: make([]*buf.Buffer, 0, buffers)}
+	bufs := make([]*buf.Buffer, vector)
+	turns := 1 + 1_000_000/vector
+	start := time.Now()
+	for range turns {
+		tx.Tx(pool, bufs[:rx.Rx(pool, bufs)])
+	}
+	took := time.Since(start)
+	pool.Put(tx.held)
+	return float64(took.Nanoseconds()) / float64(turns) / float64(vector)
+}
+
+func report(b *testing.B, stats []graph.NodeStats, vector int, device float64) {
+	all := float64(b.Elapsed().Nanoseconds()) / float64(b.N) / float64(vector)
+	b.ReportMetric(all, "ns/packet")
+	b.ReportMetric(device, "ns/device")
+	b.ReportMetric(all-device, "ns/graph")
+	sum := 0.0
+	for _, st := range stats {
+		if st.Clocks > 0 {
+			b.ReportMetric(st.Clocks, "clk-"+st.Name)
+			sum += st.Clocks
+		}
+	}
+	b.ReportMetric(sum, "clk-sum")
+	b.ReportMetric(0, "ns/op")
+}
+
+// packets makes a packet of each of so many flows. All are 64 bytes long, as
+// Ethernet counts without its checksum: 60 bytes and 4 that the NIC takes off.
+func packets(dst []hdr.Addr4) []mem.Packet {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	out := make([]mem.Packet, flows)
+	for i := range out {
+		p := make([]byte, 64)
+		(*hdr.Ether)(p).Fill(uplinkMAC, routerMAC, hdr.TypeIPv4)
+		h := (*hdr.IPv4)(p[hdr.EtherLen:])
+		*h = hdr.IPv4{0: 0x45, 8: 64, 9: hdr.ProtoUDP}
+		h.SetLen(50)
+		h.SetSrc(0x0a000000 + hdr.Addr4(rnd.Uint32N(1<<16)))
+		h.SetDst(dst[rnd.IntN(len(dst))])
+		h.SetChecksum(hdr.Checksum(h[:]))
+		u := (*hdr.UDP)(p[hdr.EtherLen+hdr.IPv4Len:])
+		u[0], u[1], u[3] = byte(rnd.Uint32()), byte(rnd.Uint32()), 53
+		u.SetLen(30)
+		out[i].Data = p
+	}
+	return out
+}
+
+var tables sync.Map // by number of routes: it takes seconds to make the large ones
+
+type made struct {
+	table *fib.Table4
+	addrs []hdr.Addr4
+}
+
+// tableOf returns a table of so many routes, and 100,000 addresses that they
+// are for.
+func tableOf(b *testing.B, n int) (*fib.Table4, []hdr.Addr4) {
+	b.Helper()
+	if m, ok := tables.Load(n); ok {
+		return m.(made).table, m.(made).addrs
+	}
+	rnd := rand.New(rand.NewPCG(1, uint64(n)))
+	rib := fib.NewRIB4()
+	router := netip.MustParseAddr("192.0.2.1")
+	must := func(err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	must(rib.SetIface(fib.Iface{Index: 2, MTU: 1500, MAC: hdr.MAC{2, 0, 0, 0, 0, 0x11}, Up: true}))
+	var routes []fib.Route
+	hops := make([]fib.NextHop, 16)
+	for i := range hops {
+		hops[i] = fib.NextHop{Iface: 2, Via: router}
+		must(rib.SetNeighbor(2, router, hdr.MAC{2, 0, 0, 0, 1, byte(i)}))
+		router = router.Next()
+	}
+	seen := map[netip.Prefix]bool{}
+	var addrs []hdr.Addr4
+	for len(routes) < n {
+		bits := 0
+		if n > 1 {
+			bits = prefixLen(rnd)
+		}
+		a := hdr.Addr4(rnd.Uint32N(223<<24-1<<24) + 1<<24)
+		if a>>24 == 127 {
+			continue
+		}
+		p := netip.PrefixFrom(a.Addr(), bits).Masked()
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		routes = append(routes, fib.Route{Prefix: p, Type: fib.TypeUnicast, Source: fib.SourceBGP, NextHops: hops[len(routes)%16:][:1]})
+		addrs = append(addrs, a)
+	}
+	must(rib.Add(routes...))
+	m := made{rib.Commit(), addrs}
+	tables.Store(n, m)
+	return m.table, m.addrs
+}
+
+// prefixLen returns a length as they are spread in the Internet's table: most
+// are /24, some /16 to /23, few others.
+func prefixLen(rnd *rand.Rand) int {
+	switch n := rnd.IntN(100); {
+	case n < 60:
+		return 24
+	case n < 90:
+		return 16 + rnd.IntN(8)
+	case n < 95:
+		return 8 + rnd.IntN(8)
+	}
+	return 25 + rnd.IntN(8)
+}
