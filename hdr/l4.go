@@ -14,8 +14,13 @@ const (
 //	| length      | checksum         |
 type UDP [UDPLen]byte
 
-func (h *UDP) SrcPort() uint16      { return binary.BigEndian.Uint16(h[0:2]) }
-func (h *UDP) DstPort() uint16      { return binary.BigEndian.Uint16(h[2:4]) }
+func (h *UDP) SrcPort() uint16 { return binary.BigEndian.Uint16(h[0:2]) }
+func (h *UDP) DstPort() uint16 { return binary.BigEndian.Uint16(h[2:4]) }
+
+// Ports returns both ports, the source in the high half. TCP and SCTP have
+// them in the same place.
+func (h *UDP) Ports() uint32 { return binary.BigEndian.Uint32(h[0:4]) }
+
 func (h *UDP) Len() int             { return int(binary.BigEndian.Uint16(h[4:6])) }
 func (h *UDP) SetLen(n int)         { binary.BigEndian.PutUint16(h[4:6], uint16(n)) }
 func (h *UDP) Checksum() uint16     { return binary.BigEndian.Uint16(h[6:8]) }

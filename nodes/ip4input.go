@@ -53,11 +53,21 @@ type ip4Input struct{}
 func (ip4Input) Process(w *graph.Worker, v *graph.Vector) {
 	ifaces := w.State.Ifaces
 	for i, b := range v.Bufs() {
-		if arc := ip4Check(b); arc != 0 {
+		// The usual packet in one look: no options, no padding, no superpacket,
+		// and nothing wrong. All others are looked at one by one.
+		h := b.IPv4()
+		if n := b.Len(); n >= hdr.IPv4Len && h[0] == 0x45 && h.Len() == n && b.GSOType == buf.GSONone &&
+			h.Sum20() == 0xffff && unicast(h.Src()) && unicast(h.Dst()) {
+			b.L4 = b.L3 + hdr.IPv4Len
+		} else if arc := ip4Check(b); arc != 0 {
 			v.Arc[i] = arc
 			continue
 		}
-		b.Hash = ip4Hash(b)
+		ports := uint32(0)
+		if hasPorts(h.Protocol()) && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0 && b.End() >= int(b.L4)+4 {
+			ports = b.UDP().Ports()
+		}
+		b.Hash = flowHash(h.Src(), h.Dst(), h.Protocol(), ports)
 		b.Feat = ifaces[b.RxIf].Feat[IP4UnicastArc.ID]
 		v.Arc[i] = graph.NextFeature(b)
 	}
@@ -97,6 +107,10 @@ func ip4Check(b *buf.Buffer) graph.Arc {
 	}
 	return 0
 }
+
+// unicast reports whether an address can be a station's: not of the networks
+// 0, 127 and 224 and up.
+func unicast(a hdr.Addr4) bool { return a>>24-1 < 223 && a>>24 != 127 }
 
 // martianSource reports whether no packet can come from src (RFC 1812, section
 // 5.3.7): multicast, reserved and broadcast (224.0.0.0/3), "this network" and
@@ -176,18 +190,18 @@ func gsoFits(b *buf.Buffer) bool {
 	return end <= b.End() && b.GSOSize > 0 && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0
 }
 
-// ip4Hash returns a hash of the flow that is the same in both directions. All
-// fragments of a packet have the same, as only the first carries ports.
-func ip4Hash(b *buf.Buffer) uint32 {
-	h := b.IPv4()
-	src, dst := uint32(h.Src()), uint32(h.Dst())
-	key := uint64(src^dst)<<32 | uint64(src+dst)
-	proto := h.Protocol()
-	if (proto == hdr.ProtoTCP || proto == hdr.ProtoUDP || proto == hdr.ProtoSCTP) &&
-		h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0 && b.End() >= int(b.L4)+4 {
-		sport, dport := uint64(b.UDP().SrcPort()), uint64(b.UDP().DstPort())
-		key += (sport^dport)<<16 + (sport + dport)
-	}
+// hasPorts reports whether a transport header begins with two ports.
+func hasPorts(proto uint8) bool {
+	return proto == hdr.ProtoTCP || proto == hdr.ProtoUDP || proto == hdr.ProtoSCTP
+}
+
+// flowHash returns a hash of a flow that is the same in both directions. ports
+// is 0 for what has none, and for all fragments of a packet, as only the first
+// carries them.
+func flowHash(src, dst hdr.Addr4, proto uint8, ports uint32) uint32 {
+	key := uint64(src^dst)<<32 | uint64(uint32(src+dst))
+	sport, dport := uint64(ports>>16), uint64(ports&0xffff)
+	key += (sport^dport)<<16 + (sport + dport)
 	key = (key ^ uint64(proto)) * 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
 	return uint32(key>>32) ^ uint32(key>>57)
 }
