@@ -23,7 +23,7 @@ func TestInline(t *testing.T) {
 			"(*Buffer).Ether", "(*Buffer).IPv4", "(*Buffer).IPv4AtL3", "(*Buffer).UDP", "(*Buffer).TCP", "(*Buffer).Reset"}},
 		{"github.com/skein-dataplane/skein/graph", []string{"NextFeature", "(*Vector).Bufs", "(*Worker).port"}},
 		{"github.com/skein-dataplane/skein/fib", []string{"(*Table4).Adj"}},
-		{"github.com/skein-dataplane/skein/nodes", []string{"link", "martianSource"}},
+		{"github.com/skein-dataplane/skein/nodes", []string{"link", "flowHash", "hasPorts", "plain", "unicast", "wireLen"}},
 	}
 	for _, test := range tests {
 		out, err := exec.Command("go", "build", "-gcflags="+test.pkg+"=-m", test.pkg).CombinedOutput()

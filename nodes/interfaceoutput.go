@@ -67,7 +67,9 @@ func (interfaceOutput) Process(w *graph.Worker, v *graph.Vector) {
 			v.Arc[i] = graph.NextFeature(b)
 			continue
 		}
-		v.Arc[i] = transmit(b, out)
+		if v.Arc[i] = outputArc[out.Kind&3]; !plain(b, out) {
+			v.Arc[i] = transmit(b, out)
+		}
 	}
 }
 
@@ -76,8 +78,17 @@ type interfaceTx struct{}
 func (interfaceTx) Process(w *graph.Worker, v *graph.Vector) {
 	ifaces := w.State.Ifaces
 	for i, b := range v.Bufs() {
-		v.Arc[i] = transmit(b, &ifaces[b.TxIf])
+		out := &ifaces[b.TxIf]
+		if v.Arc[i] = outputArc[out.Kind&3]; !plain(b, out) {
+			v.Arc[i] = transmit(b, out)
+		}
 	}
+}
+
+// plain reports whether the device takes the packet as it is, which is the
+// usual case and costs no call.
+func plain(b *buf.Buffer, out *iface.Iface) bool {
+	return out.Up && b.Flags&(buf.CsumPartial|buf.Bridged) == 0 && b.GSOType == buf.GSONone
 }
 
 // transmit returns the arc to the device, or to where the packet is made fit
@@ -86,10 +97,8 @@ func transmit(b *buf.Buffer, out *iface.Iface) graph.Arc {
 	if !out.Up {
 		return outDown
 	}
-	if b.Flags&(buf.CsumPartial|buf.Bridged) != 0 || b.GSOType != buf.GSONone {
-		if arc := fit(b, out); arc != 0 {
-			return arc
-		}
+	if arc := fit(b, out); arc != 0 {
+		return arc
 	}
 	return outputArc[out.Kind&3]
 }
