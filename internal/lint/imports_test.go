@@ -47,7 +47,7 @@ var mayImport = []struct {
 	// Control.
 	{"configs", nil},
 	{"control/takeover", []string{"tuntap"}},
-	{"control", []string{"hdr", "buf", "drivers", "drivers/auto", "fib", "iface", "acl", "nat", "session", "tuntap",
+	{"control", []string{"hdr", "buf", "drivers", "drivers/a*", "fib", "iface", "acl", "nat", "session", "tuntap",
 		"state", "graph", "nodes", "configs", "control/takeover", "internal/tsc"}},
 	{"api/skeinpb", nil},
 	{"api", []string{"api/skeinpb"}},
@@ -60,6 +60,7 @@ var mayImport = []struct {
 	{"internal/cli", []string{"api", "api/skeinpb"}},
 	{"internal/tour", []string{"api", "api/skeinpb", "internal/lab"}},
 	{"internal/graphdot", []string{"graph", "nodes"}},
+	{"internal/graphdot/draw", []string{"internal/graphdot"}},
 	{"internal/lab", nil},
 	{"internal/lint", nil},
 	{"internal/pktline", nil},

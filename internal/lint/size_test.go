@@ -136,7 +136,7 @@ func TestPackageDocs(t *testing.T) {
 		}
 		text := strings.Join(strings.Fields(doc), " ")
 		switch {
-		case strings.HasPrefix(p.name(), "cmd/"):
+		case p.files[0].Name.Name == "main":
 			if text == "" {
 				t.Errorf("%s says nothing of itself", p.name())
 			}
