@@ -64,7 +64,11 @@ func addrText(a takeover.Addr) string {
 	if a.Label != "" {
 		fmt.Fprintf(&b, " label %s", a.Label)
 	}
-	if f := a.Flags &^ passing; f != 0 {
+	f := a.Flags &^ passing
+	if a.Prefix.Addr().Is4() {
+		f &^= unix.IFA_F_SECONDARY // it becomes the primary one when that goes
+	}
+	if f != 0 {
 		fmt.Fprintf(&b, " flags %#x", f)
 	}
 	return b.String()

@@ -149,10 +149,11 @@ func broadcast(p netip.Prefix) netip.Addr {
 }
 
 // mirrorRoute returns the route that Skein needs for one of the host's, if it
-// needs one: IPv4 unicast of the main table, and not what Skein has put there
-// itself.
+// needs one: IPv4 unicast of the main table, and neither what Skein has put
+// there itself nor what follows from the addresses.
 func mirrorRoute(r takeover.Route, up uint32) (fib.Route, bool) {
-	if !r.Dst.Addr().Is4() || r.Table != unix.RT_TABLE_MAIN || r.Type != unix.RTN_UNICAST || r.Protocol == tuntap.Protocol || r.TOS != 0 {
+	if !r.Dst.Addr().Is4() || r.Table != unix.RT_TABLE_MAIN || r.Type != unix.RTN_UNICAST || r.TOS != 0 ||
+		r.Protocol == tuntap.Protocol || r.Protocol == unix.RTPROT_KERNEL {
 		return fib.Route{}, false
 	}
 	return fib.Route{Prefix: r.Dst.Masked(), Type: fib.TypeUnicast, Source: fib.SourceHost, Metric: uint32(r.Metric),

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
@@ -31,6 +32,9 @@ func (f *follower) watch(ctx context.Context, ns netns.NsHandle, index int) erro
 			// (ENOBUFS): then anything may have changed.
 			if err != nil || concerns(news, index) {
 				f.poke()
+			}
+			if err != nil {
+				time.Sleep(quiet) // whatever it is, it is not asked for in a loop
 			}
 		}
 	})

@@ -40,7 +40,8 @@ type Tour struct {
 	Config string // its configuration file
 	opts   Options
 	dir    string
-	daemon *lab.Process
+	daemon *lab.Process // nil once it is stopped
+	last   *lab.Process // the same, for its log
 }
 
 // New builds the topology, without starting the daemon.
@@ -98,7 +99,7 @@ func (t *Tour) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.daemon = p
+	t.daemon, t.last = p, p
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for !strings.Contains(p.Output(), "ready") {
@@ -124,10 +125,10 @@ func (t *Tour) PID() int {
 
 // Log returns what the daemon has written.
 func (t *Tour) Log() string {
-	if t.daemon == nil {
+	if t.last == nil {
 		return ""
 	}
-	return t.daemon.Output()
+	return t.last.Output()
 }
 
 // Stop ends the daemon as systemd would, and waits until it has given the
@@ -150,6 +151,24 @@ func (t *Tour) Stop(ctx context.Context) error {
 		return fmt.Errorf("tour: the daemon has ended with %w\n%s", err, p.Output())
 	}
 	return nil
+}
+
+// Kill ends the daemon as an accident would: it gives nothing back.
+func (t *Tour) Kill(ctx context.Context) error {
+	p := t.daemon
+	if p == nil {
+		return nil
+	}
+	t.daemon = nil
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return fmt.Errorf("tour: %w", err)
+	}
+	select {
+	case <-p.Done():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("tour: the daemon does not die: %w", ctx.Err())
+	}
 }
 
 // Client connects to the daemon.

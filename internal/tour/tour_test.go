@@ -67,7 +67,9 @@ func hostView(t *testing.T, ctx context.Context, n *lab.Namespace) string {
 			t.Fatal(err)
 		}
 		for line := range strings.Lines(string(out)) {
-			_, line, _ = strings.Cut(line, ": ") // the index
+			if _, rest, ok := strings.Cut(line, ": "); ok && args[1] != "route" {
+				line = rest // behind the index
+			}
 			all.WriteString(strings.ReplaceAll(line, " nodad", "") + "\n")
 		}
 	}
