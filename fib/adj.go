@@ -34,19 +34,19 @@ type Adj struct {
 	_          uint16
 	MTU        uint32    // largest IP packet that may leave this way, in bytes
 	Iface      uint32    // index of the interface it leaves by
-	Via        hdr.Addr4 // next hop; 0 on a TUN or a glean
+	Via        hdr.Addr4 // next hop; 0 on a TUN, a glean, or in a Table6, whose Via has it
 	Rewrite    [MaxRewrite]byte
 	_          [8]byte
 }
 
-func (a *Adj) describe(ifname func(uint32) string) string {
+// describe puts the adjacency in words; via is its next hop, if it has one.
+func (a *Adj) describe(via string, ifname func(uint32) string) string {
 	dev := ""
 	if a.Iface != 0 {
 		dev = " dev " + nameOf(a.Iface, ifname)
 	}
-	via := ""
-	if a.Via != 0 {
-		via = " via " + a.Via.String()
+	if via != "" {
+		via = " via " + via
 	}
 	if a.Kind == Forward {
 		return (via + dev)[1:]

@@ -1,10 +1,13 @@
 package fib
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Commit returns the table with all changes so far. If there were none, it is
 // the table that the last Commit returned.
-func (r *RIB4) Commit() *Table4 {
+func (r *RIB[A, T]) Commit() *T {
 	r.dirtyToggled()
 	r.sortDirty()
 	n := len(r.dirty)
@@ -26,16 +29,16 @@ func (r *RIB4) Commit() *Table4 {
 
 // dirtyToggled marks the prefixes of all routes whose path lists came alive or
 // died. That an interface goes up or down is rare enough to look at them all.
-func (r *RIB4) dirtyToggled() {
+func (r *RIB[A, T]) dirtyToggled() {
 	used := false
 	for i := range r.toggled {
 		used = used || r.lists.all[i].refs > 0
 	}
 	if used {
-		for p, v := range r.routes.All4() {
+		for p, v := range r.routes.All() {
 			for _, w := range r.ways.of(v) {
 				if _, ok := r.toggled[r.ways.all[w].list]; ok {
-					r.dirty = append(r.dirty, packPrefix(p))
+					r.dirty = append(r.dirty, r.family.pack(p))
 					break
 				}
 			}
@@ -46,39 +49,55 @@ func (r *RIB4) dirtyToggled() {
 
 // sortDirty puts shorter prefixes before those within them, and neighbors in
 // the trie beside each other: a load paints pages while they are in the cache.
-func (r *RIB4) sortDirty() {
-	slices.Sort(r.dirty)
+func (r *RIB[A, T]) sortDirty() {
+	slices.SortFunc(r.dirty, r.family.order)
 	r.dirty = slices.Compact(r.dirty)
 }
 
 // paint brings the trie in line with the routes. The order of prefixes does
 // not matter: each gets the entry that it has in the end, or that of the
 // prefix that covers it in the end.
-func (r *RIB4) paint(dirty []prefix4) {
+//
+// What has no other route takes the default route, which is not in the trie:
+// that it changes, as it does most often of all, is one write.
+func (r *RIB[A, T]) paint(dirty []prefix[A]) {
 	for _, p := range dirty {
 		v, _ := r.routes.Get(p.netip())
-		if list := r.best(v); list != 0 {
-			r.trie.paint(p, leaf4(p.bits(), list), true)
-			continue
+		list := r.best(v)
+		switch {
+		case p.bits == 0:
+			r.byDefault = list
+		case list != 0:
+			r.trie.paint(p, int(p.bits), list, true)
+		default:
+			cover, list := r.coverOf(p.netip())
+			r.trie.paint(p, cover, list, false)
 		}
-		cover, list := r.bestFor(p.netip())
-		leaf := uint32(0)
-		if list != 0 {
-			leaf = leaf4(cover.Bits(), list)
-		}
-		r.trie.paint(p, leaf, false)
 	}
 }
 
-func (r *RIB4) publish() *Table4 {
-	changed := r.trie.changed || r.lists.out.changed || r.lists.buckets.changed || r.adjs.changed
-	if !changed {
+// coverOf returns the length of the longest prefix but the default one that
+// covers p and is in force, and its path list; zeros if there is none.
+func (r *RIB[A, T]) coverOf(p netip.Prefix) (bits int, list uint32) {
+	cover, list := r.bestFor(p)
+	if list == 0 || cover.Bits() == 0 {
+		return 0, 0
+	}
+	return cover.Bits(), list
+}
+
+func (r *RIB[A, T]) publish() *T {
+	var none bundle
+	if r.byDefault != 0 {
+		none = r.lists.out.v[r.byDefault]
+	}
+	r.lists.out.set(0, none)
+	if !(r.trie.altered() || r.lists.out.changed || r.lists.buckets.changed || r.adjs.changed) {
 		return r.table
 	}
-	t := new(Table4)
-	t.root, t.slabs = r.trie.publish()
-	t.paths = r.lists.out.publish()
-	t.buckets = r.lists.buckets.publish()
-	t.adjs = r.adjs.publish()
-	return t
+	return r.trie.publish(ends{
+		bundles: r.lists.out.publish(),
+		buckets: r.lists.buckets.publish(),
+		adjs:    r.adjs.publish(),
+	}, r.adjs.vias.publish())
 }

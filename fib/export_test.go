@@ -3,13 +3,24 @@ package fib
 import (
 	"fmt"
 	"math/bits"
+
+	"github.com/skein-dataplane/skein/hdr"
 )
 
-// Fault looks for contradictions in the bookkeeping of pages, and says what is
+// Fault looks for contradictions in the bookkeeping of a trie, and says what is
 // wrong.
-func (r *RIB4) Fault() string {
-	t := &r.trie
-	reached, live, dead := 0, 0, 0
+func (r *RIB[A, T]) Fault() string {
+	switch t := any(r.trie).(type) {
+	case *trie4:
+		return t.fault()
+	case *trie6:
+		return t.fault()
+	}
+	return "no trie"
+}
+
+func (t *trie4) fault() string {
+	reached := 0
 	for _, e := range t.root {
 		if e < isPage {
 			continue
@@ -21,35 +32,119 @@ func (r *RIB4) Fault() string {
 			}
 		}
 	}
-	for _, u := range t.use {
+	return t.arena.fault(reached)
+}
+
+func (a *arena[B, P]) fault(reached int) string {
+	live, dead := 0, 0
+	for _, u := range a.use {
 		live += bits.OnesCount64(u.live)
 		dead += u.used - bits.OnesCount64(u.live)
 		if u.fresh != 0 {
-			return "fresh pages after a commit"
+			return "fresh blocks after a commit"
 		}
 	}
-	if reached != t.live || live != t.live || dead != t.garbage {
-		return fmt.Sprintf("pages: %d reached, %d live, %d counted; %d dead, %d counted", reached, live, t.live, dead, t.garbage)
+	if reached != a.live || live != a.live || dead != a.garbage {
+		return fmt.Sprintf("blocks: %d reached, %d live, %d counted; %d dead, %d counted", reached, live, a.live, dead, a.garbage)
 	}
-	if t.garbage > max(garbageFloor, t.live/4)+pagesPerSlab {
-		return fmt.Sprintf("%d garbage pages beside %d live ones", t.garbage, t.live)
+	if a.garbage > max(garbageFloor, a.live/4)+perSlab {
+		return fmt.Sprintf("%d garbage blocks beside %d live ones", a.garbage, a.live)
 	}
 	return ""
 }
 
+func (t *trie6) fault() string {
+	c := census{trie: t}
+	c.visit(t.links, linksBits, hdr.Addr6{Hi: hdr.LinkLocalHi})
+	for i, e := range t.root {
+		c.visit(e, rootBits, hdr.Addr6{Hi: uint64(i) << 48})
+	}
+	if c.wrong == "" {
+		c.wrong = t.pages.fault(c.pages)
+	}
+	if c.wrong == "" {
+		c.wrong = t.ranges.fault(c.ranges)
+	}
+	return c.wrong
+}
+
+// A census counts what can be reached in a trie, and checks the order there.
+type census struct {
+	trie          *trie6
+	pages, ranges int
+	wrong         string
+}
+
+func (c *census) visit(e uint32, depth int, a hdr.Addr6) {
+	if e < isPointer {
+		return
+	}
+	index, at := byteOf(e)
+	n := e & blockMask
+	if at != depth {
+		c.wrong = fmt.Sprintf("%v/%d leads to depth %d", a, depth, at)
+		return
+	}
+	if e&isRanges == 0 {
+		c.pages++
+		if place := c.trie.pages.places[n/perSlab][n%perSlab]; place != a {
+			c.wrong = fmt.Sprintf("page of %v is said to be at %v", a, place)
+		}
+		for i, child := range c.trie.page(e) {
+			c.visit(child, depth+8, withByte(a, index, uint64(i)))
+		}
+		return
+	}
+	c.ranges++
+	if place := c.trie.ranges.places[n/perSlab][n%perSlab]; place != a {
+		c.wrong = fmt.Sprintf("ranges of %v are said to be at %v", a, place)
+	}
+	c.visitRanges(e, region{base: a, depth: depth})
+}
+
+func (c *census) visitRanges(e uint32, g region) {
+	r := c.trie.rangesOf(e)
+	g.pieces = r.unpack(nil, g.first())
+	for i, p := range g.pieces {
+		if g.end(i) < p.start || p.start < g.first() || p.start > g.last() {
+			c.wrong = fmt.Sprintf("%v/%d: piece from %x to %x", g.base, g.depth, p.start, g.end(i))
+		}
+		if r.find(p.start) != p.entry || r.find(g.end(i)) != p.entry {
+			c.wrong = fmt.Sprintf("%v/%d: piece from %x to %x is not found", g.base, g.depth, p.start, g.end(i))
+		}
+		if p.entry < isPointer {
+			continue
+		}
+		_, depth := byteOf(p.entry)
+		if depth < g.wordEnd() && (depth <= g.depth || g.end(i)-p.start != 1<<(g.wordEnd()-depth)-1) {
+			c.wrong = fmt.Sprintf("%v/%d: piece from %x to %x leads to depth %d", g.base, g.depth, p.start, g.end(i), depth)
+		}
+		c.visit(p.entry, depth, g.at(p.start))
+	}
+}
+
 // Leftovers says what is still there of routes that are gone.
-func (r *RIB4) Leftovers() string {
+func (r *RIB[A, T]) Leftovers() string {
+	live, _ := r.Pages()
 	lists, adjs := len(r.lists.index), len(r.adjs.index)
 	free := 0
 	for class, ranges := range r.lists.freeRange {
 		free += len(ranges) << class
 	}
-	if lists+adjs+r.vias.Size()+len(r.ways.index)+r.trie.live+len(r.neighbors.all)+r.neighbors.byAddr.Size() != 0 || free != len(r.lists.buckets.v) {
+	if lists+adjs+r.vias.Size()+len(r.ways.index)+live+len(r.neighbors.all)+r.neighbors.byAddr.Size() != 0 || free != len(r.lists.buckets.v) {
 		return fmt.Sprintf("%d lists, %d adjacencies, %d next hops, %d ways, %d pages, %d neighbors, %d of %d buckets free",
-			lists, adjs, r.vias.Size(), len(r.ways.index), r.trie.live, len(r.neighbors.all), free, len(r.lists.buckets.v))
+			lists, adjs, r.vias.Size(), len(r.ways.index), live, len(r.neighbors.all), free, len(r.lists.buckets.v))
 	}
 	return ""
 }
 
-// Pages returns the number of live and of garbage pages.
-func (r *RIB4) Pages() (live, garbage int) { return r.trie.live, r.trie.garbage }
+// Pages returns the number of live and of garbage blocks.
+func (r *RIB[A, T]) Pages() (live, garbage int) {
+	switch t := any(r.trie).(type) {
+	case *trie4:
+		return t.arena.live, t.arena.garbage
+	case *trie6:
+		return t.pages.live + t.ranges.live, t.pages.garbage + t.ranges.garbage
+	}
+	return 0, 0
+}

@@ -11,7 +11,7 @@ import (
 // An Iface is what the RIB needs to know of an interface.
 type Iface struct {
 	Index        uint32  // not NoIface
-	MTU          uint32  // largest IP packet, in bytes; at least 68 (RFC 791, section 3.2)
+	MTU          uint32  // largest IP packet, in bytes; see SetIface
 	MAC          hdr.MAC // source of the frames it sends
 	PointToPoint bool    // no link addresses: whatever it sends, the other end gets
 	Up           bool    // if not, no path leads over it
@@ -20,8 +20,11 @@ type Iface struct {
 // SetIface adds an interface or changes it. Routes over an interface that is
 // not there or down are kept, and are out of the table until it is up. It is
 // cheapest to set an interface before its routes.
-func (r *RIB4) SetIface(ifc Iface) error {
-	if ifc.Index == NoIface || ifc.MTU < 68 {
+//
+// The error is ErrInvalid: an MTU must be at least 68 bytes for IPv4 (RFC 791,
+// section 3.2) and 1280 for IPv6 (RFC 8200, section 5).
+func (r *RIB[A, T]) SetIface(ifc Iface) error {
+	if ifc.Index == NoIface || ifc.MTU < r.family.minMTU {
 		return fmt.Errorf("fib: interface %d with an MTU of %d: %w", ifc.Index, ifc.MTU, ErrInvalid)
 	}
 	r.changeIface(ifc.Index, ifc)
@@ -29,7 +32,7 @@ func (r *RIB4) SetIface(ifc Iface) error {
 }
 
 // DelIface removes an interface and its neighbors; the error is ErrNotFound.
-func (r *RIB4) DelIface(index uint32) error {
+func (r *RIB[A, T]) DelIface(index uint32) error {
 	if _, ok := r.ifaces[index]; !ok {
 		return fmt.Errorf("fib: delete interface %d: %w", index, ErrNotFound)
 	}
@@ -43,7 +46,7 @@ func (r *RIB4) DelIface(index uint32) error {
 }
 
 // changeIface makes ifc the interface with that index; none, if it is zero.
-func (r *RIB4) changeIface(index uint32, ifc Iface) {
+func (r *RIB[A, T]) changeIface(index uint32, ifc Iface) {
 	was := r.ifaces[index]
 	if was == ifc {
 		return
@@ -59,7 +62,7 @@ func (r *RIB4) changeIface(index uint32, ifc Iface) {
 
 // reconsider works out again which path lists over an interface are alive, and
 // has them and all that may depend on them resolved again.
-func (r *RIB4) reconsider(iface uint32) {
+func (r *RIB[A, T]) reconsider(iface uint32) {
 	for k := range r.neighbors.all {
 		if k.iface == iface {
 			r.neighbors.pending = append(r.neighbors.pending, k)
@@ -79,7 +82,7 @@ func (r *RIB4) reconsider(iface uint32) {
 	}
 }
 
-func (l *pathList) over(iface uint32) bool {
+func (l *pathList[A]) over(iface uint32) bool {
 	for _, p := range l.paths {
 		if p.iface == iface {
 			return true
@@ -88,9 +91,9 @@ func (l *pathList) over(iface uint32) bool {
 	return false
 }
 
-type neighborKey struct {
+type neighborKey[A Address] struct {
 	iface uint32
-	addr  hdr.Addr4
+	addr  A
 }
 
 type neighbor struct {
@@ -98,15 +101,15 @@ type neighbor struct {
 	route bool // it has a host route
 }
 
-// neighbors4 are the neighbors whose link addresses are known.
-type neighbors4 struct {
-	all     map[neighborKey]neighbor
+// neighbors are the neighbors whose link addresses are known.
+type neighbors[A Address] struct {
+	all     map[neighborKey[A]]neighbor
 	byAddr  bart.Table[[]uint32] // interfaces, by address
-	pending []neighborKey        // to be looked at, whether they are to have a host route
+	pending []neighborKey[A]     // to be looked at, whether they are to have a host route
 }
 
-func (n *neighbors4) get(iface uint32, a hdr.Addr4) (neighbor, bool) {
-	x, ok := n.all[neighborKey{iface, a}]
+func (n *neighbors[A]) get(iface uint32, a A) (neighbor, bool) {
+	x, ok := n.all[neighborKey[A]{iface, a}]
 	return x, ok
 }
 
@@ -118,8 +121,8 @@ func (n *neighbors4) get(iface uint32, a hdr.Addr4) (neighbor, bool) {
 // of SourceNeighbor, so that packets go to it at once (an adj-fib, as VPP has
 // it). The route goes when the neighbor does, or when the prefix is routed
 // another way.
-func (r *RIB4) SetNeighbor(iface uint32, ip netip.Addr, mac hdr.MAC) error {
-	a, err := addr4(ip)
+func (r *RIB[A, T]) SetNeighbor(iface uint32, ip netip.Addr, mac hdr.MAC) error {
+	a, err := r.family.addr(ip)
 	if err != nil {
 		return err
 	}
@@ -131,29 +134,28 @@ func (r *RIB4) SetNeighbor(iface uint32, ip netip.Addr, mac hdr.MAC) error {
 		return fmt.Errorf("fib: neighbor %v: interface %d has no link addresses: %w", ip, iface, ErrInvalid)
 	case mac.IsGroup() || mac == hdr.MAC{}:
 		return fmt.Errorf("fib: neighbor %v: not one station's link address: %w", ip, ErrInvalid)
-	case NextHop{Via: ip}.fault() != "":
+	case NextHop{Iface: iface, Via: ip}.fault() != "":
 		return fmt.Errorf("fib: neighbor %v: not a unicast address: %w", ip, ErrInvalid)
 	}
-	k := neighborKey{iface, a}
+	k := neighborKey[A]{iface, a}
 	n, known := r.neighbors.all[k]
 	n.mac = mac
 	r.neighbors.all[k] = n
 	if !known {
 		r.neighbors.pending = append(r.neighbors.pending, k)
-		host := hostPrefix(a).netip()
-		r.neighbors.byAddr.Modify(host, func(i []uint32, _ bool) ([]uint32, bool) { return append(i, iface), false })
+		r.neighbors.byAddr.Modify(r.host(k), func(i []uint32, _ bool) ([]uint32, bool) { return append(i, iface), false })
 	}
-	r.refresh(adjKey{Forward, iface, a})
+	r.refresh(adjKey[A]{Forward, iface, a})
 	return nil
 }
 
 // DelNeighbor forgets a neighbor's link address; the error is ErrNotFound.
-func (r *RIB4) DelNeighbor(iface uint32, ip netip.Addr) error {
-	a, err := addr4(ip)
+func (r *RIB[A, T]) DelNeighbor(iface uint32, ip netip.Addr) error {
+	a, err := r.family.addr(ip)
 	if err != nil {
 		return err
 	}
-	k := neighborKey{iface, a}
+	k := neighborKey[A]{iface, a}
 	if _, ok := r.neighbors.all[k]; !ok {
 		return fmt.Errorf("fib: delete neighbor %v on interface %d: %w", ip, iface, ErrNotFound)
 	}
@@ -161,10 +163,10 @@ func (r *RIB4) DelNeighbor(iface uint32, ip netip.Addr) error {
 	return nil
 }
 
-func (r *RIB4) forget(k neighborKey) {
+func (r *RIB[A, T]) forget(k neighborKey[A]) {
 	r.setHostRoute(k, false)
 	delete(r.neighbors.all, k)
-	r.neighbors.byAddr.Modify(hostPrefix(k.addr).netip(), func(ifaces []uint32, _ bool) ([]uint32, bool) {
+	r.neighbors.byAddr.Modify(r.host(k), func(ifaces []uint32, _ bool) ([]uint32, bool) {
 		var rest []uint32
 		for _, i := range ifaces {
 			if i != k.iface {
@@ -173,11 +175,11 @@ func (r *RIB4) forget(k neighborKey) {
 		}
 		return rest, len(rest) == 0
 	})
-	r.refresh(adjKey{Forward, k.iface, k.addr})
+	r.refresh(adjKey[A]{Forward, k.iface, k.addr})
 }
 
 // setHostRoute adds or deletes the host route to a neighbor.
-func (r *RIB4) setHostRoute(k neighborKey, want bool) {
+func (r *RIB[A, T]) setHostRoute(k neighborKey[A], want bool) {
 	n := r.neighbors.all[k]
 	if n.route == want {
 		return
@@ -186,15 +188,15 @@ func (r *RIB4) setHostRoute(k neighborKey, want bool) {
 	r.neighbors.all[k] = n
 	list := uint32(0)
 	if want {
-		list = r.intern(TypeUnicast, []path{{k.iface, k.addr, 1}})
+		list = r.intern(TypeUnicast, []path[A]{{k.iface, k.addr, 1}})
 	}
-	r.put(hostPrefix(k.addr).netip(), wayID{SourceNeighbor, k.iface}, list)
+	r.put(r.host(k), wayID{SourceNeighbor, k.iface}, list)
 }
 
 // followNeighbors gives host routes to the neighbors that are to have one now
 // that the routes to the dirty prefixes may have changed, and takes them from
 // the others.
-func (r *RIB4) followNeighbors(dirty []prefix4) {
+func (r *RIB[A, T]) followNeighbors(dirty []prefix[A]) {
 	n := &r.neighbors
 	if len(dirty) > len(n.all) {
 		for k := range n.all {
@@ -213,10 +215,11 @@ func (r *RIB4) followNeighbors(dirty []prefix4) {
 	n.pending = n.pending[:0]
 }
 
-func (r *RIB4) followWithin(p netip.Prefix) {
+func (r *RIB[A, T]) followWithin(p netip.Prefix) {
 	for host, ifaces := range r.neighbors.byAddr.Subnets(p) {
+		host, _ = outOfScope(host)
 		for _, i := range ifaces {
-			k := neighborKey{i, hdr.Addr4From(host.Addr())}
+			k := neighborKey[A]{i, r.family.addrOf(host)}
 			r.setHostRoute(k, r.onGleanedLink(k))
 		}
 	}
@@ -224,8 +227,8 @@ func (r *RIB4) followWithin(p netip.Prefix) {
 
 // onGleanedLink reports whether, but for its host route, packets for a
 // neighbor would have to ask for it on its own link.
-func (r *RIB4) onGleanedLink(k neighborKey) bool {
-	for _, v := range r.routes.Supernets(hostPrefix(k.addr).netip()) {
+func (r *RIB[A, T]) onGleanedLink(k neighborKey[A]) bool {
+	for _, v := range r.covers(r.host(k)) {
 		for _, w := range r.ways.of(v) {
 			l := &r.lists.all[r.ways.all[w].list]
 			if l.alive && r.ways.all[w].source != SourceNeighbor {
@@ -236,14 +239,19 @@ func (r *RIB4) onGleanedLink(k neighborKey) bool {
 	return false
 }
 
-func (r *RIB4) gleans(l *pathList, iface uint32) bool {
+func (r *RIB[A, T]) gleans(l *pathList[A], iface uint32) bool {
 	if l.typ != TypeUnicast {
 		return false
 	}
 	for _, p := range l.paths {
-		if k, ok := r.attached(p); ok && k == (adjKey{Glean, iface, 0}) {
+		if k, ok := r.attached(p); ok && k == (adjKey[A]{kind: Glean, iface: iface}) {
 			return true
 		}
 	}
 	return false
+}
+
+// host returns the prefix that holds a neighbor alone.
+func (r *RIB[A, T]) host(k neighborKey[A]) netip.Prefix {
+	return inScope(netip.PrefixFrom(k.addr.Addr(), r.family.bits), k.iface)
 }

@@ -6,21 +6,46 @@ import (
 	"github.com/skein-dataplane/skein/hdr"
 )
 
-// A prefix4 is an IPv4 prefix in one word: the address above the length, so
-// that sorting brings a prefix before all that lie within it.
-type prefix4 uint64
-
-func packPrefix(p netip.Prefix) prefix4 {
-	return prefix4(hdr.Addr4From(p.Addr()))<<8 | prefix4(p.Bits())
+// A prefix is that of a route as tries have it. That of a link-local route is
+// in the scope of its link.
+type prefix[A Address] struct {
+	addr A
+	bits uint8
 }
 
-func hostPrefix(a hdr.Addr4) prefix4 { return prefix4(a)<<8 | 32 }
+func (p prefix[A]) netip() netip.Prefix { return netip.PrefixFrom(p.addr.Addr(), int(p.bits)) }
 
-func (p prefix4) addr() uint32 { return uint32(p >> 8) }
-func (p prefix4) bits() int    { return int(p & 0xff) }
+// linkBits is the length of the one prefix that all link-local addresses have
+// (RFC 4291, section 2.5.6).
+const linkBits = 64
 
-func (p prefix4) netip() netip.Prefix {
-	return netip.PrefixFrom(hdr.Addr4(p.addr()).Addr(), p.bits())
+var onLinkPrefix = netip.PrefixFrom(hdr.Addr6{Hi: hdr.LinkLocalHi}.Addr(), linkBits)
+
+// isLinkLocal reports whether a is in fe80::/10. IPv4 has no such scope here:
+// 169.254.0.0/16 is routed as any other prefix.
+func isLinkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
+
+// inScope returns a prefix of link-local addresses with the number of the
+// interface where such addresses have zeros, so that those of different links
+// lie side by side. Other prefixes come back as they are.
+//
+//	fe80::1/128 on interface 5: fe80:0:0:5::1/128
+func inScope(p netip.Prefix, iface uint32) netip.Prefix {
+	if !isLinkLocal(p.Addr()) || p.Bits() < linkBits {
+		return p
+	}
+	a := hdr.Addr6From(p.Addr())
+	a.Hi = hdr.LinkLocalHi | uint64(iface)
+	return netip.PrefixFrom(a.Addr(), p.Bits())
 }
 
-func addrOf(p netip.Prefix) hdr.Addr4 { return hdr.Addr4From(p.Addr()) }
+// outOfScope undoes inScope, and returns the interface, or NoIface.
+func outOfScope(p netip.Prefix) (netip.Prefix, uint32) {
+	if !isLinkLocal(p.Addr()) || p.Bits() < linkBits {
+		return p, NoIface
+	}
+	a := hdr.Addr6From(p.Addr())
+	link := uint32(a.Hi)
+	a.Hi = hdr.LinkLocalHi
+	return netip.PrefixFrom(a.Addr(), p.Bits()), link
+}

@@ -1,19 +1,19 @@
 package fib
 
-import "github.com/skein-dataplane/skein/hdr"
+import "net/netip"
 
 // maxRecursion is the number of routes that a next hop may go through before
 // it comes to a link.
 const maxRecursion = 8
 
 // trackVias counts the lists that recurse through an address.
-func (r *RIB4) trackVias(paths []path, by int) {
+func (r *RIB[A, T]) trackVias(paths []path[A], by int) {
 	for _, p := range paths {
 		if !p.recursive() {
 			continue
 		}
 		r.resolveAll = r.resolveAll || by > 0
-		host := hostPrefix(p.via).netip()
+		host := netip.PrefixFrom(p.via.Addr(), r.family.bits)
 		r.vias.Modify(host, func(n int, _ bool) (int, bool) { return n + by, n+by == 0 })
 	}
 }
@@ -26,13 +26,13 @@ func (r *RIB4) trackVias(paths []path, by int) {
 // in a circle, never comes to anything, in whatever order routes came, and
 // what takes more than maxRecursion rounds does not either. Its packets are
 // unreachable. The default route counts as a covering route, as in VPP.
-func (r *RIB4) resolve(dirty []prefix4) {
+func (r *RIB[A, T]) resolve(dirty []prefix[A]) {
 	if !r.resolveAll && r.coversVia(dirty) {
 		r.resolveAll = true
 	}
 	for _, i := range r.lists.stale {
 		if l := &r.lists.all[i]; !l.hasRecursive() {
-			r.install(i, mergeTargets(r.directTargets(nil, l)))
+			r.install(i, r.family.mergeTargets(r.directTargets(nil, l)))
 		}
 	}
 	r.lists.stale = r.lists.stale[:0]
@@ -42,13 +42,13 @@ func (r *RIB4) resolve(dirty []prefix4) {
 	}
 }
 
-func (l *pathList) hasRecursive() bool {
+func (l *pathList[A]) hasRecursive() bool {
 	return l.typ == TypeUnicast && len(l.paths) > 0 && l.paths[0].recursive() // NoIface sorts first
 }
 
 // coversVia reports whether a change of one of the prefixes may be one of what
 // a recursive next hop comes to.
-func (r *RIB4) coversVia(dirty []prefix4) bool {
+func (r *RIB[A, T]) coversVia(dirty []prefix[A]) bool {
 	n := r.vias.Size()
 	if n == 0 {
 		return false
@@ -64,14 +64,14 @@ func (r *RIB4) coversVia(dirty []prefix4) bool {
 	return false
 }
 
-func (r *RIB4) resolveRecursive() {
-	covers := make(map[hdr.Addr4]uint32, r.vias.Size())
-	for p := range r.vias.All4() {
-		a := hdr.Addr4From(p.Addr())
+func (r *RIB[A, T]) resolveRecursive() {
+	covers := make(map[A]uint32, r.vias.Size())
+	for p := range r.vias.All() {
+		a := r.family.addrOf(p)
 		_, covers[a] = r.bestFor(p)
 	}
 	var lists []uint32
-	now := map[uint32][]target{}
+	now := map[uint32][]target[A]{}
 	for i := range r.lists.all {
 		if r.lists.all[i].hasRecursive() {
 			lists = append(lists, uint32(i))
@@ -79,7 +79,7 @@ func (r *RIB4) resolveRecursive() {
 		}
 	}
 	for range maxRecursion {
-		next := make(map[uint32][]target, len(now))
+		next := make(map[uint32][]target[A], len(now))
 		same := true
 		for _, i := range lists {
 			next[i] = r.recurse(&r.lists.all[i], covers, now)
@@ -91,7 +91,7 @@ func (r *RIB4) resolveRecursive() {
 	}
 	for _, i := range lists {
 		if len(now[i]) == 0 {
-			now[i] = []target{{adjKey{kind: Unreachable}, 1}}
+			now[i] = []target[A]{{adjKey[A]{kind: Unreachable}, 1}}
 		}
 		r.install(i, now[i])
 	}
@@ -99,7 +99,7 @@ func (r *RIB4) resolveRecursive() {
 
 // recurse returns what a list comes to, given what recursive lists came to
 // before.
-func (r *RIB4) recurse(l *pathList, covers map[hdr.Addr4]uint32, before map[uint32][]target) []target {
+func (r *RIB[A, T]) recurse(l *pathList[A], covers map[A]uint32, before map[uint32][]target[A]) []target[A] {
 	out := r.directTargets(nil, l)
 	for _, p := range l.paths {
 		if !p.recursive() {
@@ -111,14 +111,14 @@ func (r *RIB4) recurse(l *pathList, covers map[hdr.Addr4]uint32, before map[uint
 			total += t.share
 		}
 		for _, t := range through {
-			out = append(out, target{t.key, float64(p.weight) * t.share / total})
+			out = append(out, target[A]{t.key, float64(p.weight) * t.share / total})
 		}
 	}
-	return mergeTargets(out)
+	return r.family.mergeTargets(out)
 }
 
 // through returns where packets for via go by the list of its covering route.
-func (r *RIB4) through(cover uint32, via hdr.Addr4, before map[uint32][]target) []target {
+func (r *RIB[A, T]) through(cover uint32, via A, before map[uint32][]target[A]) []target[A] {
 	l := &r.lists.all[cover]
 	switch {
 	case cover == 0 || l.typ == TypeLocal || l.typ == TypePunt:
@@ -126,22 +126,22 @@ func (r *RIB4) through(cover uint32, via hdr.Addr4, before map[uint32][]target) 
 	case l.hasRecursive():
 		return onLink(before[cover], via)
 	}
-	return onLink(mergeTargets(r.directTargets(nil, l)), via)
+	return onLink(r.family.mergeTargets(r.directTargets(nil, l)), via)
 }
 
 // onLink puts the neighbor via in place of the link that it is on.
-func onLink(targets []target, via hdr.Addr4) []target {
-	out := make([]target, len(targets))
+func onLink[A Address](targets []target[A], via A) []target[A] {
+	out := make([]target[A], len(targets))
 	for i, t := range targets {
 		if t.key.kind == Glean {
-			t.key = adjKey{Forward, t.key.iface, via}
+			t.key = adjKey[A]{Forward, t.key.iface, via}
 		}
 		out[i] = t
 	}
 	return out
 }
 
-func equalTargets(a, b []target) bool {
+func equalTargets[A Address](a, b []target[A]) bool {
 	if len(a) != len(b) {
 		return false
 	}

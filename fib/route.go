@@ -1,12 +1,11 @@
 package fib
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
-
-	"github.com/skein-dataplane/skein/hdr"
 )
 
 // What can be wrong with a change.
@@ -46,6 +45,8 @@ func (t Type) String() string {
 	}
 	return typeNames[t]
 }
+
+func typeLeadsNowhere(t Type) bool { return t > TypePunt }
 
 // A Source says who wants a route. Of several routes to one prefix, that of
 // the lowest Source is in force, and among those of one Source that of the
@@ -90,45 +91,43 @@ const MaxNextHops = 64
 //	Via alone:     wherever the route to Via goes
 type NextHop struct {
 	Iface  uint32     // interface index, or NoIface
-	Via    netip.Addr // IPv4 address, or the zero Addr
+	Via    netip.Addr // of the family of the prefix, without a zone; or the zero Addr
 	Weight uint8      // share of the flows; 0 means 1
 }
 
 // A Route is one wish of one source. Prefix, Source and Metric identify it.
 type Route struct {
-	Prefix   netip.Prefix // IPv4, without host bits
+	Prefix   netip.Prefix // without host bits
 	Type     Type
 	Source   Source
 	Metric   uint32    // lower is better
 	NextHops []NextHop // at least one for TypeUnicast; at most an Iface for TypeLocal and TypePunt; else none
+
+	// Link is the interface whose link a prefix of link-local IPv6 addresses
+	// is on: there may be an fe80::/64 on each (RFC 4007, section 5). It is
+	// part of what identifies the route. 0 stands for the Iface of the first
+	// next hop; for other prefixes it must be 0.
+	Link uint32
 }
 
-// hop returns the next hop as the RIB has it. A host route onto a link is its
-// own next hop there: nothing else could be asked for.
-func (n NextHop) hop(p netip.Prefix) path {
-	out := path{iface: n.Iface, weight: max(1, n.Weight)}
+// link returns the interface that the prefix is on, NoIface if it is not a
+// link-local one or does not say.
+func (r *Route) link() uint32 {
 	switch {
-	case n.Via.IsValid():
-		out.via = hdr.Addr4From(n.Via)
-	case p.Bits() == 32:
-		out.via = hdr.Addr4From(p.Addr())
+	case !isLinkLocal(r.Prefix.Addr()):
+		return NoIface
+	case r.Link == NoIface && len(r.NextHops) > 0:
+		return r.NextHops[0].Iface
 	}
-	return out
+	return r.Link
 }
 
-// paths returns the next hops in their one order.
-func (r *Route) paths(into []path) []path {
-	for _, n := range r.NextHops {
-		if r.Type == TypeUnicast {
-			into = append(into, n.hop(r.Prefix))
-		} else {
-			into = append(into, path{iface: n.Iface, weight: 1})
-		}
+// scoped returns the prefix as the RIB has it.
+func (r *Route) scoped() netip.Prefix {
+	if r.Prefix.Addr().Is4() {
+		return r.Prefix
 	}
-	if len(into) > 1 {
-		slices.SortFunc(into, comparePaths)
-	}
-	return into
+	return inScope(r.Prefix, r.link())
 }
 
 // Check reports what is wrong with the route, as an ErrInvalid.
@@ -141,22 +140,40 @@ func (r *Route) Check() error {
 
 func (r *Route) fault() string {
 	switch {
-	case !r.Prefix.IsValid() || !r.Prefix.Addr().Is4():
-		return "not an IPv4 prefix"
+	case !r.Prefix.IsValid():
+		return "not a prefix"
 	case r.Prefix != r.Prefix.Masked():
 		return "bits set outside of the prefix"
+	case r.linkFault() != "":
+		return r.linkFault()
 	case r.Type == 0 || r.Type >= numTypes:
 		return "no type"
 	case r.Source == 0 || r.Source >= SourceNeighbor:
 		return "no source"
 	case r.Type == TypeUnicast:
 		return r.unicastFault()
-	case r.Type != TypeLocal && r.Type != TypePunt && len(r.NextHops) > 0:
+	case typeLeadsNowhere(r.Type) && len(r.NextHops) > 0:
 		return "has a next hop, though it leads nowhere"
 	case len(r.NextHops) > 1:
 		return "more than one interface"
 	case len(r.NextHops) == 1 && (r.NextHops[0].Via.IsValid() || r.NextHops[0].Weight > 1 || r.NextHops[0].Iface == NoIface):
 		return "its next hop can be an interface alone"
+	}
+	return ""
+}
+
+func (r *Route) linkFault() string {
+	switch {
+	case !isLinkLocal(r.Prefix.Addr()):
+		if r.Link != NoIface {
+			return "on a link, though it is not link-local"
+		}
+	case r.Prefix.Bits() < linkBits || !onLinkPrefix.Contains(r.Prefix.Addr()):
+		return "link-local, but not within fe80::/64"
+	case r.link() == NoIface:
+		return "link-local, but on no link"
+	case r.Type == TypeUnicast && slices.ContainsFunc(r.NextHops, func(n NextHop) bool { return n.Iface != r.link() }):
+		return "link-local, but leaves its link"
 	}
 	return ""
 }
@@ -168,35 +185,65 @@ func (r *Route) unicastFault() string {
 	if len(r.NextHops) > MaxNextHops {
 		return "too many next hops"
 	}
+	is4 := r.Prefix.Addr().Is4()
 	for _, n := range r.NextHops {
-		if why := n.fault(); why != "" {
+		switch why := n.fault(); {
+		case why != "":
 			return why
+		case n.Via.IsValid() && n.Via.Is4() != is4:
+			return "a next hop is not an " + map[bool]string{true: "IPv4", false: "IPv6"}[is4] + " address"
 		}
 	}
-	if len(r.NextHops) > 1 {
-		p := r.paths(make([]path, 0, MaxNextHops))
-		for i := range p[1:] {
-			if p[i].iface == p[i+1].iface && p[i].via == p[i+1].via {
-				return "the same next hop twice"
-			}
-		}
+	if r.hasTwice() {
+		return "the same next hop twice"
 	}
 	return ""
 }
 
-func (n NextHop) fault() string {
-	if !n.Via.IsValid() {
-		if n.Iface == NoIface {
-			return "a next hop has neither address nor interface"
+// hasTwice reports whether there are two next hops between which flows cannot
+// be spread.
+func (r *Route) hasTwice() bool {
+	if len(r.NextHops) < 2 {
+		return false
+	}
+	var scratch [MaxNextHops]NextHop
+	hops := append(scratch[:0], r.NextHops...)
+	for i := range hops {
+		if !hops[i].Via.IsValid() && r.Prefix.IsSingleIP() {
+			hops[i].Via = r.Prefix.Addr()
 		}
-		return ""
 	}
-	if !n.Via.Is4() {
-		return "a next hop is not an IPv4 address"
+	compare := func(a, b NextHop) int { return cmp.Or(cmp.Compare(a.Iface, b.Iface), a.Via.Compare(b.Via)) }
+	slices.SortFunc(hops, compare)
+	for i := range hops[1:] {
+		if compare(hops[i], hops[i+1]) == 0 {
+			return true
+		}
 	}
-	// None of these is the address of one host (RFC 1122, section 3.2.1.3).
-	if a := hdr.Addr4From(n.Via); a == 0 || a.IsMulticast() || a.IsLoopback() || a == hdr.Broadcast4 {
+	return false
+}
+
+func (n NextHop) fault() string {
+	switch {
+	case n.Via.IsValid():
+		return n.viaFault()
+	case n.Iface == NoIface:
+		return "a next hop has neither address nor interface"
+	}
+	return ""
+}
+
+// viaFault says why the address is not that of one host (RFC 1122, section
+// 3.2.1.3; RFC 4291, section 2.5), or not enough to find it.
+func (n NextHop) viaFault() string {
+	a := n.Via
+	switch {
+	case a.IsUnspecified(), a.IsMulticast(), a.IsLoopback(), a.Is4In6(), a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "a next hop is not a unicast address"
+	case a.Zone() != "":
+		return "a next hop has a zone, which its interface says already"
+	case isLinkLocal(a) && n.Iface == NoIface:
+		return "a link-local next hop has no interface"
 	}
 	return ""
 }

@@ -16,14 +16,14 @@ type Entry struct {
 	// Best: of the routes to this prefix, this is the one in force.
 	Best bool
 	// Adjs are the adjacencies it came to in the table of the last Commit, for
-	// Table4.Describe. There are none if all its links are down.
+	// Describe of that table. There are none if all its links are down.
 	Adjs []uint32
 }
 
 // Routes returns all routes, ordered by address, length and preference.
-func (r *RIB4) Routes() iter.Seq[Entry] {
+func (r *RIB[A, T]) Routes() iter.Seq[Entry] {
 	return func(yield func(Entry) bool) {
-		for p, v := range r.routes.AllSorted4() {
+		for p, v := range r.routes.AllSorted() {
 			if !r.yieldAll(p, v, yield) {
 				return
 			}
@@ -31,7 +31,7 @@ func (r *RIB4) Routes() iter.Seq[Entry] {
 	}
 }
 
-func (r *RIB4) yieldAll(p netip.Prefix, v uint32, yield func(Entry) bool) bool {
+func (r *RIB[A, T]) yieldAll(p netip.Prefix, v uint32, yield func(Entry) bool) bool {
 	found := false
 	for _, w := range append([]uint32(nil), r.ways.of(v)...) {
 		e := r.entry(p, w)
@@ -45,12 +45,32 @@ func (r *RIB4) yieldAll(p netip.Prefix, v uint32, yield func(Entry) bool) bool {
 }
 
 // Lookup returns the route that packets to a take; false if there is none.
-// Host routes to neighbors are as of the last Commit.
-func (r *RIB4) Lookup(a netip.Addr) (Entry, bool) {
-	if !a.Is4() {
+// Host routes to neighbors are as of the last Commit. Packets to a link-local
+// IPv6 address take none: LookupLink is for these.
+func (r *RIB[A, T]) Lookup(a netip.Addr) (Entry, bool) {
+	if isLinkLocal(a) {
 		return Entry{}, false
 	}
-	for p, v := range r.routes.Supernets(netip.PrefixFrom(a, 32)) {
+	return r.lookup(a)
+}
+
+// LookupLink returns the route that packets to the link-local IPv6 address a
+// take on the link of an interface. Any other address goes as with Lookup.
+func (r *RIB[A, T]) LookupLink(iface uint32, a netip.Addr) (Entry, bool) {
+	if !isLinkLocal(a) {
+		return r.lookup(a)
+	}
+	if !onLinkPrefix.Contains(a) {
+		return Entry{}, false
+	}
+	return r.lookup(inScope(netip.PrefixFrom(a, a.BitLen()), iface).Addr())
+}
+
+func (r *RIB[A, T]) lookup(a netip.Addr) (Entry, bool) {
+	if !r.family.has(a) {
+		return Entry{}, false
+	}
+	for p, v := range r.covers(netip.PrefixFrom(a, r.family.bits)) {
 		var best Entry
 		r.yieldAll(p, v, func(e Entry) bool {
 			best = e
@@ -64,16 +84,21 @@ func (r *RIB4) Lookup(a netip.Addr) (Entry, bool) {
 }
 
 // Len returns the number of prefixes that have a route.
-func (r *RIB4) Len() int { return r.routes.Size() }
+func (r *RIB[A, T]) Len() int { return r.routes.Size() }
 
-func (r *RIB4) entry(p netip.Prefix, w uint32) Entry {
+func (r *RIB[A, T]) entry(p netip.Prefix, w uint32) Entry {
+	var none A
+	own := none
 	way := r.ways.all[w]
 	l := &r.lists.all[way.list]
-	e := Entry{Route: Route{Prefix: p, Type: l.typ, Source: way.source, Metric: way.metric}}
+	p, link := outOfScope(p)
+	if p.IsSingleIP() {
+		own = r.family.addrOf(p)
+	}
+	e := Entry{Route: Route{Prefix: p, Type: l.typ, Source: way.source, Metric: way.metric, Link: link}}
 	for _, x := range l.paths {
 		n := NextHop{Iface: x.iface, Weight: x.weight}
-		ownHop := x.iface != NoIface && p.Bits() == 32 && x.via == addrOf(p)
-		if x.via != 0 && !ownHop {
+		if x.via != none && (x.via != own || x.iface == NoIface) {
 			n.Via = x.via.Addr()
 		}
 		e.Route.NextHops = append(e.Route.NextHops, n)
@@ -92,10 +117,10 @@ type Neighbor struct {
 }
 
 // Neighbors returns all neighbors, ordered by interface and address.
-func (r *RIB4) Neighbors() iter.Seq[Neighbor] {
+func (r *RIB[A, T]) Neighbors() iter.Seq[Neighbor] {
 	return func(yield func(Neighbor) bool) {
-		keys := slices.SortedFunc(maps.Keys(r.neighbors.all), func(a, b neighborKey) int {
-			return cmp.Or(cmp.Compare(a.iface, b.iface), cmp.Compare(a.addr, b.addr))
+		keys := slices.SortedFunc(maps.Keys(r.neighbors.all), func(a, b neighborKey[A]) int {
+			return cmp.Or(cmp.Compare(a.iface, b.iface), r.family.compare(a.addr, b.addr))
 		})
 		for _, k := range keys {
 			if !yield(Neighbor{k.iface, k.addr.Addr(), r.neighbors.all[k].mac}) {

@@ -1,12 +1,3 @@
-// Package fib answers one question: where does a packet for this address go?
-//
-// It has two halves. A Table4 is an immutable snapshot: workers look packets
-// up in it without a lock, and an Adj at the end of each lookup says what to
-// do with them. A RIB4 is the one writer's side: it holds routes, next hops,
-// interfaces and neighbors, and makes each next Table4 from the one before by
-// copying only what changes.
-//
-// Maturity: IPv4 is complete but for virtual routing tables; IPv6 is not begun.
 package fib
 
 import "github.com/skein-dataplane/skein/hdr"
@@ -28,32 +19,21 @@ import "github.com/skein-dataplane/skein/hdr"
 // A leaf leads to its adjacency through a path list, so that a next hop that
 // changes costs one write and not one for each of a million leaves.
 type Table4 struct {
-	root    *root
-	slabs   []*slab
-	paths   []paths4
-	buckets []uint32
-	adjs    []Adj
+	ends
+	root  *root4
+	slabs []*[perSlab]page
 }
 
 type (
-	root [1 << 16]uint32
-	page [256]uint32
-	// A slab is 64 KiB of memory without pointers: the garbage collector has
-	// some thousand of them to know and none to scan at a million routes.
-	slab [pagesPerSlab]page
+	root4 [1 << 16]uint32
+	page  [256]uint32
 )
 
 const (
-	pagesPerSlab = 64
-
-	isPage      = 1 << 31
-	lengthShift = 25
-	listMask    = 1<<lengthShift - 1
+	isPage    = 1 << 31
+	listBits4 = 25
+	listMask4 = 1<<listBits4 - 1
 )
-
-// A paths4 says which adjacencies a path list spreads flows over: first alone
-// if mask is 0, else those at buckets[first:first+mask+1].
-type paths4 struct{ first, mask uint32 }
 
 // Lookup returns the index of the adjacency for dst. Where there are several
 // next hops, the low 6 bits of hash choose one, so that a flow keeps to its path
@@ -69,15 +49,11 @@ func (t *Table4) Lookup(dst hdr.Addr4, hash uint32) uint32 {
 			e = t.page(e)[dst&0xff]
 		}
 	}
-	p := t.paths[e&listMask]
-	if p.mask == 0 {
-		return p.first
-	}
-	return t.buckets[p.first+hash&p.mask]
+	return t.end(e&listMask4, hash)
 }
 
 func (t *Table4) page(e uint32) *page {
-	return &t.slabs[e&^isPage/pagesPerSlab][e%pagesPerSlab]
+	return &t.slabs[e&^isPage/perSlab][e%perSlab]
 }
 
 // LookupVector sets adj[i] to what Lookup returns for dst[i] and hash[i].
@@ -107,29 +83,27 @@ func (t *Table4) LookupVector(dst []hdr.Addr4, hash, adj []uint32) {
 		}
 	}
 	for i, e := range adj {
-		p := t.paths[e&listMask]
-		adj[i] = p.first
-		if p.mask != 0 {
-			adj[i] = t.buckets[p.first+hash[i]&p.mask]
+		b := t.bundles[e&listMask4]
+		adj[i] = b.first
+		if b.mask != 0 {
+			adj[i] = t.buckets[b.first+hash[i]&b.mask]
 		}
 	}
 }
 
-var noRoute Adj // never written to
-
 // Adj returns the adjacency with index i, which a lookup in t has returned.
 // Any other index leads to the NoRoute adjacency.
-func (t *Table4) Adj(i uint32) *Adj {
-	if int(i) >= len(t.adjs) {
-		return &noRoute
-	}
-	return &t.adjs[i]
-}
+func (t *Table4) Adj(i uint32) *Adj { return t.adj(i) }
 
 // Describe puts the adjacency with index i in words, as ip route would:
 // "via 192.0.2.1 dev eth0", "resolve via 192.0.2.1 dev eth0", "glean dev
 // eth0", "punt dev tap0", "local", "blackhole". ifname names an interface; nil
 // stands for "if" and the index.
 func (t *Table4) Describe(i uint32, ifname func(uint32) string) string {
-	return t.Adj(i).describe(ifname)
+	a := t.adj(i)
+	via := ""
+	if a.Via != 0 {
+		via = a.Via.String()
+	}
+	return a.describe(via, ifname)
 }

@@ -3,11 +3,12 @@ package fib
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// ParseRoute4 reads a route as ip route prints it, or takes it:
+// ParseRoute reads a route of either family as ip route prints it, or takes it:
 //
 //	default via 192.0.2.1 dev eth0 proto static metric 100
 //	10.1.0.0/16 dev eth1
@@ -15,16 +16,43 @@ import (
 //	10.3.0.0/16 nexthop via 192.0.2.1 dev eth0 weight 2 nexthop dev tun1
 //	blackhole 10.9.0.0/16
 //	10.9.0.0/16 blackhole
+//	2001:db8:1::/48 via fe80::1 dev eth0 proto ra metric 1024 expires 1799sec hoplimit 64 pref medium
+//	fe80::/64 dev eth0 proto kernel metric 256 pref medium
+//	punt fe80::1%eth0 dev tap0
 //
 // ifindex returns the index of an interface, false if there is none of that
-// name. proto is a Source, or kernel (connected), boot, dhcp or ra (host); left
-// out it is static. What does not bear on where packets go is passed over:
-// scope, src, onlink, linkdown. The error is ErrInvalid.
+// name. default is that of the family of its next hop, of IPv4 if it has none.
+// The link of a link-local prefix is the interface after % (RFC 4007, section
+// 11), or that of the first next hop. proto is a Source, or kernel (connected),
+// boot, dhcp or ra (host); left out it is static. What does not bear on where
+// packets go is passed over: scope, src, onlink, linkdown, expires, hoplimit,
+// pref, error, nhid, and the dev lo of a route that leads nowhere. The error is
+// ErrInvalid.
+func ParseRoute(line string, ifindex func(name string) (uint32, bool)) (Route, error) {
+	return parseRoute(line, ifindex, func(a netip.Addr) bool { return a.IsValid() }, "")
+}
+
+// ParseRoute4 is ParseRoute for IPv4 alone.
 func ParseRoute4(line string, ifindex func(name string) (uint32, bool)) (Route, error) {
+	return parseRoute(line, ifindex, family4.has, family4.name)
+}
+
+// ParseRoute6 is ParseRoute for IPv6 alone.
+func ParseRoute6(line string, ifindex func(name string) (uint32, bool)) (Route, error) {
+	return parseRoute(line, ifindex, family6.has, family6.name)
+}
+
+func parseRoute(line string, ifindex func(string) (uint32, bool), has func(netip.Addr) bool, family string) (Route, error) {
 	p := routeParser{words: strings.Fields(line), ifindex: ifindex}
 	r, err := p.route()
 	if err != nil {
 		return Route{}, fmt.Errorf("fib: route %q: %w: %w", line, err, ErrInvalid)
+	}
+	if !r.Prefix.IsValid() {
+		r.Prefix = defaultPrefix(&r, has)
+	}
+	if !has(r.Prefix.Addr()) {
+		return Route{}, fmt.Errorf("fib: route %q: not an %s prefix: %w", line, family, ErrInvalid)
 	}
 	if err := r.Check(); err != nil {
 		return Route{}, fmt.Errorf("fib: route %q: %w", line, err)
@@ -32,9 +60,20 @@ func ParseRoute4(line string, ifindex func(name string) (uint32, bool)) (Route, 
 	return r, nil
 }
 
+// defaultPrefix returns the prefix that the word default stands for.
+func defaultPrefix(r *Route, has func(netip.Addr) bool) netip.Prefix {
+	all := netip.IPv4Unspecified()
+	is6 := func(n NextHop) bool { return n.Via.Is6() }
+	if !has(all) || has(netip.IPv6Unspecified()) && slices.ContainsFunc(r.NextHops, is6) {
+		all = netip.IPv6Unspecified()
+	}
+	return netip.PrefixFrom(all, 0)
+}
+
 type routeParser struct {
 	words   []string
 	ifindex func(string) (uint32, bool)
+	nowhere bool // the route's type is such that it leads nowhere
 }
 
 // next takes the next word; "" at the end.
@@ -50,14 +89,13 @@ func (p *routeParser) next() string {
 func (p *routeParser) route() (Route, error) {
 	r := Route{Type: TypeUnicast, Source: SourceStatic}
 	typed := p.typ(&r)
-	prefix, err := parsePrefix(p.next())
-	if err != nil {
+	if err := p.prefix(&r); err != nil {
 		return r, err
 	}
-	r.Prefix = prefix
 	if !typed {
 		p.typ(&r)
 	}
+	p.nowhere = typeLeadsNowhere(r.Type)
 	var single NextHop
 	for len(p.words) > 0 {
 		if err := p.attribute(&r, &single); err != nil {
@@ -86,18 +124,36 @@ func (p *routeParser) typ(r *Route) bool {
 	return false
 }
 
-func parsePrefix(s string) (netip.Prefix, error) {
-	if s == "default" {
-		return netip.PrefixFrom(netip.IPv4Unspecified(), 0), nil
+// prefix takes the next word as that of a prefix, which it leaves invalid if it
+// is default.
+func (p *routeParser) prefix(r *Route) (err error) {
+	word := p.next()
+	if word == "default" {
+		return nil
 	}
-	if strings.Contains(s, "/") {
-		return netip.ParsePrefix(s)
+	if before, zone, scoped := strings.Cut(word, "%"); scoped {
+		name, length, cut := strings.Cut(zone, "/")
+		if cut {
+			length = "/" + length
+		}
+		if word = before + length; !p.iface(name, &r.Link) {
+			return fmt.Errorf("no such interface: %q", name)
+		}
 	}
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Prefix{}, err
+	if strings.Contains(word, "/") {
+		r.Prefix, err = netip.ParsePrefix(word)
+		return err
 	}
-	return netip.PrefixFrom(a, a.BitLen()), nil
+	a, err := netip.ParseAddr(word)
+	if err == nil {
+		r.Prefix = netip.PrefixFrom(a, a.BitLen())
+	}
+	return err
+}
+
+func (p *routeParser) iface(name string, into *uint32) (ok bool) {
+	*into, ok = p.ifindex(name)
+	return ok
 }
 
 func (p *routeParser) attribute(r *Route, single *NextHop) error {
@@ -110,7 +166,7 @@ func (p *routeParser) attribute(r *Route, single *NextHop) error {
 		return p.nextHops(r)
 	case "onlink", "linkdown":
 		return nil
-	case "scope", "src":
+	case "scope", "src", "expires", "hoplimit", "pref", "error", "nhid":
 		if p.next() == "" {
 			return fmt.Errorf("nothing after %s", word)
 		}
@@ -174,8 +230,8 @@ func (p *routeParser) hopAttribute(word string, n *NextHop) (err error) {
 	case "via":
 		n.Via, err = netip.ParseAddr(p.next())
 	case "dev":
-		name, ok := p.next(), false
-		if n.Iface, ok = p.ifindex(name); !ok {
+		name := p.next()
+		if lo := p.nowhere && name == "lo"; !lo && !p.iface(name, &n.Iface) {
 			err = fmt.Errorf("no such interface: %q", name)
 		}
 	case "weight":
@@ -190,21 +246,14 @@ func (p *routeParser) hopAttribute(word string, n *NextHop) (err error) {
 	return err
 }
 
-// Text returns the route as ParseRoute4 reads it. ifname names an interface;
+// Text returns the route as ParseRoute reads it. ifname names an interface;
 // nil stands for "if" and the index.
 func (r *Route) Text(ifname func(uint32) string) string {
 	b := make([]byte, 0, 80)
 	if r.Type != TypeUnicast {
 		b = append(append(b, r.Type.String()...), ' ')
 	}
-	switch {
-	case r.Prefix.Bits() == 0:
-		b = append(b, "default"...)
-	case r.Prefix.Bits() == 32:
-		b = r.Prefix.Addr().AppendTo(b)
-	default:
-		b = r.Prefix.AppendTo(b)
-	}
+	b = r.appendPrefix(b, ifname)
 	several := len(r.NextHops) > 1 || len(r.NextHops) == 1 && r.NextHops[0].Weight > 1
 	if len(r.NextHops) == 1 && !several {
 		b = r.NextHops[0].appendTo(b, ifname)
@@ -220,6 +269,22 @@ func (r *Route) Text(ifname func(uint32) string) string {
 		}
 	}
 	return string(b)
+}
+
+func (r *Route) appendPrefix(b []byte, ifname func(uint32) string) []byte {
+	via := len(r.NextHops) > 0 && r.NextHops[0].Via.IsValid()
+	switch {
+	case r.Prefix.Bits() == 0 && (via || r.Prefix.Addr().Is4()):
+		return append(b, "default"...)
+	case r.Link != NoIface && (len(r.NextHops) == 0 || r.NextHops[0].Iface != r.Link):
+		b = append(append(r.Prefix.Addr().AppendTo(b), '%'), nameOf(r.Link, ifname)...)
+	default:
+		b = r.Prefix.Addr().AppendTo(b)
+	}
+	if !r.Prefix.IsSingleIP() {
+		b = strconv.AppendInt(append(b, '/'), int64(r.Prefix.Bits()), 10)
+	}
+	return b
 }
 
 func (n NextHop) appendTo(b []byte, ifname func(uint32) string) []byte {

@@ -24,6 +24,7 @@ type twin struct {
 
 type routeID struct {
 	prefix netip.Prefix
+	link   uint32 // of a link-local prefix
 	source fib.Source
 	metric uint32
 }
@@ -52,7 +53,19 @@ func newTwin() *twin {
 	}
 }
 
-func idOf(r fib.Route) routeID { return routeID{r.Prefix, r.Source, r.Metric} }
+func idOf(r fib.Route) routeID { return routeID{r.Prefix, linkOf(r), r.Source, r.Metric} }
+
+func linkOf(r fib.Route) uint32 {
+	switch {
+	case !isLinkLocal(r.Prefix.Addr()):
+		return 0
+	case r.Link == 0 && len(r.NextHops) > 0:
+		return r.NextHops[0].Iface
+	}
+	return r.Link
+}
+
+func isLinkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
 func (t *twin) changed() { t.sorted, t.memo = nil, nil }
 
@@ -79,20 +92,27 @@ func (t *twin) alive(r fib.Route) bool {
 	return false
 }
 
-// best returns the route in force for an address, neighbors left aside.
-func (t *twin) best(a netip.Addr) (fib.Route, bool) {
+// best returns the route in force for an address, neighbors left aside. Of a
+// link-local address it is that on its link.
+func (t *twin) best(a netip.Addr, link uint32) (fib.Route, bool) {
 	t.sort()
+	if !isLinkLocal(a) {
+		link = 0
+	}
 	for _, id := range t.sorted {
-		if r := t.routes[id]; id.prefix.Contains(a) && t.alive(r) {
+		if isLinkLocal(a) != isLinkLocal(id.prefix.Addr()) {
+			continue
+		}
+		if r := t.routes[id]; id.link == link && id.prefix.Contains(a) && t.alive(r) {
 			return r, true
 		}
 	}
 	return fib.Route{}, false
 }
 
-// lookup returns where packets for a go.
-func (t *twin) lookup(a netip.Addr) set {
-	r, ok := t.best(a)
+// lookup returns where packets for a go, on a link if it is link-local.
+func (t *twin) lookup(a netip.Addr, link uint32) set {
+	r, ok := t.best(a, link)
 	if !ok {
 		return set{"no route": true}
 	}
@@ -128,7 +148,7 @@ func (t *twin) targetsOnLinks(r fib.Route) set {
 
 func (t *twin) onLink(s set, n fib.NextHop, p netip.Prefix) {
 	link := t.ifaces[n.Iface]
-	if p.Bits() == 32 && !n.Via.IsValid() {
+	if p.IsSingleIP() && !n.Via.IsValid() {
 		n.Via = p.Addr()
 	}
 	switch {
@@ -180,7 +200,7 @@ func (t *twin) targets(r fib.Route, depth int) set {
 
 // through returns where packets for a next hop go.
 func (t *twin) through(via netip.Addr, depth int) set {
-	r, ok := t.best(via)
+	r, ok := t.best(via, 0)
 	if !ok || r.Type == fib.TypeLocal || r.Type == fib.TypePunt {
 		return nil
 	}

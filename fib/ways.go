@@ -22,8 +22,8 @@ type way struct {
 	list uint32
 }
 
-// ways4 interns ways. Way 0 is none, as is path list 0.
-type ways4 struct {
+// ways interns ways. Way 0 is none, as is path list 0.
+type ways struct {
 	all   []way
 	refs  []int
 	index map[way]uint32
@@ -35,15 +35,21 @@ type ways4 struct {
 	one      [1]uint32
 }
 
+// listRefs counts the ways that lead to a path list.
+type listRefs interface {
+	hold(list uint32)
+	release(list uint32)
+}
+
 // isMany marks a value of the route index that is an index into many.
 const isMany = 1 << 31
 
-func newWays4() ways4 {
-	return ways4{all: make([]way, 1), refs: make([]int, 1), index: map[way]uint32{}}
+func newWays() ways {
+	return ways{all: make([]way, 1), refs: make([]int, 1), index: map[way]uint32{}}
 }
 
 // of returns the ways that v stands for, best first, until the next call.
-func (w *ways4) of(v uint32) []uint32 {
+func (w *ways) of(v uint32) []uint32 {
 	switch {
 	case v == 0:
 		return nil
@@ -56,7 +62,7 @@ func (w *ways4) of(v uint32) []uint32 {
 
 // with returns v with list in the place of what the route id had, and without
 // the route if list is 0, and whether anything is different now.
-func (w *ways4) with(v uint32, r *RIB4, id wayID, list uint32) (is uint32, changed bool) {
+func (w *ways) with(v uint32, r listRefs, id wayID, list uint32) (is uint32, changed bool) {
 	now := append(w.scratch[:0], w.of(v)...)
 	i, found := slices.BinarySearchFunc(now, id, func(x uint32, id wayID) int { return w.all[x].compare(id) })
 	switch {
@@ -76,17 +82,17 @@ func (w *ways4) with(v uint32, r *RIB4, id wayID, list uint32) (is uint32, chang
 	return w.pack(v, now), true
 }
 
-// pack returns what stands for ways, which replace those of was.
-func (w *ways4) pack(was uint32, ways []uint32) uint32 {
+// pack returns what stands for the ways now, which replace those of was.
+func (w *ways) pack(was uint32, now []uint32) uint32 {
 	if was >= isMany {
 		w.many[was&^isMany] = nil
 		w.freeMany = append(w.freeMany, was&^isMany)
 	}
-	switch len(ways) {
+	switch len(now) {
 	case 0:
 		return 0
 	case 1:
-		return ways[0]
+		return now[0]
 	}
 	var i uint32
 	if n := len(w.freeMany); n > 0 {
@@ -96,23 +102,23 @@ func (w *ways4) pack(was uint32, ways []uint32) uint32 {
 		i = uint32(len(w.many))
 		w.many = append(w.many, nil)
 	}
-	w.many[i] = slices.Clone(ways)
+	w.many[i] = slices.Clone(now)
 	return i | isMany
 }
 
-func (w *ways4) hold(r *RIB4, x way) uint32 {
+func (w *ways) hold(r listRefs, x way) uint32 {
 	i, ok := w.index[x]
 	if !ok {
 		i = w.newIndex()
 		w.all[i] = x
 		w.index[x] = i
-		r.lists.all[x.list].refs++
+		r.hold(x.list)
 	}
 	w.refs[i]++
 	return i
 }
 
-func (w *ways4) newIndex() uint32 {
+func (w *ways) newIndex() uint32 {
 	if n := len(w.free); n > 0 {
 		i := w.free[n-1]
 		w.free = w.free[:n-1]
@@ -122,11 +128,11 @@ func (w *ways4) newIndex() uint32 {
 	return uint32(len(w.all) - 1)
 }
 
-func (w *ways4) release(r *RIB4, i uint32) {
+func (w *ways) release(r listRefs, i uint32) {
 	if w.refs[i]--; w.refs[i] > 0 {
 		return
 	}
-	r.releaseList(w.all[i].list)
+	r.release(w.all[i].list)
 	delete(w.index, w.all[i])
 	w.all[i] = way{}
 	w.free = append(w.free, i)

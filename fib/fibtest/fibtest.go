@@ -14,11 +14,13 @@ import (
 	"github.com/skein-dataplane/skein/hdr"
 )
 
-// A Net is a routing table with the interfaces and neighbors that its text
-// speaks of.
+// A Net is the routing tables of both families, with the interfaces and
+// neighbors that its text speaks of.
 type Net struct {
-	RIB   *fib.RIB4
-	Table *fib.Table4 // as of the text; RIB.Commit makes the next
+	RIB    *fib.RIB4
+	Table  *fib.Table4 // as of the text; RIB.Commit makes the next
+	RIB6   *fib.RIB6
+	Table6 *fib.Table6
 
 	names []string // by interface index; 0 is nobody's
 }
@@ -26,20 +28,24 @@ type Net struct {
 // MustParse4 returns the table of what New makes of text.
 func MustParse4(text string) *fib.Table4 { return New(text).Table }
 
-// New makes a RIB of lines of text, and panics if it cannot. A line is a route
-// for fib.ParseRoute4, or one of
+// MustParse6 returns the IPv6 table of what New makes of text.
+func MustParse6(text string) *fib.Table6 { return New(text).Table6 }
+
+// New makes RIBs of lines of text, and panics if it cannot. A line is a route
+// for fib.ParseRoute, or one of
 //
 //	link eth1 [mtu 9000] [down] [p2p]
 //	neigh 192.0.2.9 dev eth0 lladdr 02:00:00:00:00:09
-//	neigh 192.0.2.9 dev eth0 incomplete
+//	neigh fe80::9 dev eth0 incomplete
 //
 // Interfaces have the indices 1, 2, 3 in order of appearance, an MTU of 1500
 // bytes and the MAC address that MAC returns. Those with names that begin with
 // tun or pod are point-to-point. A next hop on an Ethernet link has the MAC
-// address that NeighborMAC returns, unless a neigh line says otherwise. What
+// address that NeighborMAC or NeighborMAC6 returns, unless a neigh line says
+// otherwise. What
 // follows a # is a comment.
 func New(text string) *Net {
-	n := &Net{RIB: fib.NewRIB4(), names: []string{""}}
+	n := &Net{RIB: fib.NewRIB4(), RIB6: fib.NewRIB6(), names: []string{""}}
 	p := parser{net: n, links: map[uint32]fib.Iface{}, neighbors: map[neighbor]hdr.MAC{}}
 	for line := range strings.Lines(text) {
 		line, _, _ = strings.Cut(line, "#")
@@ -50,7 +56,7 @@ func New(text string) *Net {
 	if err := p.build(); err != nil {
 		panic(fmt.Sprintf("fibtest: %v", err))
 	}
-	n.Table = n.RIB.Commit()
+	n.Table, n.Table6 = n.RIB.Commit(), n.RIB6.Commit()
 	return n
 }
 
@@ -72,8 +78,11 @@ func (n *Net) Name(index uint32) string {
 	return n.names[index]
 }
 
-// Describe puts adjacency i of the table in words.
+// Describe puts adjacency i of Table in words.
 func (n *Net) Describe(i uint32) string { return n.Table.Describe(i, n.Name) }
+
+// Describe6 puts adjacency i of Table6 in words.
+func (n *Net) Describe6(i uint32) string { return n.Table6.Describe(i, n.Name) }
 
 // MAC returns the address of the interface with that index.
 func MAC(index uint32) hdr.MAC {
@@ -83,6 +92,19 @@ func MAC(index uint32) hdr.MAC {
 // NeighborMAC returns the address of a neighbor: 02:bb and its IP address.
 func NeighborMAC(a hdr.Addr4) hdr.MAC {
 	return hdr.MAC{0x02, 0xbb, byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)}
+}
+
+// NeighborMAC6 returns the address of an IPv6 neighbor: 02:bd and the low 32
+// bits of its IP address.
+func NeighborMAC6(a hdr.Addr6) hdr.MAC {
+	return hdr.MAC{0x02, 0xbd, byte(a.Lo >> 24), byte(a.Lo >> 16), byte(a.Lo >> 8), byte(a.Lo)}
+}
+
+func neighborMAC(a netip.Addr) hdr.MAC {
+	if a.Is4() {
+		return NeighborMAC(hdr.Addr4From(a))
+	}
+	return NeighborMAC6(hdr.Addr6From(a))
 }
 
 type neighbor struct {
@@ -123,7 +145,7 @@ func (p *parser) line(words []string) error {
 	case words[0] == "neigh":
 		return p.neigh(words[1:])
 	}
-	route, err := fib.ParseRoute4(strings.Join(words, " "), p.iface)
+	route, err := fib.ParseRoute(strings.Join(words, " "), p.iface)
 	p.routes = append(p.routes, route)
 	return err
 }
@@ -184,25 +206,42 @@ func parseMAC(s string) (m hdr.MAC, err error) {
 	return m, nil
 }
 
-// build gives the RIB what has been read.
+// build gives the RIBs what has been read.
 func (p *parser) build() error {
-	for _, link := range p.links {
-		if err := p.net.RIB.SetIface(link); err != nil {
-			return err
-		}
-	}
 	for _, route := range p.routes {
 		p.impliedNeighbors(route)
 	}
-	for k, mac := range p.neighbors {
-		if mac == (hdr.MAC{}) {
-			continue
+	if err := build(p, p.net.RIB, netip.Addr.Is4); err != nil {
+		return err
+	}
+	return build(p, p.net.RIB6, netip.Addr.Is6)
+}
+
+// build gives a RIB what there is of its family.
+func build[A fib.Address, T fib.Table4 | fib.Table6](p *parser, rib *fib.RIB[A, T], has func(netip.Addr) bool) error {
+	for _, link := range p.links {
+		if has(netip.IPv6Unspecified()) && link.MTU < 1280 {
+			continue // too small for IPv6 (RFC 8200, section 5), which then is not there
 		}
-		if err := p.net.RIB.SetNeighbor(k.iface, k.addr, mac); err != nil {
+		if err := rib.SetIface(link); err != nil {
 			return err
 		}
 	}
-	return p.net.RIB.Add(p.routes...)
+	for k, mac := range p.neighbors {
+		if mac == (hdr.MAC{}) || !has(k.addr) {
+			continue
+		}
+		if err := rib.SetNeighbor(k.iface, k.addr, mac); err != nil {
+			return err
+		}
+	}
+	var routes []fib.Route
+	for _, r := range p.routes {
+		if has(r.Prefix.Addr()) {
+			routes = append(routes, r)
+		}
+	}
+	return rib.Add(routes...)
 }
 
 // impliedNeighbors makes known the next hops that no line has spoken of.
@@ -213,7 +252,7 @@ func (p *parser) impliedNeighbors(route fib.Route) {
 		}
 		k := neighbor{hop.Iface, hop.Via}
 		if _, known := p.neighbors[k]; !known {
-			p.neighbors[k] = NeighborMAC(hdr.Addr4From(hop.Via))
+			p.neighbors[k] = neighborMAC(hop.Via)
 		}
 	}
 }
