@@ -50,8 +50,9 @@ func (ip4Fragment) Process(w *graph.Worker, v *graph.Vector) {
 
 func fragment(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.Arc {
 	h := b.IPv4()
-	// The checksum covers all fragments, and only the first carries it.
-	if b.Flags&buf.CsumPartial != 0 && !finishChecksum(b) {
+	// The checksum covers all fragments, and only the first carries it. It must
+	// not be written into the header, whose options are known to be sound.
+	if b.Flags&buf.CsumPartial != 0 && (b.CsumStart < b.L4 || !finishChecksum(b)) {
 		return fragmentSum
 	}
 	head := h.HeaderLen()
