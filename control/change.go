@@ -56,7 +56,10 @@ func (c *Control) Change(name string, ch Change) error {
 		return fmt.Errorf("control: addresses of %s: %w", name, err)
 	}
 	p.Iface, p.addrs, p.adminDown = next.Iface, next.addrs, next.adminDown
-	return c.publish()
+	if err := c.publish(); err != nil {
+		return err
+	}
+	return c.remember(p, ch)
 }
 
 // edit makes the changes that concern the interface alone.

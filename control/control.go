@@ -4,8 +4,8 @@
 // A Control is the one writer: it takes uplinks over, creates TUNs, keeps
 // routes and neighbours, and publishes each new State as a whole. Everybody
 // who wants something changed, the configuration, the API and the data plane's
-// own notices, comes through it. Maturity: IPv4; nothing is kept over a
-// restart yet.
+// own notices, comes through it. What the API was asked for outlives the
+// process, and so do pods' TUNs. Maturity: IPv4.
 package control
 
 import (
@@ -21,6 +21,8 @@ import (
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/configs"
+	"github.com/skein-dataplane/skein/control/store"
+	"github.com/skein-dataplane/skein/control/takeover"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/iface"
@@ -41,6 +43,10 @@ type Control struct {
 	cfg     configs.Config
 	log     *zap.Logger
 	started time.Time
+	inherit bool        // a predecessor has left uplinks standing
+	keep    atomic.Bool // leave them standing for a successor
+	lock    *takeover.Lock
+	store   *store.Store
 
 	pool   *buf.Pool // the worker's, once it runs
 	worker *graph.Worker
@@ -48,8 +54,9 @@ type Control struct {
 
 	mu        sync.Mutex // guards everything below
 	rib       *fib.RIB4
-	ports     []*port // by interface index; nil where there is none
+	ports     []*port              // by interface index; nil where there is none
 	mirrored  map[wayKey]fib.Route // what the RIB has because the host has it
+	gone      []goneIndex          // indices without an interface, the longest so first
 	neighbors map[neighborKey]*neighbor
 	pings     pings
 	closing   bool
@@ -72,10 +79,15 @@ func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 	return c, nil
 }
 
-// Run moves packets until ctx is done, and then gives back what it has taken.
-// ready is called when everything that the configuration asks for is there; if
-// it can't be had, Run undoes what it has done and returns the reason.
+// Run moves packets until ctx is done, and then gives back what it has taken,
+// or, after Keep, leaves it standing. Pods' TUNs stay in any case, with nobody
+// reading them. ready is called when everything that the configuration asks
+// for is there; if it can't be had, Run undoes what it has done and returns the
+// reason.
 func (c *Control) Run(ctx context.Context, ready func()) error {
+	if err := c.claim(); err != nil {
+		return errors.Join(err, c.worker.Close(), c.pool.Arena().Close())
+	}
 	work, stopWork := context.WithCancel(context.Background())
 	worker := make(chan error, 1)
 	go func() { worker <- c.worker.Run(work) }()
@@ -93,30 +105,34 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 			worker <- err // for below
 		}
 	}
-	err = errors.Join(err, c.giveBack())
-	stopWork()
-	wg.Wait()
-	return errors.Join(err, <-worker, c.worker.Close(), c.pool.Arena().Close())
+	stop := func() error { stopWork(); wg.Wait(); return <-worker }
+	if err == nil && c.keep.Load() {
+		err = c.letGo(stop)
+	} else {
+		err = errors.Join(err, c.giveBack(), stop(), c.worker.Close())
+	}
+	return errors.Join(err, c.release(), c.pool.Arena().Close())
 }
 
 // configure brings up what the configuration asks for.
 func (c *Control) configure(ctx context.Context) error {
+	if err := c.restoreOthers(); err != nil {
+		return err
+	}
 	for _, u := range c.cfg.Uplinks {
 		if err := c.addUplink(ctx, u); err != nil {
 			return err
 		}
 	}
-	for _, p := range c.cfg.Pods {
-		if _, err := c.CreateTun(ctx, p); err != nil {
-			return err
-		}
+	if err := c.attachTuns(ctx); err != nil {
+		return err
 	}
 	for i, line := range c.cfg.Routes {
 		if err := c.addConfigRoute(line); err != nil {
 			return fmt.Errorf("routes[%d]: %w", i, err)
 		}
 	}
-	return nil
+	return c.replay(ctx)
 }
 
 func (c *Control) addConfigRoute(line string) error {

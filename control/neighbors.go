@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
@@ -100,7 +101,7 @@ func (c *Control) notice(n state.Notice) bool {
 	if n.Kind == state.DeviceGone {
 		return c.deviceGone(c.ports[n.Iface])
 	}
-	key := neighborKey{n.Iface, n.IP.Addr()}
+	key := neighborKey{n.Iface, n.Addr()}
 	known := c.neighbors[key]
 	switch n.Kind {
 	case state.NeighborSeen:
@@ -265,7 +266,10 @@ func (c *Control) AddNeighbor(name string, ip netip.Addr, mac hdr.MAC) error {
 		return fmt.Errorf("control: %w", err)
 	}
 	c.neighbors[neighborKey{i, ip}] = &neighbor{mac: mac, state: Reachable, static: true, heard: time.Now()}
-	return c.publish()
+	if err := c.publish(); err != nil {
+		return err
+	}
+	return c.remembered(c.store.PutNeighbor(store.Neighbor{Interface: name, IP: ip, MAC: macText(mac)}))
 }
 
 // DelNeighbor forgets a neighbour.
@@ -282,7 +286,10 @@ func (c *Control) DelNeighbor(name string, ip netip.Addr) error {
 		return fmt.Errorf("control: neighbour %s on %s: %w", ip, name, ErrNotFound)
 	}
 	c.forget(key, n)
-	return c.publish()
+	if err := c.publish(); err != nil || !n.static {
+		return err
+	}
+	return c.remembered(c.store.DelNeighbor(name, ip))
 }
 
 func macText(m hdr.MAC) string {

@@ -148,7 +148,7 @@ func (c *Control) pingOnce(ctx context.Context, r PingRequest) (res PingResult) 
 	defer wait.Stop()
 	select {
 	case n := <-answer:
-		return PingResult{From: n.IP.Addr(), Bytes: int(n.Len), TTL: int(n.TTL), RTT: time.Duration(n.Now - sent)}
+		return PingResult{From: n.Addr(), Bytes: int(n.Len), TTL: int(n.TTL), RTT: time.Duration(n.Now - sent)}
 	case <-wait.C:
 		res.Err = ErrNoReply
 	case <-ctx.Done():

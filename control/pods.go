@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/skein-dataplane/skein/configs"
+	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/tuntap"
@@ -27,8 +29,23 @@ const podQueue = 500
 
 // CreateTun creates a TUN in a pod's namespace, gives the pod its addresses
 // and its default route, and routes the addresses to it. An empty name is
-// chosen.
+// chosen. The TUN outlives the daemon, which attaches to it at its next start.
 func (c *Control) CreateTun(ctx context.Context, pod configs.Pod) (*Interface, error) {
+	return c.addTun(ctx, pod, tunNew)
+}
+
+// A tunOrigin says where a TUN comes from.
+type tunOrigin uint8
+
+const (
+	tunNew        tunOrigin = iota // the API asks for it now
+	tunAgain                       // the API has asked for it before a restart
+	tunConfigured                  // the configuration asks for it
+	tunKept                        // the same, and it was made before a restart
+)
+
+// addTun creates a TUN, or attaches to it if it was made before.
+func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin) (_ *Interface, err error) {
 	if pod.Name == "" {
 		pod.Name = c.freeName("tun")
 	}
@@ -46,25 +63,129 @@ func (c *Control) CreateTun(ctx context.Context, pod configs.Pod) (*Interface, e
 		pod.MTU = c.podMTU()
 	}
 	pod.NetNS = netnsPath(pod.NetNS)
-	dev, err := tuntap.Create(tuntap.Config{Name: pod.Interface, Mode: tuntap.TUN, NetNS: pod.NetNS, Queues: 1,
-		Offload: pod.Offload.On(), MTU: pod.MTU, TxQueueLen: podQueue})
+	// It is remembered first: whatever happens next, it will be found.
+	asked := store.Tun{Pod: pod, Configured: origin == tunConfigured || origin == tunKept}
+	if err := c.store.PutTun(asked); err != nil {
+		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
+	}
+	defer func() {
+		if err != nil && (origin == tunNew || origin == tunConfigured) {
+			err = errors.Join(err, c.store.DelTun(pod.Name))
+		}
+	}()
+	dev, err := openTun(pod, origin == tunAgain || origin == tunKept)
 	if err != nil {
 		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
+	}
+	discard := func() error {
+		if origin == tunNew || origin == tunConfigured {
+			return dev.Delete()
+		}
+		return nil
 	}
 	p := &port{device: dev, peer: Peer{Name: pod.Interface, NetNS: pod.NetNS, Addrs: addrs},
 		Iface: iface.Iface{Kind: iface.Tun, Name: pod.Name, Up: true, Offload: dev.Info().Offload, MTU: uint32(pod.MTU)}}
 	if err := p.enable(iface.IP4Unicast, "ip4-source-check"); err != nil {
-		return nil, errors.Join(err, c.closeDevice(ctx, dev))
+		return nil, errors.Join(err, c.closeDevice(ctx, dev), discard())
 	}
 	if err := c.addPort(ctx, p); err != nil {
-		return nil, err
+		return nil, errors.Join(err, discard())
 	}
 	if err := errors.Join(c.routePod(p), configurePod(pod, addrs)); err != nil {
-		return nil, errors.Join(err, c.removePort(ctx, p))
+		return nil, errors.Join(err, c.removePort(ctx, p), discard())
 	}
 	c.log.Info("pod attached", zap.String("interface", pod.Name), zap.String("netns", pod.NetNS),
 		zap.Strings("addresses", pod.Addresses), zap.String("detail", dev.Info().Detail))
 	return c.interfaceOf(ctx, p)
+}
+
+// openTun makes a pod's TUN, or attaches to it.
+func openTun(pod configs.Pod, made bool) (*tuntap.Device, error) {
+	cfg := tuntap.Config{Name: pod.Interface, Mode: tuntap.TUN, NetNS: pod.NetNS, Queues: 1, Persist: true,
+		Offload: pod.Offload.On(), MTU: pod.MTU, TxQueueLen: podQueue}
+	if made {
+		dev, err := tuntap.Attach(cfg)
+		if !errors.Is(err, os.ErrNotExist) {
+			return dev, err
+		}
+	}
+	return tuntap.Create(cfg)
+}
+
+// deleteTun removes a pod's TUN for good, with what was asked for of it.
+func (c *Control) deleteTun(ctx context.Context, p *port) error {
+	c.mu.Lock()
+	var routes []fib.Route
+	for _, r := range c.routesOnly(p.index) {
+		if r.Source == fib.SourceAPI {
+			routes = append(routes, r)
+		}
+	}
+	var neighbors []netip.Addr
+	for key, n := range c.neighbors {
+		if key.iface == p.index && n.static {
+			neighbors = append(neighbors, key.ip)
+		}
+	}
+	c.mu.Unlock()
+	// It is forgotten last: if anything fails, it can be deleted again.
+	err := errors.Join(c.removePort(ctx, p), tuntap.Delete(p.peer.NetNS, p.peer.Name))
+	if err != nil {
+		return err
+	}
+	return c.forgetInterface(p.Name, routes, neighbors)
+}
+
+// attachTuns brings up the TUNs that the configuration asks for, and those
+// that the API has asked for, and deletes those that the configuration has
+// asked for before.
+func (c *Control) attachTuns(ctx context.Context) error {
+	known, err := c.store.Tuns()
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	for _, t := range known {
+		if t.Configured && !slices.ContainsFunc(c.cfg.Pods, func(p configs.Pod) bool { return sameTun(p, t.Pod) }) {
+			c.log.Info("a pod is no longer in the configuration", zap.String("interface", t.Pod.Name))
+			if err := errors.Join(tuntap.Delete(t.Pod.NetNS, t.Pod.Interface), c.store.DelTun(t.Pod.Name)); err != nil {
+				return fmt.Errorf("control: pod %s: %w", t.Pod.Name, err)
+			}
+		}
+	}
+	for _, p := range c.cfg.Pods {
+		origin := tunConfigured
+		if slices.ContainsFunc(known, func(t store.Tun) bool { return sameTun(p, t.Pod) }) {
+			origin = tunKept
+		}
+		if _, err := c.addTun(ctx, p, origin); err != nil {
+			return err
+		}
+	}
+	for _, t := range known {
+		if !t.Configured {
+			c.attachAgain(ctx, t.Pod)
+		}
+	}
+	return nil
+}
+
+func sameTun(a, b configs.Pod) bool {
+	return a.Name == b.Name && netnsPath(a.NetNS) == netnsPath(b.NetNS) && a.Interface == b.Interface
+}
+
+// attachAgain attaches to a TUN of the API. One whose namespace is gone is
+// forgotten; any other that fails is tried again at the next start.
+func (c *Control) attachAgain(ctx context.Context, pod configs.Pod) {
+	_, err := c.addTun(ctx, pod, tunAgain)
+	if err == nil {
+		return
+	}
+	c.log.Warn("a pod could not be attached again", zap.String("interface", pod.Name), zap.Error(err))
+	if _, gone := os.Stat(pod.NetNS); errors.Is(gone, os.ErrNotExist) {
+		if err := c.store.DelTun(pod.Name); err != nil {
+			c.log.Error("forget a pod", zap.String("interface", pod.Name), zap.Error(err))
+		}
+	}
 }
 
 func prefixes(texts []string) (out []netip.Prefix, err error) {
@@ -157,8 +278,22 @@ func configurePod(pod configs.Pod, addrs []netip.Prefix) error {
 			return fmt.Errorf("control: pod %s: %w", pod.Name, err)
 		}
 	}
+	if err := removeOthers(link, addrs); err != nil {
+		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
+	}
 	if err := link.AddRoute(tuntap.Route{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}); err != nil {
 		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}
 	return nil
+}
+
+// removeOthers takes addresses away that a pod has had before.
+func removeOthers(link *tuntap.Link, addrs []netip.Prefix) error {
+	has, err := link.Addrs()
+	for _, a := range has {
+		if !slices.Contains(addrs, a) && a.Addr().Is4() {
+			err = errors.Join(err, link.DelAddr(a))
+		}
+	}
+	return err
 }

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/hdr"
@@ -27,9 +30,10 @@ type port struct {
 	candidates []Candidate
 	undo       func() error // what is to be done once the queues are closed
 
-	adminDown bool // set down by the API
-	linkDown  bool // uplink, TAP: so is its link
-	most      int  // largest MTU that may be set, bytes; 0: the device's
+	asked     store.Interface // what the API has changed
+	adminDown bool            // set down by the API
+	linkDown  bool            // uplink, TAP: so is its link
+	most      int             // largest MTU that may be set, bytes; 0: the device's
 
 	rank   uint32      // uplink: how many come before it
 	ways   []fib.Route // uplink: what the host's addresses and routes on it mean
@@ -73,15 +77,39 @@ func (c *Control) register(p *port) error {
 	if _, taken := c.index(p.Name); taken {
 		return fmt.Errorf("control: interface %s: %w", p.Name, ErrExists)
 	}
-	p.index = uint32(len(c.ports))
+	p.index = c.freeIndex(time.Now())
 	for i := range p.Feat {
 		p.Feat[i] |= iface.FeatEnd
 	}
 	if err := c.rib.SetIface(p.link()); err != nil {
+		c.gone = append(c.gone, goneIndex{p.index, time.Now()})
 		return fmt.Errorf("control: interface %s: %w", p.Name, err)
 	}
-	c.ports = append(c.ports, p)
+	c.ports[p.index] = p
 	return c.publish()
+}
+
+// quarantine is how long an index stays nobody's after its interface has gone:
+// longer than packets wait in a node (ip4-arp: 3 s), so that none of them comes
+// back to life as another's.
+const quarantine = 10 * time.Second
+
+// A goneIndex is one whose interface has gone.
+type goneIndex struct {
+	index uint32
+	since time.Time
+}
+
+// freeIndex returns an index for a new interface, and makes room for it. c.mu
+// is held.
+func (c *Control) freeIndex(now time.Time) uint32 {
+	if len(c.gone) > 0 && now.Sub(c.gone[0].since) >= quarantine {
+		i := c.gone[0].index
+		c.gone = c.gone[1:]
+		return i
+	}
+	c.ports = append(c.ports, nil)
+	return uint32(len(c.ports) - 1)
 }
 
 // link returns what the RIB needs to know of the interface.
@@ -97,14 +125,14 @@ func (c *Control) unregister(p *port) error {
 		}
 	}
 	c.ports[p.index] = nil
+	c.gone = append(c.gone, goneIndex{p.index, time.Now()})
 	err := c.dropRoutes(p.index)
 	return errors.Join(err, c.rib.DelIface(p.index), c.publish())
 }
 
-// dropRoutes deletes the routes that cannot be without an interface: those
+// routesOnly returns the routes that cannot be without an interface: those
 // whose only way it is. c.mu is held.
-func (c *Control) dropRoutes(i uint32) error {
-	var gone []fib.Route
+func (c *Control) routesOnly(i uint32) (gone []fib.Route) {
 	for e := range c.rib.Routes() {
 		if e.Route.Source == fib.SourceNeighbor || len(e.Route.NextHops) == 0 {
 			continue
@@ -117,10 +145,26 @@ func (c *Control) dropRoutes(i uint32) error {
 			gone = append(gone, e.Route)
 		}
 	}
-	if len(gone) == 0 {
-		return nil
+	return gone
+}
+
+// dropRoutes takes the ways over an interface out of all routes, and deletes
+// those that have no other. c.mu is held.
+func (c *Control) dropRoutes(i uint32) error {
+	var changes []fib.Change
+	for e := range c.rib.Routes() {
+		r := e.Route
+		over := func(nh fib.NextHop) bool { return nh.Iface == i }
+		if r.Source == fib.SourceNeighbor || !slices.ContainsFunc(r.NextHops, over) {
+			continue // what the RIB makes of neighbours it takes away itself
+		}
+		op := fib.OpAdd // which replaces it
+		if r.NextHops = slices.DeleteFunc(slices.Clone(r.NextHops), over); len(r.NextHops) == 0 {
+			op = fib.OpDelete
+		}
+		changes = append(changes, fib.Change{Op: op, Route: r})
 	}
-	return c.rib.Delete(gone...)
+	return c.rib.Apply(changes...)
 }
 
 // removePort takes an interface away: out of the State, then its queues, then

@@ -105,7 +105,10 @@ func (c *Control) AddRoute(replace bool, resolve func(index func(string) (uint32
 	if err := c.rib.Add(r); err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
-	return c.publish()
+	if err := c.publish(); err != nil {
+		return err
+	}
+	return c.remembered(c.store.PutRoute(routeKey(r), r.Text(c.name)))
 }
 
 // DelRoute deletes the route to a prefix that fits: of those of the API, or
@@ -129,7 +132,10 @@ func (c *Control) DelRoute(prefix netip.Prefix, fits func(r fib.Route, name func
 	if err := c.rib.Delete(found); err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
-	return c.publish()
+	if err := c.publish(); err != nil || found.Source != fib.SourceAPI {
+		return err
+	}
+	return c.remembered(c.store.DelRoute(routeKey(found)))
 }
 
 // route returns the route of the same prefix, source and metric. c.mu is held.

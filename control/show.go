@@ -115,7 +115,7 @@ func (c *Control) DeleteInterface(ctx context.Context, name string) error {
 	if p.Kind != iface.Tun {
 		return fmt.Errorf("control: %w: %s belongs to an uplink, which the configuration names", ErrBusy, name)
 	}
-	return c.removePort(ctx, p)
+	return c.deleteTun(ctx, p)
 }
 
 // A Runtime is what the worker has done since its counters were cleared.

@@ -28,14 +28,20 @@ const uplinkPrefix = "host-"
 
 // addUplink takes an uplink over and puts a TAP in its place.
 func (c *Control) addUplink(ctx context.Context, u configs.Uplink) error {
-	t, err := takeover.Take(c.cfg.RunDir, u.Interface, 1)
+	probe, err := c.probeBefore(ctx, u)
+	if err != nil {
+		return err
+	}
+	t, err := c.take(u)
 	if err != nil {
 		return fmt.Errorf("control: uplink %s: %w", u.Interface, err)
 	}
+	c.progress(u.Interface, "open the driver")
 	dev, candidates, err := c.openUplink(u, t.NetNS)
 	if err != nil {
 		return errors.Join(err, c.closeDevice(ctx, t.Tap), t.GiveBack())
 	}
+	c.progress(u.Interface, "begin to move packets")
 	up, tap := c.uplinkPorts(u, t, dev, candidates)
 	if err := c.addPort(ctx, up); err != nil {
 		return errors.Join(err, c.closeDevice(ctx, t.Tap), t.GiveBack())
@@ -51,9 +57,16 @@ func (c *Control) addUplink(ctx context.Context, u configs.Uplink) error {
 	if err := c.join(up, tap, t.Host); err != nil {
 		return errors.Join(err, c.removePort(ctx, up))
 	}
+	c.progress(u.Interface, "follow the host")
 	own, err := ownHostRoutes(u.HostRoutes, int(up.rank))
 	if err == nil {
 		err = c.follow(up, tap, t, own)
+	}
+	if err == nil {
+		err = c.confirm(ctx, u, probe)
+	}
+	if err == nil {
+		err = t.Commit()
 	}
 	if err != nil {
 		return errors.Join(err, c.removePort(ctx, up))

@@ -185,6 +185,15 @@ func (d *Device) Queues() []drivers.Queue {
 // queue, an interface that is not persistent disappears.
 func (d *Device) Close() error { return nil }
 
+// SetPersist says whether the interface outlives the process.
+func (d *Device) SetPersist(on bool) error {
+	err := os.NewSyscallError("ioctl TUNSETPERSIST", unix.IoctlSetInt(d.queues[0].fd, unix.TUNSETPERSIST, bit(on)))
+	if err != nil {
+		return fmt.Errorf("tuntap: %q: %w", d.name, err)
+	}
+	return nil
+}
+
 // Delete deletes the interface, also a persistent one. Its queues still have
 // to be closed. An interface that is gone already is no error.
 func (d *Device) Delete() error { return Delete(d.netNS, d.name) }

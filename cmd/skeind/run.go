@@ -106,7 +106,7 @@ func restore(path string) error {
 	}
 	var failed []error
 	for _, name := range uplinks {
-		if err := takeover.Restore(cfg.RunDir, name); err != nil {
+		if err := takeover.Restore(takeover.Options{Dir: cfg.RunDir, Uplink: name}); err != nil {
 			failed = append(failed, err)
 			continue
 		}

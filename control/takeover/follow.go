@@ -3,7 +3,6 @@ package takeover
 import (
 	"errors"
 	"fmt"
-	"net"
 
 	"github.com/vishvananda/netlink"
 )
@@ -25,28 +24,19 @@ func (t *Takeover) Now() (now *Snapshot, odd []error, err error) {
 	if link.Type() != "tuntap" {
 		return nil, nil, fmt.Errorf("takeover: %s is a %s now: %w", t.Host.Name, link.Type(), ErrGone)
 	}
-	a := link.Attrs()
-	s := *t.Host // what the TAP has not, such as its queue's length, stays
-	s.MAC, s.MTU, s.Up = a.HardwareAddr.String(), a.MTU, a.Flags&net.FlagUp != 0
-	if s.Addrs, err = readAddrs(link); err != nil {
-		return nil, nil, fmt.Errorf("takeover: read addresses of %s: %w", s.Name, err)
+	now, odd, err = read(link)
+	if err != nil {
+		return nil, nil, err
 	}
-	if s.Routes, odd, err = readRoutes(link); err != nil {
-		return nil, nil, fmt.Errorf("takeover: %s: %w", s.Name, err)
-	}
-	return &s, odd, nil
+	now.TxQueueLen = t.Host.TxQueueLen // the TAP has one of its own
+	return now, odd, nil
 }
 
 // Update makes now what GiveBack and Restore give the host. It writes the
 // record as a whole, so that a reader finds the old one or the new one. It must
 // not be called at the same time as GiveBack.
 func (t *Takeover) Update(now Snapshot) error {
-	rec, err := load(t.dir, t.Host.Name)
-	if err != nil {
-		return err
-	}
-	rec.Host = now
-	if err := rec.replace(t.dir); err != nil {
+	if err := t.edit(func(r *record) { r.Host = now }); err != nil {
 		return err
 	}
 	t.Host = &now

@@ -1,38 +1,53 @@
 package takeover
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-// recordVersion changes with the meaning of a record's fields.
-const recordVersion = 1
+// recordKind tells a record from other files, and recordVersion changes with
+// the meaning of its fields.
+const (
+	recordKind    = "skein uplink record"
+	recordVersion = 2
+)
 
-// A record is what Restore needs, as it stands in a file.
+// A record is what Restore needs. It is on the disk before the first change.
 type record struct {
-	Version int      `json:"version"`
-	NetNS   string   `json:"netns"`
-	Host    Snapshot `json:"host"`
+	NetNS     string   `json:"netns"`     // file of the namespace that the uplink goes to
+	Index     int      `json:"index"`     // of the uplink in the host's namespace
+	Committed bool     `json:"committed"` // everything is in place, and was confirmed
+	Host      Snapshot `json:"host"`
 }
 
-func recordPath(dir, uplink string) string { return filepath.Join(dir, "uplink-"+uplink+".json") }
+// An envelope is a record as it stands in its file.
+type envelope struct {
+	Kind    string          `json:"kind"`
+	Version int             `json:"version"`
+	Sum     string          `json:"sha256"` // of Record without white space, in hexadecimal
+	Record  json.RawMessage `json:"record"`
+}
+
+const (
+	recordPrefix = "uplink-"
+	recordSuffix = ".json"
+)
+
+func recordPath(dir, uplink string) string {
+	return filepath.Join(dir, recordPrefix+uplink+recordSuffix)
+}
 
 // save writes the record such that a reader finds all of it or none, also
-// after a loss of power.
-func (r *record) save(dir string) error {
-	path := recordPath(dir, r.Host.Name)
-	if _, err := os.Stat(path); err == nil {
-		return fmt.Errorf("takeover: %w: %s says that it is taken over already; if no daemon runs, give it back with skeind restore", ErrRefused, path)
-	}
-	return r.replace(dir)
-}
-
-// replace is save, and takes the place of an earlier record.
-func (r *record) replace(dir string) (err error) {
-	text, err := json.MarshalIndent(r, "", "  ")
+// after a loss of power. A record that is there already is replaced.
+func (r *record) save(dir string) (err error) {
+	text, err := r.marshal()
 	if err != nil {
 		return fmt.Errorf("takeover: %w", err)
 	}
@@ -42,7 +57,7 @@ func (r *record) replace(dir string) (err error) {
 	path := recordPath(dir, r.Host.Name)
 	file, err := os.CreateTemp(dir, ".uplink-*")
 	if err != nil {
-		return fmt.Errorf("takeover: %w", err)
+		return fmt.Errorf("takeover: write %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
@@ -59,6 +74,15 @@ func (r *record) replace(dir string) (err error) {
 	return syncDir(dir)
 }
 
+func (r *record) marshal() ([]byte, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(body)
+	return json.MarshalIndent(envelope{recordKind, recordVersion, hex.EncodeToString(sum[:]), body}, "", "  ")
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -71,17 +95,43 @@ func syncDir(dir string) error {
 }
 
 // load reads a record. It wraps os.ErrNotExist if there is none.
-func load(dir, uplink string) (r record, err error) {
+func load(dir, uplink string) (*record, error) {
 	path := recordPath(dir, uplink)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return r, fmt.Errorf("takeover: %w", err)
+		return nil, fmt.Errorf("takeover: %w", err)
 	}
-	if err := json.Unmarshal(text, &r); err != nil {
-		return r, fmt.Errorf("takeover: %s is damaged: %w", path, err)
+	r, err := unmarshal(text)
+	if err != nil {
+		return nil, fmt.Errorf("takeover: %s %w", path, err)
 	}
-	if r.Version != recordVersion || r.Host.Name != uplink {
-		return r, fmt.Errorf("takeover: %s is of version %d for %q, not of version %d for %q", path, r.Version, r.Host.Name, recordVersion, uplink)
+	if r.Host.Name != uplink {
+		return nil, fmt.Errorf("takeover: %s is the record of %q", path, r.Host.Name)
+	}
+	return r, nil
+}
+
+func unmarshal(text []byte) (*record, error) {
+	var e envelope
+	if err := json.Unmarshal(text, &e); err != nil {
+		return nil, fmt.Errorf("is truncated or not a record of Skein: %w", err)
+	}
+	if e.Kind != recordKind {
+		return nil, fmt.Errorf("is not a record of Skein but of %q", e.Kind)
+	}
+	if e.Version != recordVersion {
+		return nil, fmt.Errorf("is of version %d, and this skeind knows version %d: use the one that wrote it", e.Version, recordVersion)
+	}
+	var body bytes.Buffer
+	if err := json.Compact(&body, e.Record); err != nil {
+		return nil, fmt.Errorf("is damaged: %w", err)
+	}
+	if sum := sha256.Sum256(body.Bytes()); hex.EncodeToString(sum[:]) != e.Sum {
+		return nil, errors.New("is damaged: its checksum does not fit")
+	}
+	r := new(record)
+	if err := json.Unmarshal(e.Record, r); err != nil {
+		return nil, fmt.Errorf("is damaged: %w", err)
 	}
 	return r, nil
 }
@@ -90,18 +140,23 @@ func (r *record) remove(dir string) error {
 	if err := os.Remove(recordPath(dir, r.Host.Name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("takeover: %w", err)
 	}
-	return nil
+	return syncDir(dir)
 }
 
 // Records returns the uplinks that dir has records of.
 func Records(dir string) (uplinks []string, err error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "uplink-*.json"))
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("takeover: %w", err)
 	}
-	for _, p := range paths {
-		name := filepath.Base(p)
-		uplinks = append(uplinks, name[len("uplink-"):len(name)-len(".json")])
+	for _, e := range entries {
+		name, ok := strings.CutPrefix(e.Name(), recordPrefix)
+		if name, isRecord := strings.CutSuffix(name, recordSuffix); ok && isRecord {
+			uplinks = append(uplinks, name)
+		}
 	}
 	return uplinks, nil
 }

@@ -1,12 +1,3 @@
-// Package takeover answers one question: how does Skein get between the host
-// and its uplink, and away again?
-//
-// The uplink moves into a network namespace of its own, and a TAP takes its
-// place: same name, MAC, MTU, addresses and routes. What is needed to undo
-// that stands in one file before the first change, and Restore undoes it from
-// the file alone. Maturity: the steps are complete for static IPv4 and IPv6
-// configuration; the confirming probe and following later changes are not
-// begun.
 package takeover
 
 import (
@@ -18,19 +9,22 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-
-	"github.com/skein-dataplane/skein/tuntap"
 )
 
 // A Snapshot is what the host has configured on an interface.
 type Snapshot struct {
-	Name       string  `json:"name"`
-	MAC        string  `json:"mac"`
-	MTU        int     `json:"mtu"`
-	Up         bool    `json:"up"`
-	TxQueueLen int     `json:"tx_queue_len"`
-	Addrs      []Addr  `json:"addrs"`
-	Routes     []Route `json:"routes"`
+	Name       string            `json:"name"`
+	AltNames   []string          `json:"alt_names,omitempty"`
+	MAC        string            `json:"mac"`
+	MTU        int               `json:"mtu"`
+	Up         bool              `json:"up"`
+	Flags      uint32            `json:"flags"` // IFF_PROMISC and other flags that ip link sets
+	Group      uint32            `json:"group,omitempty"`
+	TxQueueLen int               `json:"tx_queue_len"`
+	Sysctls    map[string]string `json:"sysctls"` // "ipv4/conf/rp_filter": "1"
+	Addrs      []Addr            `json:"addrs"`
+	Routes     []Route           `json:"routes"`
+	Neighbors  []Neighbor        `json:"neighbors,omitempty"` // those set by hand
 }
 
 // An Addr is an address of an interface. Lifetimes are in seconds; 0 is for
@@ -46,75 +40,57 @@ type Addr struct {
 	Preferred int          `json:"preferred,omitempty"`
 }
 
-// A Route is a route over an interface.
-type Route struct {
-	Dst      netip.Prefix `json:"dst"`
-	Via      netip.Addr   `json:"via,omitzero"`
-	Src      netip.Addr   `json:"src,omitzero"`
-	Table    int          `json:"table"`
-	Protocol int          `json:"protocol"`
-	Scope    int          `json:"scope"`
-	Type     int          `json:"type"`
-	Metric   int          `json:"metric,omitempty"`
-	TOS      int          `json:"tos,omitempty"`
-	Flags    int          `json:"flags,omitempty"` // RTNH_F_ONLINK
-	MTU      int          `json:"mtu,omitempty"`
-	AdvMSS   int          `json:"advmss,omitempty"`
+// A Neighbor is an entry of the neighbour table that does not expire.
+type Neighbor struct {
+	IP    netip.Addr `json:"ip"`
+	MAC   string     `json:"mac,omitempty"` // none: Proxy
+	Flags int        `json:"flags,omitempty"`
+	Proxy bool       `json:"proxy,omitempty"` // the host answers for IP
 }
 
 // ErrRefused means that an interface can't be taken over. Nothing has changed.
 var ErrRefused = errors.New("the interface can't be taken over")
 
+// linkFlags are the flags that an administrator sets, besides IFF_UP.
+const linkFlags = unix.IFF_PROMISC | unix.IFF_ALLMULTI | unix.IFF_NOARP | unix.IFF_MULTICAST
+
 // Read reads what the host has configured on an interface of the calling
-// thread's namespace. The error wraps ErrRefused if it is something that a TAP
-// can't stand in for.
+// thread's namespace. The error wraps ErrRefused if it is something that can't
+// be mirrored.
 func Read(name string) (*Snapshot, error) {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		return nil, fmt.Errorf("takeover: %w: there is no interface %q", ErrRefused, name)
 	}
-	if err := acceptable(link); err != nil {
-		return nil, fmt.Errorf("takeover: %w: %s %w", ErrRefused, name, err)
-	}
-	a := link.Attrs()
-	s := &Snapshot{Name: name, MAC: a.HardwareAddr.String(), MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, TxQueueLen: a.TxQLen}
-	if s.Addrs, err = readAddrs(link); err != nil {
-		return nil, fmt.Errorf("takeover: read addresses of %s: %w", name, err)
-	}
-	var odd []error
-	if s.Routes, odd, err = readRoutes(link); err != nil {
-		return nil, fmt.Errorf("takeover: %s: %w", name, err)
+	s, odd, err := read(link)
+	if err != nil {
+		return nil, err
 	}
 	if len(odd) > 0 {
-		return nil, fmt.Errorf("takeover: %w: %s: %w", ErrRefused, name, errors.Join(odd...))
+		return nil, fmt.Errorf("%w: %w", ErrRefused, errors.Join(odd...))
 	}
 	return s, nil
 }
 
-// acceptable says why an interface can't be taken over, if so.
-func acceptable(link netlink.Link) error {
+// read reads what the host has configured on a link, and returns what of it
+// can't be mirrored.
+func read(link netlink.Link) (s *Snapshot, odd []error, err error) {
 	a := link.Attrs()
-	switch {
-	case a.EncapType != "ether":
-		return fmt.Errorf("is not an Ethernet interface but %s", a.EncapType)
-	case a.Flags&net.FlagLoopback != 0:
-		return errors.New("is the loopback")
-	case link.Type() == "tuntap" || link.Type() == "tun":
-		return errors.New("is itself a TUN or TAP")
-	case a.MasterIndex != 0:
-		return errors.New("belongs to a bridge or a bond: release it first (ip link set dev X nomaster)")
+	s = &Snapshot{Name: a.Name, AltNames: slices.Sorted(slices.Values(a.AltNames)), MAC: a.HardwareAddr.String(), MTU: a.MTU,
+		Up: a.Flags&net.FlagUp != 0, Flags: a.RawFlags & linkFlags, Group: a.Group, TxQueueLen: a.TxQLen}
+	if s.Sysctls, err = readSysctls(a.Name); err != nil {
+		return nil, nil, fmt.Errorf("takeover: %w", err)
 	}
-	all, err := netlink.LinkList()
-	if err != nil {
-		return fmt.Errorf("can't be checked: %w", err)
+	if s.Addrs, err = readAddrs(link); err != nil {
+		return nil, nil, fmt.Errorf("takeover: read addresses of %s: %w", a.Name, err)
 	}
-	for _, l := range all {
-		// A veth's parent is its peer, by an index of the peer's namespace.
-		if l.Attrs().ParentIndex == a.Index && l.Type() != "veth" {
-			return fmt.Errorf("carries the %s interface %s, which the kernel would delete with it", l.Type(), l.Attrs().Name)
-		}
+	if s.Routes, odd, err = readRoutes(a.Index, s.Addrs); err != nil {
+		return nil, nil, fmt.Errorf("takeover: %s: %w", a.Name, err)
 	}
-	return nil
+	if s.Neighbors, err = readNeighbors(a.Index); err != nil {
+		return nil, nil, fmt.Errorf("takeover: read neighbours of %s: %w", a.Name, err)
+	}
+	return s, odd, nil
 }
 
 func readAddrs(link netlink.Link) (out []Addr, err error) {
@@ -123,14 +99,14 @@ func readAddrs(link netlink.Link) (out []Addr, err error) {
 		return nil, err
 	}
 	for _, a := range all {
-		if a.Flags&unix.IFA_F_TEMPORARY != 0 {
-			continue // RFC 8981: the TAP makes its own
-		}
 		p, ok := fromIPNet(a.IPNet)
+		if ok && p.Addr().Is6() && a.Flags&unix.IFA_F_TEMPORARY != 0 {
+			continue // RFC 8981: the TAP makes its own. For IPv4 the bit means secondary
+		}
 		if !ok {
 			return nil, fmt.Errorf("%s is not an address with a prefix length", a.IPNet)
 		}
-		addr := Addr{Prefix: p, Scope: a.Scope, Flags: a.Flags, Valid: lifetime(a.ValidLft), Preferred: lifetime(a.PreferedLft)}
+		addr := Addr{Prefix: p, Scope: a.Scope, Flags: a.Flags &^ addrStates, Valid: lifetime(a.ValidLft), Preferred: lifetime(a.PreferedLft)}
 		if a.Peer != nil {
 			if peer, ok := fromIPNet(a.Peer); ok && peer != p {
 				addr.Peer = peer
@@ -143,6 +119,36 @@ func readAddrs(link netlink.Link) (out []Addr, err error) {
 			addr.Label = a.Label
 		}
 		out = append(out, addr)
+	}
+	return out, nil
+}
+
+// addrStates are flags of an address that the kernel alone sets.
+const addrStates = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_DEPRECATED | unix.IFA_F_OPTIMISTIC | unix.IFA_F_STABLE_PRIVACY
+
+func readNeighbors(index int) (out []Neighbor, err error) {
+	for _, proxy := range []bool{false, true} {
+		list := netlink.NeighList
+		if proxy {
+			list = netlink.NeighProxyList
+		}
+		for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+			all, err := list(index, family)
+			if err != nil {
+				return nil, err
+			}
+			for _, n := range all {
+				ip, ok := netip.AddrFromSlice(n.IP)
+				if !ok || !proxy && n.State != netlink.NUD_PERMANENT {
+					continue
+				}
+				one := Neighbor{IP: ip.Unmap(), Flags: n.Flags, Proxy: proxy}
+				if !proxy {
+					one.MAC = n.HardwareAddr.String()
+				}
+				out = append(out, one)
+			}
+		}
 	}
 	return out, nil
 }
@@ -167,64 +173,6 @@ func fromIPNet(n *net.IPNet) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a.Unmap(), ones), true
 }
 
-// readRoutes returns the routes that have to be added again, and says which
-// can't be. Those that the kernel makes of addresses come back with them, and
-// Skein's own are none of the host's.
-func readRoutes(link netlink.Link) (out []Route, odd []error, err error) {
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		// Not by RT_FILTER_OIF, which overlooks routes with several next hops.
-		filter := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
-		all, err := netlink.RouteListFiltered(family, filter, netlink.RT_FILTER_TABLE)
-		if err != nil {
-			return nil, nil, fmt.Errorf("read routes: %w", err)
-		}
-		for _, r := range all {
-			if !over(r, link.Attrs().Index) || r.Table == unix.RT_TABLE_LOCAL {
-				continue
-			}
-			switch r.Protocol {
-			case unix.RTPROT_KERNEL, unix.RTPROT_RA, tuntap.Protocol:
-				continue
-			}
-			route, err := fromRoute(r, family)
-			if err != nil {
-				odd = append(odd, fmt.Errorf("route %s %w", r, err))
-				continue
-			}
-			out = append(out, route)
-		}
-	}
-	return out, odd, nil
-}
-
-// over reports whether a route leads over an interface.
-func over(r netlink.Route, index int) bool {
-	return r.LinkIndex == index || slices.ContainsFunc(r.MultiPath, func(hop *netlink.NexthopInfo) bool { return hop.LinkIndex == index })
-}
-
-func fromRoute(r netlink.Route, family int) (Route, error) {
-	out := Route{Table: r.Table, Protocol: int(r.Protocol), Scope: int(r.Scope), Type: r.Type, Metric: r.Priority,
-		TOS: r.Tos, Flags: r.Flags & unix.RTNH_F_ONLINK, MTU: r.MTU, AdvMSS: r.AdvMSS}
-	switch {
-	case len(r.MultiPath) > 0:
-		return out, errors.New("has several next hops, which can't be mirrored yet")
-	case r.Via != nil:
-		return out, errors.New("has a next hop of another address family, which can't be mirrored yet")
-	case r.Encap != nil:
-		return out, errors.New("encapsulates, which can't be mirrored")
-	}
-	if p, ok := fromIPNet(r.Dst); ok {
-		out.Dst = p
-	} else if family == netlink.FAMILY_V4 {
-		out.Dst = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-	} else {
-		out.Dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-	}
-	if a, ok := netip.AddrFromSlice(r.Gw); ok {
-		out.Via = a.Unmap()
-	}
-	if a, ok := netip.AddrFromSlice(r.Src); ok {
-		out.Src = a.Unmap()
-	}
-	return out, nil
+func toIPNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

@@ -1,3 +1,19 @@
+// Package takeover answers one question: how does Skein get between the host
+// and its uplink, and away again?
+//
+// The uplink moves into a network namespace of its own, and a TAP takes its
+// place: same name, MAC, MTU, addresses and routes. That is a transaction.
+// Preflight refuses what can't be mirrored and says what would be done. What
+// is needed to undo it stands in one file before the first change. Take does
+// it step by step; Probe tells whether the host still reaches what it has
+// reached before; Commit ends it. Restore undoes it from the file alone, from
+// whatever step, as often as one likes.
+//
+// Namespace and TAP outlive the process, so that a successor can Attach to
+// them and the host's packets never see that the daemon has changed.
+//
+// Maturity: stable for what Preflight lets pass. Routes of router
+// advertisements are not kept but asked for again.
 package takeover
 
 import (
@@ -6,6 +22,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -13,207 +30,230 @@ import (
 	"github.com/skein-dataplane/skein/tuntap"
 )
 
+// Options say what to take over.
+type Options struct {
+	Dir    string // keeps the records
+	Uplink string // name of the interface
+	Queues int    // of the TAP
+
+	// Progress is called before each step with what it does; nil: nobody
+	// wants to know.
+	Progress func(step string)
+}
+
+func (o *Options) progress(step string) {
+	if o.Progress != nil {
+		o.Progress(step)
+	}
+}
+
 // A Takeover is an uplink that Skein stands before.
 type Takeover struct {
-	Host  *Snapshot // what the host had on it
+	Host  *Snapshot // what the host had on it, or now has on the TAP
 	NetNS string    // file of the namespace that the uplink is in
 	Tap   *tuntap.Device
-	dir   string
+	opts  Options
+
+	mu  sync.Mutex // guards rec
+	rec *record
 }
 
 // Take puts a TAP in the place of an uplink of the calling thread's namespace.
-// dir keeps what Restore needs. If it fails, everything is as before, or the
-// error says what is not.
+// If it fails, everything is as before, or the error says what is not. The
+// caller has the Lock of o.Dir.
 //
 // The uplink is up in its namespace when Take returns, and the TAP has the
 // host's addresses and routes; until its queues are served, packets wait.
-func Take(dir, uplink string, queues int) (t *Takeover, err error) {
-	host, err := Read(uplink)
-	if err != nil {
+func Take(o Options) (t *Takeover, err error) {
+	o.progress("look at " + o.Uplink)
+	plan := Preflight(o)
+	if err := plan.Err(); err != nil {
 		return nil, err
 	}
-	rec := record{Version: recordVersion, Host: *host, NetNS: filepath.Join(dir, "netns", uplink)}
-	if err := rec.save(dir); err != nil {
-		return nil, err
+	if _, err := os.Stat(recordPath(o.Dir, o.Uplink)); err == nil {
+		return nil, fmt.Errorf("takeover: %w: %s says that it is taken over already; if no daemon runs, give it back with skeind restore",
+			ErrRefused, recordPath(o.Dir, o.Uplink))
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, Restore(dir, uplink))
+	t = &Takeover{Host: plan.Host, NetNS: netNSPath(o.Dir, o.Uplink), opts: o}
+	t.rec = &record{Host: *plan.Host, Index: plan.index, NetNS: t.NetNS}
+	for _, s := range t.steps() {
+		o.progress(s.what)
+		if err := s.do(); err != nil {
+			return nil, errors.Join(fmt.Errorf("takeover: %s: %w", s.what, err), t.abandon())
 		}
-	}()
-	t = &Takeover{Host: host, NetNS: rec.NetNS, dir: dir}
-	if err := makeNetNS(t.NetNS); err != nil {
-		return nil, err
 	}
-	if err := t.makeTap(queues); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			closeTap(t.Tap)
-		}
-	}()
-	if err := t.moveAway(); err != nil {
-		return nil, err
-	}
-	return t, t.present()
+	return t, nil
 }
 
-// makeTap makes the TAP under a name of its own, as the uplink's is taken.
-func (t *Takeover) makeTap(queues int) (err error) {
-	mac, err := net.ParseMAC(t.Host.MAC)
-	if err != nil {
-		return fmt.Errorf("takeover: MAC of %s: %w", t.Host.Name, err)
+// netNSPath returns the file of the namespace that an uplink moves to.
+func netNSPath(dir, uplink string) string { return filepath.Join(dir, "netns", uplink) }
+
+// A step is one change. Restore undoes each of them by what it finds.
+type step struct {
+	what string
+	do   func() error
+}
+
+func (t *Takeover) steps() []step {
+	name := t.Host.Name
+	return []step{
+		{"write the record of " + name, func() error { return t.rec.save(t.opts.Dir) }},
+		{"make the namespace " + t.NetNS, func() error { return makeNetNS(t.NetNS) }},
+		{"make the TAP", t.makeTap},
+		{"mark the TAP and let it last", t.markTap},
+		{"move " + name + " away", t.moveAway},
+		{"set " + name + " up where it is", t.setUp},
+		{"name the TAP " + name, t.nameTap},
+		{"give the TAP the host's configuration", t.present},
 	}
-	t.Tap, err = tuntap.Create(tuntap.Config{Name: tempName, Mode: tuntap.TAP, Queues: queues, Offload: true,
-		MTU: t.Host.MTU, MAC: mac})
-	if err != nil {
-		return fmt.Errorf("takeover: %w", err)
+}
+
+// abandon undoes what an unsuccessful Take has done.
+func (t *Takeover) abandon() error {
+	var failed []error
+	if t.Tap != nil {
+		failed = append(failed, t.Tap.Delete())
+		for _, q := range t.Tap.Queues() {
+			failed = append(failed, q.Close(nil)) // it holds no buffers: nobody has used it
+		}
 	}
-	return nil
+	return errors.Join(append(failed, Restore(t.opts))...)
 }
 
 // tempName is the TAP's while the uplink still has its own.
-const tempName = "skein-new"
+func (r *record) tempName() string { return fmt.Sprintf("skein%d", r.Index) }
 
-// moveAway moves the uplink into its namespace and sets it up there.
+// tapAlias marks a TAP as Skein's, for people and for Restore.
+func tapAlias(uplink string) string { return "skein: stands for " + uplink }
+
+// makeTap makes the TAP under a name of its own, as the uplink's is taken. It
+// ends with the process as long as it is not marked.
+func (t *Takeover) makeTap() error {
+	mac, err := net.ParseMAC(t.Host.MAC)
+	if err != nil {
+		return err
+	}
+	t.Tap, err = tuntap.Create(tuntap.Config{Name: t.rec.tempName(), Mode: tuntap.TAP, Queues: t.opts.Queues, Offload: true,
+		MTU: t.Host.MTU, MAC: mac})
+	return err
+}
+
+func (t *Takeover) markTap() error {
+	link, err := netlink.LinkByName(t.rec.tempName())
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetAlias(link, tapAlias(t.Host.Name)); err != nil {
+		return err
+	}
+	return t.Tap.SetPersist(true)
+}
+
+// moveAway moves the uplink into its namespace.
 func (t *Takeover) moveAway() error {
 	link, err := netlink.LinkByName(t.Host.Name)
 	if err != nil {
-		return fmt.Errorf("takeover: find %s: %w", t.Host.Name, err)
+		return err
 	}
 	ns, err := netns.GetFromPath(t.NetNS)
 	if err != nil {
-		return fmt.Errorf("takeover: open %s: %w", t.NetNS, err)
+		return err
 	}
 	defer ns.Close()
-	if err := netlink.LinkSetNsFd(link, int(ns)); err != nil {
-		return fmt.Errorf("takeover: move %s away: %w", t.Host.Name, err)
-	}
-	h, err := netlink.NewHandleAt(ns)
-	if err != nil {
-		return fmt.Errorf("takeover: %w", err)
-	}
-	defer h.Close()
-	if link, err = h.LinkByName(t.Host.Name); err != nil {
-		return fmt.Errorf("takeover: find %s after the move: %w", t.Host.Name, err)
-	}
-	if err := h.LinkSetUp(link); err != nil {
-		return fmt.Errorf("takeover: set %s up: %w", t.Host.Name, err)
-	}
-	return nil
+	return netlink.LinkSetNsFd(link, int(ns))
 }
 
-// present gives the TAP the uplink's name and configuration.
-func (t *Takeover) present() error {
-	link, err := netlink.LinkByName(tempName)
+// setUp sets the uplink up in its namespace.
+func (t *Takeover) setUp() error {
+	h, err := handleAt(t.NetNS)
 	if err != nil {
-		return fmt.Errorf("takeover: find the TAP: %w", err)
+		return err
 	}
-	if err := netlink.LinkSetName(link, t.Host.Name); err != nil {
-		return fmt.Errorf("takeover: name the TAP %s: %w", t.Host.Name, err)
+	defer h.Close()
+	link, err := h.LinkByName(t.Host.Name)
+	if err != nil {
+		return err
 	}
-	// The queue of a TAP is not in front of a device's own but all there is:
-	// with a veth's 0 it would drop every packet.
-	asHost := *t.Host
-	asHost.TxQueueLen = tapQueue
-	return asHost.apply(here)
+	return h.LinkSetUp(link)
+}
+
+func (t *Takeover) nameTap() error {
+	link, err := netlink.LinkByName(t.rec.tempName())
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetName(link, t.Host.Name)
+}
+
+// present gives the TAP the uplink's configuration.
+func (t *Takeover) present() error { return t.Host.asTap().apply() }
+
+// asTap returns the snapshot as it is right for the TAP. The queue of a TAP is
+// not in front of a device's own but all there is: with a veth's 0 it would
+// drop every packet.
+func (s *Snapshot) asTap() *Snapshot {
+	out := *s
+	out.TxQueueLen = tapQueue
+	return &out
 }
 
 // tapQueue is how many packets the kernel holds for a TAP until Skein reads
 // them: about a millisecond of small ones.
 const tapQueue = 1000
 
-// here is netlink in the calling thread's namespace.
-var here = &netlink.Handle{}
-
-// closeTap removes a TAP that no worker has got.
-func closeTap(tap *tuntap.Device) {
-	if tap != nil {
-		_ = tap.Delete() // with its last queue it would go as well
-	}
-}
-
-// GiveBack undoes Take. The TAP's queues have been closed.
-func (t *Takeover) GiveBack() error { return Restore(t.dir, t.Host.Name) }
-
-// Restore gives an uplink back to the host from what dir holds. It may be
-// called at any time, again and again: if there is nothing to give back it
-// does nothing.
-func Restore(dir, uplink string) error {
+// Standing reports whether there is an uplink that was taken over completely,
+// so that one can Attach to it.
+func Standing(dir, uplink string) bool {
 	rec, err := load(dir, uplink)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
+	if err != nil || !rec.Committed || !isNetNS(rec.NetNS) {
+		return false
 	}
-	if err != nil {
-		return err
-	}
-	if isNetNS(rec.NetNS) {
-		if err := moveBack(rec); err != nil {
-			return err
-		}
-	}
-	if err := rec.Host.apply(here); err != nil {
-		return err
-	}
-	if err := dropNetNS(rec.NetNS); err != nil {
-		return err
-	}
-	return rec.remove(dir)
+	link, err := netlink.LinkByName(uplink)
+	return err == nil && ours(link, uplink)
 }
 
-// moveBack moves the uplink out of its namespace, if it is still there, to
-// where its TAP was.
-func moveBack(rec record) error {
-	h, err := handleAt(rec.NetNS)
+// Attach stands in for a process that has left a takeover standing: it opens
+// the TAP, and reads what the host has configured on it meanwhile.
+func Attach(o Options) (*Takeover, error) {
+	o.progress("attach to what stands for " + o.Uplink)
+	rec, err := load(o.Dir, o.Uplink)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer h.Close()
-	link, err := h.LinkByName(rec.Host.Name)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil
+	if !rec.Committed {
+		return nil, fmt.Errorf("takeover: attach: the takeover of %s was never completed: give it back first", o.Uplink)
 	}
+	now, err := Read(o.Uplink)
 	if err != nil {
-		return fmt.Errorf("takeover: find %s: %w", rec.Host.Name, err)
+		return nil, err
 	}
-	for _, name := range []string{tempName, rec.Host.Name} {
-		if err := removeTap(name); err != nil {
-			return err
-		}
-	}
-	host, err := netns.Get()
-	if err != nil {
-		return fmt.Errorf("takeover: %w", err)
-	}
-	defer host.Close()
-	if err := h.LinkSetNsFd(link, int(host)); err != nil {
-		return fmt.Errorf("takeover: move %s back: %w", rec.Host.Name, err)
-	}
-	return nil
-}
-
-func handleAt(path string) (*netlink.Handle, error) {
-	ns, err := netns.GetFromPath(path)
-	if err != nil {
-		return nil, fmt.Errorf("takeover: open %s: %w", path, err)
-	}
-	defer ns.Close()
-	h, err := netlink.NewHandleAt(ns)
+	t := &Takeover{Host: now, NetNS: rec.NetNS, opts: o, rec: rec}
+	t.Host.TxQueueLen = rec.Host.TxQueueLen
+	t.Tap, err = tuntap.Attach(tuntap.Config{Name: o.Uplink, Mode: tuntap.TAP, Queues: o.Queues, Offload: true})
 	if err != nil {
 		return nil, fmt.Errorf("takeover: %w", err)
 	}
-	return h, nil
+	return t, nil
 }
 
-// removeTap removes a TAP of ours that is left, and nothing else.
-func removeTap(name string) error {
-	link, err := netlink.LinkByName(name)
-	if err != nil || link.Type() != "tuntap" {
-		return nil // gone, or not ours: the move will say so
+// Commit says that the takeover is complete and confirmed.
+func (t *Takeover) Commit() error {
+	t.opts.progress("commit")
+	return t.edit(func(r *record) { r.Committed = true })
+}
+
+// edit changes the record and writes it down.
+func (t *Takeover) edit(change func(*record)) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := *t.rec
+	change(&next)
+	if err := next.save(t.opts.Dir); err != nil {
+		return err
 	}
-	if err := netlink.LinkDel(link); err != nil {
-		return fmt.Errorf("takeover: remove the TAP %s: %w", name, err)
-	}
+	t.rec = &next
 	return nil
 }
+
+// GiveBack undoes Take. The TAP's queues have been closed.
+func (t *Takeover) GiveBack() error { return Restore(t.opts) }

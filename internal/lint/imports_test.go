@@ -47,8 +47,9 @@ var mayImport = []struct {
 	// Control.
 	{"configs", nil},
 	{"control/takeover", []string{"tuntap"}},
+	{"control/store", []string{"configs"}},
 	{"control", []string{"hdr", "buf", "drivers", "drivers/a*", "fib", "iface", "acl", "nat", "session", "tuntap",
-		"state", "graph", "nodes", "configs", "control/takeover", "internal/tsc"}},
+		"state", "graph", "nodes", "configs", "control/store", "control/takeover", "internal/tsc"}},
 	{"api/skeinpb", nil},
 	{"api", []string{"api/skeinpb"}},
 	{"api/server", []string{"hdr", "buf", "drivers", "fib", "iface", "graph", "nodes", "configs", "control",

@@ -1,0 +1,196 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/skein-dataplane/skein/control/store"
+	"github.com/skein-dataplane/skein/control/takeover"
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/nodes"
+)
+
+// What survives the process: pods' TUNs always, with all that the API was
+// asked for; uplink and TAP as they are if the process ends with Keep, for a
+// successor that begins with Inherit.
+
+// Inherit has Run attach to the uplinks that a predecessor has kept, instead
+// of giving them back first. It is called before Run.
+func (c *Control) Inherit() { c.inherit = true }
+
+// Keep has Run leave TAPs and uplinks as they are when it ends, with nobody
+// moving their packets. Whoever calls it sees to it that a successor comes, or
+// that they are given back.
+func (c *Control) Keep() { c.keep.Store(true) }
+
+// claimLimit is how long another daemon may take to let go.
+const claimLimit = 2 * time.Second
+
+// StorePath returns the file of what is to survive a restart.
+func StorePath(runDir string) string { return filepath.Join(runDir, "state.db") }
+
+// claim makes sure that this is the only daemon of its run directory.
+func (c *Control) claim() (err error) {
+	wait := time.Duration(0)
+	if c.inherit {
+		wait = claimLimit
+	}
+	if c.lock, err = takeover.Acquire(c.cfg.RunDir, wait); err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	if c.store, err = store.Open(StorePath(c.cfg.RunDir), claimLimit); err != nil {
+		return errors.Join(fmt.Errorf("control: %w", err), c.lock.Release())
+	}
+	return nil
+}
+
+func (c *Control) release() error { return errors.Join(c.store.Close(), c.lock.Release()) }
+
+// letGo closes everything that the kernel keeps without us, and changes
+// nothing. stop ends the worker and returns when it has ended.
+func (c *Control) letGo(stop func() error) (failed error) {
+	c.mu.Lock()
+	c.closing = true
+	ports := slices.Clone(c.ports)
+	c.mu.Unlock()
+	for _, p := range ports {
+		if p != nil && p.follow != nil {
+			failed = errors.Join(failed, p.follow.halt())
+		}
+	}
+	failed = errors.Join(failed, stop(), c.worker.Close())
+	for _, p := range ports {
+		if p != nil {
+			failed = errors.Join(failed, p.device.Close())
+		}
+	}
+	return failed
+}
+
+// restoreOthers gives uplinks back that an earlier configuration had.
+func (c *Control) restoreOthers() error {
+	has, err := takeover.Records(c.cfg.RunDir)
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	for _, u := range c.cfg.Uplinks {
+		has = slices.DeleteFunc(has, func(name string) bool { return name == u.Interface })
+	}
+	for _, name := range has {
+		c.log.Info("an uplink is no longer in the configuration", zap.String("uplink", name))
+		if err := takeover.Restore(c.takeOptions(name)); err != nil {
+			return fmt.Errorf("control: %w", err)
+		}
+	}
+	return nil
+}
+
+// replay does again what the API was asked for. What can't be any more is
+// logged and left out: one stale entry must not keep a node down.
+func (c *Control) replay(ctx context.Context) error {
+	routes, err := c.store.Routes()
+	neighbors, err2 := c.store.Neighbors()
+	changes, err3 := c.store.Interfaces()
+	if err := errors.Join(err, err2, err3); err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	for _, x := range changes {
+		if err := c.Change(x.Name, changeOf(x)); err != nil {
+			c.log.Warn("an interface could not be changed again", zap.String("interface", x.Name), zap.Error(err))
+		}
+	}
+	for _, line := range routes {
+		err := c.AddRoute(true, func(index func(string) (uint32, bool)) (fib.Route, error) { return fib.ParseRoute4(line, index) })
+		if err != nil {
+			c.log.Warn("a route could not be added again", zap.String("route", line), zap.Error(err))
+		}
+	}
+	for _, n := range neighbors {
+		if err := c.addNeighborText(n); err != nil {
+			c.log.Warn("a neighbour could not be added again", zap.Stringer("ip", n.IP), zap.Error(err))
+		}
+	}
+	return ctx.Err()
+}
+
+func (c *Control) addNeighborText(n store.Neighbor) error {
+	m, err := net.ParseMAC(n.MAC)
+	if err != nil {
+		return err
+	}
+	return c.AddNeighbor(n.Interface, n.IP, hdr.MAC(m))
+}
+
+// changeOf returns the change that makes an interface what it was.
+func changeOf(x store.Interface) Change {
+	ch := Change{Up: x.Up, MTU: x.MTU, Add: x.Addrs}
+	for _, a := range nodes.FeatureArcs() {
+		enabled, asked := x.Features[a.Name]
+		for _, f := range a.Features {
+			if asked {
+				ch.Features = append(ch.Features, FeatureChange{Arc: a.Name, Feature: f, Enable: slices.Contains(enabled, f)})
+			}
+		}
+	}
+	return ch
+}
+
+// remember keeps a change of an interface for the next start. c.mu is held.
+func (c *Control) remember(p *port, ch Change) error {
+	x := &p.asked
+	x.Name = p.Name
+	if ch.Up != nil {
+		x.Up = ch.Up
+	}
+	if ch.MTU != nil {
+		x.MTU = ch.MTU
+	}
+	if len(ch.Add)+len(ch.Del) > 0 {
+		x.Addrs = slices.Clone(p.addrs)
+	}
+	for _, f := range ch.Features {
+		for _, a := range nodes.FeatureArcs() {
+			if a.Name == f.Arc {
+				if x.Features == nil {
+					x.Features = map[string][]string{}
+				}
+				x.Features[a.Name] = a.Names(p.Feat[a.ID])
+			}
+		}
+	}
+	return c.remembered(c.store.PutInterface(*x))
+}
+
+// remembered says of an error that the change itself is in force.
+func (c *Control) remembered(err error) error {
+	if err != nil {
+		return fmt.Errorf("control: done, but it will not survive a restart: %w", err)
+	}
+	return nil
+}
+
+// routeKey is what a route of the API is remembered by: there is one of each
+// prefix and metric.
+func routeKey(r fib.Route) string { return r.Prefix.String() + " " + strconv.Itoa(int(r.Metric)) }
+
+// forgetInterface drops what was asked for of an interface that is deleted.
+// c.mu is held.
+func (c *Control) forgetInterface(name string, routes []fib.Route, neighbors []netip.Addr) (failed error) {
+	for _, r := range routes {
+		failed = errors.Join(failed, c.store.DelRoute(routeKey(r)))
+	}
+	for _, ip := range neighbors {
+		failed = errors.Join(failed, c.store.DelNeighbor(name, ip))
+	}
+	return errors.Join(failed, c.store.DelTun(name))
+}
