@@ -506,7 +506,7 @@ func TestConcurrent(t *testing.T) {
 	cfg.Specs[3].New = func() graph.Node {
 		inner := bouncing()
 		return toy{process: func(w *graph.Worker, v *graph.Vector) {
-			w.Notify(state.Notice{Kind: state.EchoReply, IP: w.State.Addr4, Len: uint32(w.State.Gen)})
+			w.Notify(state.Notice{Kind: state.EchoReply, IP: state.Mapped(w.State.Addr4), Len: uint32(w.State.Gen)})
 			inner.Process(w, v)
 		}}
 	}
@@ -561,8 +561,8 @@ func TestConcurrent(t *testing.T) {
 			select {
 			case <-w.Notices():
 				for n, ok := w.NextNotice(); ok; n, ok = w.NextNotice() {
-					if uint32(n.IP) != n.Len-1 { // world has been the first State
-						t.Errorf("a torn State: %d of generation %d", n.IP, n.Len)
+					if uint32(n.IP.Lo) != n.Len-1 { // world has been the first State
+						t.Errorf("a torn State: %s of generation %d", n.IP, n.Len)
 					}
 				}
 			case <-finished:

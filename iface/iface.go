@@ -42,14 +42,16 @@ const FeatEnd uint64 = 1 << 63
 // An Iface is one interface. Index 0 is nobody's, and an index is not given
 // to another interface until nothing can remember its first owner.
 type Iface struct {
-	Kind     Kind
-	Up       bool
-	Ethernet bool // frames start at an Ethernet header, else at an IP header
-	Offload  drivers.Offload
-	MTU      uint32    // largest IP packet, in bytes
-	Addr4    hdr.Addr4 // source of what Skein itself sends here; 0: the node's
-	Peer     uint32    // uplink: its host tap; tap: its uplink; 0: none
-	MAC      hdr.MAC   // uplink: the NIC's; tap: Skein's side
-	Feat     [NumArcs]uint64
-	Name     string
+	Kind      Kind
+	Up        bool
+	Ethernet  bool // frames start at an Ethernet header, else at an IP header
+	Offload   drivers.Offload
+	MTU       uint32    // largest IP packet, in bytes
+	Addr4     hdr.Addr4 // source of what Skein itself sends here; 0: the node's
+	Addr6     hdr.Addr6 // likewise, never link-local
+	LinkLocal hdr.Addr6 // likewise for what stays on the link; 0: Addr6 or the node's
+	Peer      uint32    // uplink: its host tap; tap: its uplink; 0: none
+	MAC       hdr.MAC   // uplink: the NIC's; tap: Skein's side
+	Feat      [NumArcs]uint64
+	Name      string
 }

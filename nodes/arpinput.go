@@ -126,6 +126,6 @@ func learn(w *graph.Worker, i uint32, h *hdr.ARP, target fib.Kind) {
 	onLink := adj.Kind == fib.Glean || adj.Kind == fib.Resolve
 	toUs := answer || target == fib.Local || target == fib.Punt
 	if changed || known && answer || onLink && toUs {
-		w.Notify(state.Notice{Kind: state.NeighborSeen, Iface: i, IP: ip, MAC: h.SenderMAC()})
+		w.Notify(state.Notice{Kind: state.NeighborSeen, Iface: i, IP: state.Mapped(ip), MAC: h.SenderMAC()})
 	}
 }

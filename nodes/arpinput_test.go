@@ -107,7 +107,7 @@ func TestARPInputLearns(t *testing.T) {
 		got, ok := rig.NextNotice()
 		learnt := ""
 		if ok {
-			learnt = got.IP.String()
+			learnt = got.Addr().String()
 			mac := line(t, test.packet)[6:12]
 			if got.Kind != state.NeighborSeen || got.Iface != test.rxIf || got.MAC != hdr.MAC(mac) {
 				t.Errorf("%s\nnotice %+v", test.packet, got)

@@ -196,7 +196,7 @@ func TestICMP4InputNotice(t *testing.T) {
 		t.Errorf("%d packets left", len(got))
 	}
 	n, ok := rig.NextNotice()
-	if want := (state.Notice{Kind: state.EchoReply, TTL: 61, Iface: pod1, IP: 0x0a010007, Echo: 258<<16 | 3, Len: 64, Now: 77}); n != want {
+	if want := (state.Notice{Kind: state.EchoReply, TTL: 61, Iface: pod1, IP: state.Mapped(0x0a010007), Echo: 258<<16 | 3, Len: 64, Now: 77}); n != want {
 		t.Errorf("notice %+v, %t; want %+v", n, ok, want)
 	}
 }

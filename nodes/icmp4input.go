@@ -63,7 +63,7 @@ func icmp4(w *graph.Worker, b *buf.Buffer) graph.Arc {
 		echo(b, m)
 		return icmpReply
 	case hdr.ICMPEchoReply:
-		w.Notify(state.Notice{Kind: state.EchoReply, TTL: b.IPv4().TTL(), Iface: b.RxIf, IP: b.IPv4().Src(),
+		w.Notify(state.Notice{Kind: state.EchoReply, TTL: b.IPv4().TTL(), Iface: b.RxIf, IP: state.Mapped(b.IPv4().Src()),
 			Echo: binary.BigEndian.Uint32(m[4:8]), Len: uint32(b.End() - int(b.L4))})
 		w.Free(b)
 		return graph.Kept

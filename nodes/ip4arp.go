@@ -85,7 +85,7 @@ func (a *ip4ARP) park(w *graph.Worker, b *buf.Buffer) graph.Arc {
 		a.used++
 		q.ask(w)
 		w.TickAt(q.due)
-		w.Notify(state.Notice{Kind: state.NeighborWanted, Iface: q.iface, IP: ip})
+		w.Notify(state.Notice{Kind: state.NeighborWanted, Iface: q.iface, IP: state.Mapped(ip)})
 	}
 	if q.n == arpParked {
 		w.Emit(arpFull, q.bufs[0])
@@ -169,7 +169,7 @@ func (a *ip4ARP) settle(w *graph.Worker, q *asked) {
 	case q.tries < arpTries && w.State.Source4(q.iface) != 0:
 		q.ask(w)
 	default:
-		w.Notify(state.Notice{Kind: state.NeighborFailed, Iface: q.iface, IP: q.ip})
+		w.Notify(state.Notice{Kind: state.NeighborFailed, Iface: q.iface, IP: state.Mapped(q.ip)})
 		a.let(w, q, arpFailed)
 	}
 }

@@ -61,7 +61,7 @@ func (a *arpBench) words(results []graphtest.Result) (out []string) {
 func (a *arpBench) notices() (out []string) {
 	for n, ok := a.NextNotice(); ok; n, ok = a.NextNotice() {
 		kind := map[state.NoticeKind]string{state.NeighborWanted: "wanted", state.NeighborFailed: "failed"}[n.Kind]
-		out = append(out, fmt.Sprintf("%s %s on %d", kind, n.IP, n.Iface))
+		out = append(out, fmt.Sprintf("%s %s on %d", kind, n.Addr(), n.Iface))
 	}
 	return out
 }

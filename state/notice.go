@@ -1,13 +1,17 @@
 package state
 
-import "github.com/skein-dataplane/skein/hdr"
+import (
+	"net/netip"
+
+	"github.com/skein-dataplane/skein/hdr"
+)
 
 // A NoticeKind says what the data plane has seen.
 type NoticeKind uint8
 
 const (
 	_              NoticeKind = iota
-	NeighborSeen              // IP has said by ARP that its link address is MAC
+	NeighborSeen              // IP has said by ARP or neighbor discovery that its link address is MAC
 	NeighborWanted            // packets wait for the link address of IP
 	NeighborFailed            // IP has not answered, its packets are dropped
 	DeviceGone                // the device of Iface is broken for good
@@ -21,8 +25,14 @@ type Notice struct {
 	TTL   uint8 // EchoReply: as received
 	MAC   hdr.MAC
 	Iface uint32
-	IP    hdr.Addr4
-	Echo  uint32 // EchoReply: identifier<<16 | sequence number
-	Len   uint32 // EchoReply: bytes of ICMP header and payload
-	Now   int64  // the worker's clock, in nanoseconds
+	IP    hdr.Addr6 // IPv4 is mapped: see Mapped
+	Echo  uint32    // EchoReply: identifier<<16 | sequence number
+	Len   uint32    // EchoReply: bytes of ICMP header and payload
+	Now   int64     // the worker's clock, in nanoseconds
 }
+
+// Addr returns the address that the notice is about, of its own family.
+func (n *Notice) Addr() netip.Addr { return n.IP.Addr().Unmap() }
+
+// Mapped returns an IPv4 address as a Notice has it (RFC 4291, section 2.5.5.2).
+func Mapped(a hdr.Addr4) hdr.Addr6 { return hdr.Addr6{Lo: 0xffff<<32 | uint64(a)} }

@@ -18,7 +18,9 @@ type State struct {
 	Gen    uint64        // one more with each publication
 	Ifaces []iface.Iface // by index; index 0 is nobody
 	FIB4   *fib.Table4   // never nil
+	FIB6   *fib.Table6   // never nil
 	Addr4  hdr.Addr4     // the node's own, for interfaces that have none
+	Addr6  hdr.Addr6     // likewise; never link-local
 	EchoID uint16        // of the echo requests that Skein itself has sent, 0: none
 }
 
@@ -31,6 +33,26 @@ func (s *State) Source4(i uint32) hdr.Addr4 {
 	return s.Addr4
 }
 
+// Source6 returns the address that Skein uses as its own towards addresses
+// beyond the link of interface i: the interface's, or the node's where that
+// has none. The zero address if there is neither.
+func (s *State) Source6(i uint32) hdr.Addr6 {
+	if a := s.Ifaces[i].Addr6; a != (hdr.Addr6{}) {
+		return a
+	}
+	return s.Addr6
+}
+
+// LinkSource6 returns the address that Skein uses as its own on the link of
+// interface i: its link-local one, or what Source6 says where it has none. So
+// it has the scope of link-local destinations (RFC 6724, section 5, rule 2).
+func (s *State) LinkSource6(i uint32) hdr.Addr6 {
+	if a := s.Ifaces[i].LinkLocal; a != (hdr.Addr6{}) {
+		return a
+	}
+	return s.Source6(i)
+}
+
 // A Publisher carries States from the one writer to the workers.
 type Publisher struct {
 	cur atomic.Pointer[State]
@@ -40,7 +62,7 @@ type Publisher struct {
 // NewPublisher returns a publisher of an empty world.
 func NewPublisher() *Publisher {
 	p := new(Publisher)
-	p.cur.Store(&State{Ifaces: make([]iface.Iface, 1), FIB4: new(fib.Table4)})
+	p.cur.Store(&State{Ifaces: make([]iface.Iface, 1), FIB4: new(fib.Table4), FIB6: new(fib.Table6)})
 	return p
 }
 

@@ -70,11 +70,14 @@ func New(t testing.TB, spec graph.Spec, st state.State) *Rig {
 func Publish(t testing.TB, pub *state.Publisher, st state.State) {
 	t.Helper()
 	err := pub.Update(func(next *state.State) error {
-		gen, routes := next.Gen, next.FIB4
+		gen, routes4, routes6 := next.Gen, next.FIB4, next.FIB6
 		*next = st
 		next.Gen = gen
 		if next.FIB4 == nil {
-			next.FIB4 = routes
+			next.FIB4 = routes4
+		}
+		if next.FIB6 == nil {
+			next.FIB6 = routes6
 		}
 		return nil
 	})
