@@ -174,7 +174,7 @@ func TestIP4FragmentRefuses(t *testing.T) {
 		{packet: "10.1.0.7 > 10.1.0.8: udp 1 > 2 len 200", reason: "checksum offload does not fit the packet to fragment",
 			meta: func(b *buf.Buffer) { b.Flags |= buf.CsumPartial; b.CsumStart = 4000 }},
 		{packet: "10.1.0.7 > 10.1.0.8: udp 1 > 2 len 200", reason: "checksum offload does not fit the packet to fragment",
-			meta: func(b *buf.Buffer) { b.Flags |= buf.CsumPartial; b.CsumStart = uint16(b.L3) - 1 }},
+			meta: func(b *buf.Buffer) { b.Flags |= buf.CsumPartial; b.CsumStart = b.L3 - 1 }},
 		{packet: "10.1.0.7 > 10.1.0.8: udp 1 > 2 len 200", reason: "checksum offload does not fit the packet to fragment",
 			meta: func(b *buf.Buffer) { b.Flags |= buf.CsumPartial; b.CsumStart, b.CsumOffset = b.L3, 21 }}, // into the options
 	})

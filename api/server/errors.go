@@ -78,7 +78,3 @@ func plain(text string) string {
 func invalid(format string, args ...any) error {
 	return status.Error(codes.InvalidArgument, fmt.Sprintf(format, args...))
 }
-
-func notFound(format string, args ...any) error {
-	return status.Error(codes.NotFound, fmt.Sprintf(format, args...))
-}

@@ -105,7 +105,7 @@ func parse(from io.Reader) (packets []mem.Packet, ethernet bool, err error) {
 	r.SetSnaplen(MaxPacket)
 	for total := 0; ; {
 		data, _, err := r.ReadPacketData()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return packets, ethernet, nil
 		}
 		if err != nil {

@@ -155,7 +155,7 @@ func (n *Namespace) delete() error {
 	n.procs = nil
 	n.mu.Unlock()
 	for _, p := range procs {
-		p.Stop()
+		_ = p.Stop() // it was ended from here: how does not matter
 	}
 	return errors.Join(n.release(), unmount(n.path))
 }

@@ -49,7 +49,6 @@ type parser struct {
 	eth    *layers.Ethernet
 	ip     *layers.IPv4
 	ip6    *layers.IPv6
-	l4     func() // sets what the words behind the protocol have said
 	ttl    uint8
 	size   int
 }
