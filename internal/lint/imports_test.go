@@ -56,7 +56,7 @@ var mayImport = []struct {
 		"api", "api/skeinpb", "internal/pktline", "internal/tsc", "internal/version"}},
 
 	// Commands and what serves them.
-	{"cmd/skeind", []string{"configs", "control", "control/takeover", "api/server", "internal/version"}},
+	{"cmd/skeind", []string{"configs", "control", "control/takeover", "api/server", "internal/supervise", "internal/version"}},
 	{"cmd/skeinctl", []string{"internal/cli", "internal/tour"}},
 	{"internal/cli", []string{"api", "api/skeinpb"}},
 	{"internal/tour", []string{"api", "api/skeinpb", "internal/lab"}},
@@ -65,6 +65,7 @@ var mayImport = []struct {
 	{"internal/lab", nil},
 	{"internal/lint", nil},
 	{"internal/pktline", nil},
+	{"internal/supervise", nil},
 	{"internal/tsc", nil},
 	{"internal/version", nil},
 	{"bench", []string{"*", "*/*", "*/*/*"}},
