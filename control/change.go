@@ -136,19 +136,19 @@ func (c *Control) changeAddrs(p, next *port, ch Change) (steps []fib.Change, err
 		}
 		next.addrs = append(next.addrs, a)
 	}
-	next.Addr4 = 0
-	if own := addrs4(next.addrs); len(own) > 0 {
-		next.Addr4 = own[0]
-	}
+	next.Addr4, next.Addr6 = firstAddrs(next.addrs)
 	return ownSteps(p, next), nil
 }
+
+// broadcast4 is the limited broadcast address (RFC 919, section 7).
+var broadcast4 = hdr.Broadcast4.Addr()
 
 // addrFree reports whether an interface may have an address of its own. Its
 // prefix may be on no other link: packets would go to one of the two only.
 // c.mu is held.
 func (c *Control) addrFree(p *port, a netip.Prefix) error {
-	if addr := hdr.Addr4From(a.Addr()); !a.Addr().Is4() || addr == 0 || addr.IsMulticast() || addr.IsLoopback() || addr == hdr.Broadcast4 {
-		return fmt.Errorf("control: %w: %s is no IPv4 address of a host", ErrInvalid, a.Addr())
+	if x := a.Addr(); x.IsUnspecified() || x.IsMulticast() || x.IsLoopback() || x.Is4In6() || x == broadcast4 {
+		return fmt.Errorf("control: %w: %s is no address of a host", ErrInvalid, x)
 	}
 	for _, other := range c.ports {
 		if other == nil {
@@ -160,7 +160,7 @@ func (c *Control) addrFree(p *port, a netip.Prefix) error {
 			}
 		}
 		for _, has := range other.addrs {
-			if other != p && has.Bits() < 32 && has.Masked() == a.Masked() {
+			if other != p && !has.IsSingleIP() && has.Masked() == a.Masked() {
 				return fmt.Errorf("control: prefix %s: %w on the link of %s", a.Masked(), ErrExists, other.Name)
 			}
 		}
@@ -189,8 +189,8 @@ func ownSteps(was, next *port) (steps []fib.Change) {
 func ownRoutes(p *port) (out []fib.Route) {
 	at := []fib.NextHop{{Iface: p.index}}
 	for _, a := range p.addrs {
-		out = append(out, fib.Route{Prefix: netip.PrefixFrom(a.Addr(), 32), Type: fib.TypeLocal, Source: fib.SourceConnected, NextHops: at})
-		if a.Bits() < 32 {
+		out = append(out, fib.Route{Prefix: netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), Type: fib.TypeLocal, Source: fib.SourceConnected, NextHops: at})
+		if !a.IsSingleIP() {
 			out = append(out, fib.Route{Prefix: a.Masked(), Type: fib.TypeUnicast, Source: fib.SourceConnected, NextHops: at})
 		}
 	}

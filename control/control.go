@@ -5,10 +5,12 @@
 // routes and neighbours, and publishes each new State as a whole. Everybody
 // who wants something changed, the configuration, the API and the data plane's
 // own notices, comes through it. What the API was asked for outlives the
-// process, and so do pods' TUNs. Maturity: IPv4.
+// process, and so do pods' TUNs. Maturity: stable
+// for one worker.
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +55,7 @@ type Control struct {
 	pub    *state.Publisher
 
 	mu        sync.Mutex // guards everything below
-	rib       *fib.RIB4
+	rib       ribs
 	ports     []*port              // by interface index; nil where there is none
 	mirrored  map[wayKey]fib.Route // what the RIB has because the host has it
 	gone      []goneIndex          // indices without an interface, the longest so first
@@ -65,7 +67,7 @@ type Control struct {
 // New makes the data plane that cfg asks for. Nothing outside the process is
 // touched before Run.
 func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
-	c := &Control{cfg: cfg, log: log, started: time.Now(), pub: state.NewPublisher(), rib: fib.NewRIB4(),
+	c := &Control{cfg: cfg, log: log, started: time.Now(), pub: state.NewPublisher(), rib: newRIBs(),
 		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}}
 	var err error
 	if c.pool, err = buf.NewPool(cfg.Buffers.Small, cfg.Buffers.Large); err != nil {
@@ -138,7 +140,7 @@ func (c *Control) configure(ctx context.Context) error {
 func (c *Control) addConfigRoute(line string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r, err := fib.ParseRoute4(line, c.index)
+	r, err := fib.ParseRoute(line, c.index)
 	if err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
@@ -173,22 +175,20 @@ func (c *Control) giveBack() (failed error) {
 // publish makes what c holds the world of the data plane. c.mu is held.
 func (c *Control) publish() error {
 	ifaces := make([]iface.Iface, len(c.ports))
-	var own *port
+	var own iface.Iface // its addresses are the node's: those of the first uplink that has one
 	for i, p := range c.ports {
 		if p == nil {
 			continue
 		}
 		ifaces[i] = p.Iface
-		if own == nil && p.Kind == iface.Uplink && p.Addr4 != 0 {
-			own = p
+		if p.Kind == iface.Uplink {
+			own.Addr4, own.Addr6 = cmp.Or(own.Addr4, p.Addr4), cmp.Or(own.Addr6, p.Addr6)
 		}
 	}
-	table := c.rib.Commit()
 	err := c.pub.Update(func(next *state.State) error {
-		next.Ifaces, next.FIB4, next.EchoID, next.Addr4 = ifaces, table, c.pings.id, 0
-		if own != nil {
-			next.Addr4 = own.Addr4
-		}
+		next.Ifaces, next.EchoID = ifaces, c.pings.id
+		next.FIB4, next.FIB6 = c.rib.v4.Commit(), c.rib.v6.Commit()
+		next.Addr4, next.Addr6 = own.Addr4, own.Addr6
 		return nil
 	})
 	c.worker.Wake()

@@ -80,27 +80,31 @@ func (c *Control) rank(up *port) (before uint32) {
 // setHost takes over the host's addresses on an uplink, and works out the
 // routes that they and the host's own routes mean.
 func (p *port) setHost(s *takeover.Snapshot, tap uint32) {
-	p.addrs, p.Addr4, p.ways = nil, 0, nil
+	p.addrs = nil
 	for _, a := range s.Addrs {
 		p.addrs = append(p.addrs, a.Prefix)
 	}
-	p.Addr4 = sourceOf(s.Addrs)
+	p.Addr4, p.Addr6, p.LinkLocal = sourcesOf(s.Addrs)
 	p.ways = hostWays(s, p.index, tap, p.rank)
 }
 
-// sourceOf returns the address that Skein sends from where the host has
-// several: the first that others can answer to.
-func sourceOf(all []takeover.Addr) (best hdr.Addr4) {
+// sourcesOf returns the addresses that Skein sends from where the host has
+// several: the first that others can answer to, and the first link-local one.
+func sourcesOf(all []takeover.Addr) (v4 hdr.Addr4, v6, link hdr.Addr6) {
+	var local4 hdr.Addr4 // a narrower one, if there is nothing better
 	for _, a := range all {
-		switch {
-		case !a.Prefix.Addr().Is4():
-		case a.Scope == unix.RT_SCOPE_UNIVERSE:
-			return hdr.Addr4From(a.Prefix.Addr())
-		case best == 0:
-			best = hdr.Addr4From(a.Prefix.Addr())
+		switch addr, wide := a.Prefix.Addr(), a.Scope == unix.RT_SCOPE_UNIVERSE; {
+		case addr.Is4() && wide:
+			v4 = cmp.Or(v4, hdr.Addr4From(addr))
+		case addr.Is4():
+			local4 = cmp.Or(local4, hdr.Addr4From(addr))
+		case addr.IsLinkLocalUnicast():
+			link = cmp.Or(link, hdr.Addr6From(addr))
+		case wide:
+			v6 = cmp.Or(v6, hdr.Addr6From(addr))
 		}
 	}
-	return best
+	return cmp.Or(v4, local4), v6, link
 }
 
 // hostWays returns the routes that Skein has because the host has what s says.
@@ -110,11 +114,12 @@ func hostWays(s *takeover.Snapshot, up, tap, rank uint32) (out []fib.Route) {
 		return nil // the kernel itself has none
 	}
 	for _, a := range s.Addrs {
-		if a.Prefix.Addr().Is4() {
+		// What is of the link never leaves it: it is bridged, not routed.
+		if !a.Prefix.Addr().Is6() || !a.Prefix.Addr().IsLinkLocalUnicast() {
 			out = append(out, addrRoutes(a, up, tap, rank)...)
 		}
 	}
-	for _, r := range s.Routes {
+	for _, r := range slices.Concat(s.Routes, s.Learnt) {
 		if mirrored, ok := mirrorRoute(r, up); ok {
 			out = append(out, mirrored)
 		}
@@ -125,17 +130,18 @@ func hostWays(s *takeover.Snapshot, up, tap, rank uint32) (out []fib.Route) {
 // addrRoutes returns what an address of the host means: its packets are the
 // host's, its prefix is on the link.
 func addrRoutes(a takeover.Addr, up, tap, rank uint32) []fib.Route {
-	own := netip.PrefixFrom(a.Prefix.Addr(), 32)
+	bits := a.Prefix.Addr().BitLen()
+	own := netip.PrefixFrom(a.Prefix.Addr(), bits)
 	out := []fib.Route{{Prefix: own, Type: fib.TypePunt, Source: fib.SourceConnected, NextHops: []fib.NextHop{{Iface: tap}}}}
 	link := a.Prefix.Masked()
 	if a.Peer.IsValid() {
 		link = a.Peer.Masked()
 	}
-	if (link.Bits() < 32 || a.Peer.IsValid()) && a.Flags&unix.IFA_F_NOPREFIXROUTE == 0 {
+	if (link.Bits() < bits || a.Peer.IsValid()) && a.Flags&unix.IFA_F_NOPREFIXROUTE == 0 {
 		out = append(out, fib.Route{Prefix: link, Type: fib.TypeUnicast, Source: fib.SourceConnected, Metric: rank,
 			NextHops: []fib.NextHop{{Iface: up}}})
 	}
-	if link.Bits() < 31 { // RFC 3021: a /31 has no broadcast
+	if bits == 32 && link.Bits() < 31 { // RFC 3021: a /31 has no broadcast; IPv6 has none at all
 		out = append(out, fib.Route{Prefix: netip.PrefixFrom(broadcast(link), 32), Type: fib.TypeBlackhole, Source: fib.SourceConnected, Metric: rank})
 	}
 	return out
@@ -149,11 +155,11 @@ func broadcast(p netip.Prefix) netip.Addr {
 }
 
 // mirrorRoute returns the route that Skein needs for one of the host's, if it
-// needs one: IPv4 unicast of the main table, and neither what Skein has put
-// there itself nor what follows from the addresses.
+// needs one: unicast of the main table, and neither what Skein has put there
+// itself nor what follows from the addresses.
 func mirrorRoute(r takeover.Route, up uint32) (fib.Route, bool) {
-	if !r.Dst.Addr().Is4() || r.Table != unix.RT_TABLE_MAIN || r.Type != unix.RTN_UNICAST || r.TOS != 0 ||
-		r.Protocol == tuntap.Protocol || r.Protocol == unix.RTPROT_KERNEL {
+	if r.Table != unix.RT_TABLE_MAIN || r.Type != unix.RTN_UNICAST || r.TOS != 0 ||
+		r.Protocol == tuntap.Protocol || r.Protocol == unix.RTPROT_KERNEL || r.Dst.Addr().IsMulticast() {
 		return fib.Route{}, false
 	}
 	return fib.Route{Prefix: r.Dst.Masked(), Type: fib.TypeUnicast, Source: fib.SourceHost, Metric: uint32(r.Metric),

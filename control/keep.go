@@ -56,6 +56,11 @@ func (c *Control) claim() (err error) {
 
 func (c *Control) release() error { return errors.Join(c.store.Close(), c.lock.Release()) }
 
+// Alive returns nil if the worker turns: it has answered before ctx was done.
+func (c *Control) Alive(ctx context.Context) error {
+	return c.do(ctx, func() error { return nil })
+}
+
 // letGo closes everything that the kernel keeps without us, and changes
 // nothing. stop ends the worker and returns when it has ended.
 func (c *Control) letGo(stop func() error) (failed error) {
@@ -110,7 +115,7 @@ func (c *Control) replay(ctx context.Context) error {
 		}
 	}
 	for _, line := range routes {
-		err := c.AddRoute(true, func(index func(string) (uint32, bool)) (fib.Route, error) { return fib.ParseRoute4(line, index) })
+		err := c.AddRoute(true, func(index func(string) (uint32, bool)) (fib.Route, error) { return fib.ParseRoute(line, index) })
 		if err != nil {
 			c.log.Warn("a route could not be added again", zap.String("route", line), zap.Error(err))
 		}

@@ -194,9 +194,6 @@ func prefixes(texts []string) (out []netip.Prefix, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %q is not an address with a prefix length, such as 10.244.0.2/32", ErrInvalid, t)
 		}
-		if !p.Addr().Is4() {
-			return nil, fmt.Errorf("%w: %s: only IPv4 is supported yet", ErrInvalid, t)
-		}
 		out = append(out, p)
 	}
 	return out, nil
@@ -273,6 +270,12 @@ func configurePod(pod configs.Pod, addrs []netip.Prefix) error {
 	if err := link.SetUp(); err != nil {
 		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}
+	has4, has6 := families(addrs)
+	if has6 {
+		if err := link.EnableIPv6(); err != nil {
+			return fmt.Errorf("control: pod %s: %w", pod.Name, err)
+		}
+	}
 	for _, a := range addrs {
 		if err := link.AddAddr(a); err != nil {
 			return fmt.Errorf("control: pod %s: %w", pod.Name, err)
@@ -281,17 +284,30 @@ func configurePod(pod configs.Pod, addrs []netip.Prefix) error {
 	if err := removeOthers(link, addrs); err != nil {
 		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}
-	if err := link.AddRoute(tuntap.Route{Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}); err != nil {
-		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
+	for dst, has := range map[netip.Addr]bool{netip.IPv4Unspecified(): has4, netip.IPv6Unspecified(): has6} {
+		if !has {
+			continue
+		}
+		if err := link.AddRoute(tuntap.Route{Dst: netip.PrefixFrom(dst, 0)}); err != nil {
+			return fmt.Errorf("control: pod %s: %w", pod.Name, err)
+		}
 	}
 	return nil
+}
+
+// families reports which families there are addresses of.
+func families(addrs []netip.Prefix) (has4, has6 bool) {
+	for _, a := range addrs {
+		has4, has6 = has4 || a.Addr().Is4(), has6 || a.Addr().Is6()
+	}
+	return has4, has6
 }
 
 // removeOthers takes addresses away that a pod has had before.
 func removeOthers(link *tuntap.Link, addrs []netip.Prefix) error {
 	has, err := link.Addrs()
 	for _, a := range has {
-		if !slices.Contains(addrs, a) && a.Addr().Is4() {
+		if !slices.Contains(addrs, a) {
 			err = errors.Join(err, link.DelAddr(a))
 		}
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -232,14 +233,16 @@ func (p *port) enable(arc iface.Arc, features ...string) error {
 	return fmt.Errorf("control: no feature arc %d", arc)
 }
 
-// addrs4 returns the IPv4 addresses among prefixes.
-func addrs4(all []netip.Prefix) (out []hdr.Addr4) {
+// firstAddrs returns the first address of each family, 0 where there is none.
+func firstAddrs(all []netip.Prefix) (v4 hdr.Addr4, v6 hdr.Addr6) {
 	for _, p := range all {
 		if p.Addr().Is4() {
-			out = append(out, hdr.Addr4From(p.Addr()))
+			v4 = cmp.Or(v4, hdr.Addr4From(p.Addr()))
+		} else {
+			v6 = cmp.Or(v6, hdr.Addr6From(p.Addr()))
 		}
 	}
-	return out
+	return v4, v6
 }
 
 // deviceGone sets an interface down whose device somebody has deleted. c.mu is

@@ -18,6 +18,7 @@ type RouteView struct {
 // An Adjacency is the end of a route.
 type Adjacency struct {
 	fib.Adj
+	Via         netip.Addr // next hop; unspecified if there is none
 	Interface   string
 	Description string
 }
@@ -65,10 +66,15 @@ func (c *Control) view(e fib.Entry) RouteView {
 	for _, nh := range e.Route.NextHops {
 		v.Devs = append(v.Devs, c.name(nh.Iface))
 	}
-	table := c.pub.Load().FIB4
+	st := c.pub.Load()
 	for _, i := range e.Adjs {
-		adj := *table.Adj(i)
-		v.Adjs = append(v.Adjs, Adjacency{adj, c.name(adj.Iface), table.Describe(i, c.name)})
+		if e.Route.Prefix.Addr().Is4() {
+			adj := st.FIB4.Adj(i)
+			v.Adjs = append(v.Adjs, Adjacency{*adj, adj.Via.Addr(), c.name(adj.Iface), st.FIB4.Describe(i, c.name)})
+		} else {
+			adj := st.FIB6.Adj(i)
+			v.Adjs = append(v.Adjs, Adjacency{*adj, st.FIB6.Via(i).Addr(), c.name(adj.Iface), st.FIB6.Describe(i, c.name)})
+		}
 	}
 	return v
 }
@@ -99,7 +105,7 @@ func (c *Control) AddRoute(replace bool, resolve func(index func(string) (uint32
 		return fmt.Errorf("control: %w: %w", ErrInvalid, err)
 	}
 	r.Source = fib.SourceAPI
-	if old, ok := c.route(r); ok && !replace && old.Text(c.name) != r.Text(c.name) {
+	if old, ok := c.rib.route(r); ok && !replace && old.Text(c.name) != r.Text(c.name) {
 		return fmt.Errorf("control: route %s: %w, as %s", r.Prefix, ErrExists, old.Text(c.name))
 	}
 	if err := c.rib.Add(r); err != nil {
@@ -136,14 +142,4 @@ func (c *Control) DelRoute(prefix netip.Prefix, fits func(r fib.Route, name func
 		return err
 	}
 	return c.remembered(c.store.DelRoute(routeKey(found)))
-}
-
-// route returns the route of the same prefix, source and metric. c.mu is held.
-func (c *Control) route(want fib.Route) (fib.Route, bool) {
-	for e := range c.rib.Routes() {
-		if e.Route.Prefix == want.Prefix && e.Route.Source == want.Source && e.Route.Metric == want.Metric {
-			return e.Route, true
-		}
-	}
-	return fib.Route{}, false
 }

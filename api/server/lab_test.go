@@ -85,7 +85,7 @@ func ownAddress(t *testing.T, c *api.Client) {
 		sentence string
 	}{
 		{&pb.SetInterfaceRequest{AddAddresses: []string{lab.PodAddr + "/24"}}, codes.AlreadyExists, "address 10.244.0.2: exists already at tun0"},
-		{&pb.SetInterfaceRequest{AddAddresses: []string{"224.0.0.1/32"}}, codes.InvalidArgument, "224.0.0.1 is no IPv4 address of a host"},
+		{&pb.SetInterfaceRequest{AddAddresses: []string{"224.0.0.1/32"}}, codes.InvalidArgument, "224.0.0.1 is no address of a host"},
 		{&pb.SetInterfaceRequest{RemoveAddresses: []string{"10.9.0.3/24"}}, codes.NotFound, "address 10.9.0.3/24 on tun0: not found"},
 		{&pb.SetInterfaceRequest{Mtu: &mtu, AdminUp: &down}, codes.InvalidArgument, "the device of tun0 takes an MTU from 68 to 1400"},
 		{&pb.SetInterfaceRequest{AdminUp: &down, Features: []*pb.FeatureChange{{Arc: "nope"}}}, codes.NotFound, `feature arc "nope": not found`},

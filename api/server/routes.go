@@ -228,7 +228,7 @@ func routeMessage(v *control.RouteView) *pb.Route {
 
 func adjacency(a *control.Adjacency) *pb.Adjacency {
 	m := &pb.Adjacency{Kind: a.Kind.String(), Interface: a.Interface, Mtu: a.MTU, Rewrite: a.Rewrite[:a.RewriteLen], Description: a.Description}
-	if a.Via != 0 {
+	if !a.Via.IsUnspecified() {
 		m.Via = a.Via.String()
 	}
 	return m

@@ -118,6 +118,25 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// Clear forgets everything.
+func (s *Store) Clear() error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range []string{bucketTuns, bucketRoutes, bucketNeighbors, bucketIfaces} {
+			if err := tx.DeleteBucket([]byte(name)); err != nil {
+				return err
+			}
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store: forget everything: %w", err)
+	}
+	return nil
+}
+
 // PutTun remembers a TUN, by its name.
 func (s *Store) PutTun(t Tun) error { return s.put(bucketTuns, t.Pod.Name, t) }
 

@@ -79,6 +79,22 @@ func readRoutes(index int, addrs []Addr) (out []Route, odd []error, err error) {
 	return out, odd, nil
 }
 
+// readLearnt returns the IPv6 routes over a link that router advertisements
+// have made.
+func readLearnt(index int) (out []Route, err error) {
+	all, err := netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{LinkIndex: index, Protocol: unix.RTPROT_RA},
+		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+	if err != nil {
+		return nil, fmt.Errorf("read routes of router advertisements: %w", err)
+	}
+	for _, r := range all {
+		if route, err := fromRoute(r, netlink.FAMILY_V6); err == nil { // the kernel makes no others
+			out = append(out, route)
+		}
+	}
+	return out, nil
+}
+
 // over reports whether a route goes over an interface, perhaps among others.
 func over(r netlink.Route, index int) bool {
 	return r.LinkIndex == index || slices.ContainsFunc(r.MultiPath, func(n *netlink.NexthopInfo) bool { return n.LinkIndex == index })

@@ -25,6 +25,11 @@ type Snapshot struct {
 	Addrs      []Addr            `json:"addrs"`
 	Routes     []Route           `json:"routes"`
 	Neighbors  []Neighbor        `json:"neighbors,omitempty"` // those set by hand
+
+	// Learnt are the routes of router advertisements. Nobody has to give them
+	// back: the kernel asks for them again when a link comes up (RFC 4861,
+	// section 6.3.7).
+	Learnt []Route `json:"-"`
 }
 
 // An Addr is an address of an interface. Lifetimes are in seconds; 0 is for
@@ -85,6 +90,9 @@ func read(link netlink.Link) (s *Snapshot, odd []error, err error) {
 		return nil, nil, fmt.Errorf("takeover: read addresses of %s: %w", a.Name, err)
 	}
 	if s.Routes, odd, err = readRoutes(a.Index, s.Addrs); err != nil {
+		return nil, nil, fmt.Errorf("takeover: %s: %w", a.Name, err)
+	}
+	if s.Learnt, err = readLearnt(a.Index); err != nil {
 		return nil, nil, fmt.Errorf("takeover: %s: %w", a.Name, err)
 	}
 	if s.Neighbors, err = readNeighbors(a.Index); err != nil {
