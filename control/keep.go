@@ -115,7 +115,7 @@ func (c *Control) replay(ctx context.Context) error {
 		}
 	}
 	for _, line := range routes {
-		err := c.AddRoute(true, func(index func(string) (uint32, bool)) (fib.Route, error) { return fib.ParseRoute(line, index) })
+		err := c.AddRoute(true, func(index func(string) (uint32, bool)) (fib.Route, error) { return fib.ParseRoute4(line, index) })
 		if err != nil {
 			c.log.Warn("a route could not be added again", zap.String("route", line), zap.Error(err))
 		}

@@ -2,22 +2,25 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	sdnotify "github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/skein-dataplane/skein/api/server"
 	"github.com/skein-dataplane/skein/configs"
-	"github.com/skein-dataplane/skein/control"
-	"github.com/skein-dataplane/skein/control/takeover"
+	"github.com/skein-dataplane/skein/internal/supervise"
 )
 
-// run is the daemon's life.
-func run(ctx context.Context, path string) error {
+// supervised is the supervisor's life.
+func supervised(ctx context.Context, path string) error {
 	cfg, err := configs.Load(path)
 	if err != nil {
 		return err
@@ -30,33 +33,67 @@ func run(ctx context.Context, path string) error {
 		return err
 	}
 	defer func() { _ = log.Sync() }() // standard error can't be synced everywhere
-	c, err := control.New(cfg, log)
+	log = log.Named("supervisor")
+	exe, err := os.Executable()
 	if err != nil {
-		return err
+		return fmt.Errorf("the way to the newest binary: %w", err)
 	}
-	// The socket comes first: a second daemon fails here, before it has
-	// touched the uplink.
-	srv, err := server.Listen(cfg.API, c, path)
-	if err != nil {
-		return err
-	}
+	hup, stop := hangups(ctx)
+	defer stop()
+	return supervise.Run(ctx, supervise.Config{
+		Command: func(own, successor bool) *exec.Cmd { return dataPlane(exe, path, own, successor) },
+		Restore: func() error {
+			_, err := restoreAll(cfg.RunDir)
+			return err
+		},
+		Restart: cfg.Restart,
+		Notify:  func(state string) { notify(log, state) },
+		Log:     log,
+	}, hup)
+}
+
+// hangups turns SIGHUP into events, of which one waits at most.
+func hangups(ctx context.Context) (<-chan struct{}, func()) {
+	signals, events := make(chan os.Signal, 1), make(chan struct{}, 1)
+	signal.Notify(signals, syscall.SIGHUP)
 	go func() {
-		if err := srv.Serve(); err != nil {
-			log.Error("the API has failed", zap.Error(err))
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			select {
+			case events <- struct{}{}:
+			default:
+			}
 		}
 	}()
-	defer srv.Stop()
-	err = c.Run(ctx, func() {
-		log.Info("ready", zap.String("config", path), zap.String("socket", cfg.API.Socket))
-		notify(log, daemon.SdNotifyReady)
+	return events, func() { signal.Stop(signals) }
+}
+
+// dataPlane returns the command of the supervisor's child: of the binary that
+// lies now where this one was started from, or of this very one.
+func dataPlane(exe, config string, own, successor bool) *exec.Cmd {
+	if own {
+		exe = "/proc/self/exe" // also if it was deleted meanwhile
+	}
+	args := []string{"daemon", "--config", config, "--supervisor", strconv.Itoa(supervise.ChildFD)}
+	if successor {
+		args = append(args, "--successor")
+	}
+	cmd := exec.Command(exe, args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	// The service manager hears of the child by its supervisor alone.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, "NOTIFY_SOCKET=") || strings.HasPrefix(e, "WATCHDOG_")
 	})
-	notify(log, daemon.SdNotifyStopping)
-	return err
+	return cmd
 }
 
 // notify tells systemd, if it wants to know.
 func notify(log *zap.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if _, err := sdnotify.SdNotify(false, state); err != nil {
 		log.Warn("notify the service manager", zap.Error(err))
 	}
 }
@@ -79,38 +116,4 @@ func logger(cfg configs.Log) (*zap.Logger, error) {
 		cores = append(cores, zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.AddSync(file), level))
 	}
 	return zap.New(zapcore.NewTee(cores...)), nil
-}
-
-func check(path string) error {
-	if _, err := configs.Load(path); err != nil {
-		return err
-	}
-	fmt.Println(path, "is sound")
-	return nil
-}
-
-// restore gives all uplinks back that the run directory has records of.
-func restore(path string) error {
-	cfg, err := configs.Load(path)
-	if errors.Is(err, os.ErrNotExist) {
-		cfg = configs.Default()
-	} else if err != nil {
-		return err
-	}
-	if err := needRoot(); err != nil {
-		return err
-	}
-	uplinks, err := takeover.Records(cfg.RunDir)
-	if err != nil {
-		return err
-	}
-	var failed []error
-	for _, name := range uplinks {
-		if err := takeover.Restore(takeover.Options{Dir: cfg.RunDir, Uplink: name}); err != nil {
-			failed = append(failed, err)
-			continue
-		}
-		fmt.Println("gave back", name)
-	}
-	return errors.Join(failed...)
 }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/skein-dataplane/skein/configs"
+	"github.com/skein-dataplane/skein/control"
+	"github.com/skein-dataplane/skein/control/takeover"
+)
+
+func check(out io.Writer, path string) error {
+	if _, err := configs.Load(path); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, path, "is sound")
+	return nil
+}
+
+// restore gives all uplinks back that the run directory has records of.
+func restore(out io.Writer, path string, pods bool) error {
+	cfg, err := configs.Load(path)
+	if errors.Is(err, os.ErrNotExist) {
+		cfg = configs.Default()
+	} else if err != nil {
+		return err
+	}
+	if err := needRoot(); err != nil {
+		return err
+	}
+	given, err := restoreAll(cfg.RunDir)
+	for _, name := range given {
+		fmt.Fprintln(out, "gave back", name)
+	}
+	if err != nil || !pods {
+		return err
+	}
+	names, err := control.RemovePods(cfg.RunDir)
+	for _, name := range names {
+		fmt.Fprintln(out, "removed", name)
+	}
+	return err
+}
+
+// lockWait is how long a daemon that was just killed may take to be gone.
+const lockWait = 2 * time.Second
+
+// restoreAll gives back what it can, and returns what it has given back.
+func restoreAll(dir string) (given []string, failed error) {
+	uplinks, err := takeover.Records(dir)
+	if err != nil || len(uplinks) == 0 {
+		return nil, err
+	}
+	lock, err := takeover.Acquire(dir, lockWait)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { failed = errors.Join(failed, lock.Release()) }()
+	for _, name := range uplinks {
+		if err := takeover.Restore(takeover.Options{Dir: dir, Uplink: name}); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		given = append(given, name)
+	}
+	return given, failed
+}

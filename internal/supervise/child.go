@@ -1,0 +1,208 @@
+package supervise
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// The words of a child.
+const (
+	Prepared = "prepared" // a successor needs only the devices now
+	Ready    = "ready"    // packets move
+	Alive    = "alive"    // they still do: the worker has answered
+	Released = "released" // the devices are free for a successor
+)
+
+// The words to a child. The end of the connection means: stop.
+const (
+	Go   = "go"   // a successor may attach
+	Keep = "keep" // let go of the devices, leave everything standing, and end
+)
+
+// ChildFD is the number of the connection's descriptor in the child: the first
+// of exec.Cmd's ExtraFiles.
+const ChildFD = 3
+
+// A child is a process that moves packets, or is about to.
+type child struct {
+	cmd   *exec.Cmd
+	conn  *os.File
+	words chan string
+	done  chan struct{} // closed when it has ended
+	err   error         // how, valid then
+}
+
+func (s *supervisor) start(own, successor bool) (*child, error) {
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	c := &child{cmd: s.Command(own, successor), conn: ours, words: make(chan string, 16), done: make(chan struct{})}
+	c.cmd.ExtraFiles = []*os.File{theirs}
+	if err := c.cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("supervise: start %s: %w", c.cmd.Path, err), ours.Close())
+	}
+	s.expose(c.cmd.Process.Pid)
+	heard := make(chan struct{})
+	go c.listen(heard)
+	go func() {
+		c.err = c.cmd.Wait()
+		// A grandchild may hold the connection open: nobody waits for it.
+		select {
+		case <-heard:
+		case <-time.After(100 * time.Millisecond):
+		}
+		close(c.done)
+		_ = ours.Close()
+	}()
+	return c, nil
+}
+
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("supervise: %w", err)
+	}
+	// Non-blocking, so that closing ends a read.
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("supervise: %w", err), unix.Close(fds[0]), unix.Close(fds[1]))
+	}
+	return os.NewFile(uintptr(fds[0]), "supervisor"), os.NewFile(uintptr(fds[1]), "data plane"), nil
+}
+
+// listen reads the child's words. Nobody may be there for those of a child
+// that is about to end.
+func (c *child) listen(done chan<- struct{}) {
+	defer close(done)
+	for lines := bufio.NewScanner(c.conn); lines.Scan(); {
+		select {
+		case c.words <- lines.Text():
+		case <-c.done:
+			return
+		}
+	}
+}
+
+func (c *child) say(word string) error {
+	if _, err := fmt.Fprintln(c.conn, word); err != nil {
+		return fmt.Errorf("supervise: say %s: %w", word, err)
+	}
+	return nil
+}
+
+// await waits for a word, and ignores others. One that has ended says nothing
+// any more.
+func (c *child) await(word string, limit time.Duration) error {
+	late := time.After(limit)
+	for {
+		select {
+		case w := <-c.words:
+			if w == word {
+				return nil
+			}
+		case <-c.done:
+			return c.last(word)
+		case <-late:
+			return fmt.Errorf("supervise: not %s after %v", word, limit)
+		}
+	}
+}
+
+// last looks for a word among those that a child has said before its end.
+func (c *child) last(word string) error {
+	for {
+		select {
+		case w := <-c.words:
+			if w == word {
+				return nil
+			}
+		default:
+			return fmt.Errorf("supervise: %w before it was %s: %v", errDied, word, c.cmd.ProcessState)
+		}
+	}
+}
+
+// stop has the child give everything back.
+func (c *child) stop(limit time.Duration) error {
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("supervise: %w", err)
+	}
+	for late := time.After(limit); ; {
+		select {
+		case <-c.words:
+		case <-c.done:
+			if c.err != nil {
+				return fmt.Errorf("supervise: the data plane has stopped with %w", c.err)
+			}
+			return nil
+		case <-late:
+			return errors.Join(fmt.Errorf("supervise: the data plane does not stop within %v, and is killed", limit), c.kill())
+		}
+	}
+}
+
+// end waits for a child that has let go, and kills one that stays.
+func (c *child) end(limit time.Duration) {
+	for late := time.After(limit); ; {
+		select {
+		case <-c.words:
+		case <-c.done:
+			return
+		case <-late:
+			_ = c.kill()
+			return
+		}
+	}
+}
+
+// kill ends the child at once, and returns when it is gone.
+func (c *child) kill() error {
+	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("supervise: %w", err)
+	}
+	for {
+		select {
+		case <-c.words:
+		case <-c.done:
+			return nil
+		}
+	}
+}
+
+// margin is how much sooner the kernel kills a child for want of memory than
+// its supervisor (proc_pid_oom_score_adj(5): from -1000 to 1000).
+const margin = 100
+
+// protect makes it unlikely that the kernel takes the supervisor when memory
+// is short, and returns what oom_score_adj it was given.
+func protect(log *zap.Logger) int {
+	text, err := os.ReadFile("/proc/self/oom_score_adj")
+	was := 0
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &was)
+	}
+	if err == nil {
+		err = os.WriteFile("/proc/self/oom_score_adj", fmt.Append(nil, max(was-margin, -1000)), 0)
+	}
+	if err != nil {
+		log.Debug("the supervisor is not protected from the OOM killer, which needs CAP_SYS_RESOURCE", zap.Error(err))
+	}
+	return was
+}
+
+// expose makes a child what the kernel takes first of the two.
+func (s *supervisor) expose(pid int) {
+	err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), fmt.Append(nil, min(s.oom+margin, 1000)), 0)
+	if err != nil {
+		s.Log.Debug("oom_score_adj of the data plane", zap.Error(err))
+	}
+}
