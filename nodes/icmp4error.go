@@ -33,20 +33,17 @@ const (
 	errorSource            // RFC 1812, section 4.3.2.4
 )
 
-// icmpError puts an error into a word: type, code, and the MTU of the next
-// hop for fragmentation needed.
-func icmpError(typ, code uint8, mtu uint16) uint32 {
-	return uint32(typ)<<24 | uint32(code)<<16 | uint32(mtu)
+// icmpError puts an error of either family into a word: type, code, and the
+// low half of the header's second word, such as the MTU of the next hop.
+func icmpError(typ, code uint8, rest uint16) uint32 {
+	return uint32(typ)<<24 | uint32(code)<<16 | uint32(rest)
 }
 
 // quoted is how much of a packet its error may quote, in bytes: the error is
 // not to exceed 576 (RFC 1812, section 4.3.2.3).
 const quoted = 576 - hdr.IPv4Len - hdr.ICMPLen
 
-type icmp4Error struct {
-	all limiter
-	to  [256]limiter // by hash of who is told
-}
+type icmp4Error struct{ errorLimits }
 
 func (e *icmp4Error) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range v.Bufs() {
@@ -64,8 +61,7 @@ func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 		return errorSource
 	}
 	to := h.Src()
-	slot := &e.to[uint32(to)*0x9e3779b1>>24]
-	if !slot.allow(w.Now, perSender) || !e.all.allow(w.Now, perWorker) {
+	if !e.allow(w.Now, uint32(to)) {
 		return errorLimited
 	}
 	tos := h.TOS()
@@ -129,28 +125,4 @@ func fillIP4(b *buf.Buffer, src, dst hdr.Addr4, tos uint8) {
 	h.SetSrc(src)
 	h.SetDst(dst)
 	h.SetChecksum(hdr.Checksum(h[:]))
-}
-
-// A rate is how many errors may be sent: burst at once, and one more each
-// every nanoseconds.
-type rate struct{ every, burst int64 }
-
-var (
-	// perWorker is Linux's icmp_msgs_per_sec and icmp_msgs_burst.
-	perWorker = rate{every: 1e9 / 1000, burst: 50}
-	// perSender leaves room for a traceroute that probes all hops at once.
-	perSender = rate{every: 1e9 / 20, burst: 20}
-)
-
-// A limiter is a token bucket, as the time at which it will be full again.
-type limiter struct{ full int64 }
-
-// allow takes a token if there is one.
-func (l *limiter) allow(now int64, r rate) bool {
-	full := max(l.full, now) + r.every
-	if full > now+r.every*r.burst {
-		return false
-	}
-	l.full = full
-	return true
 }

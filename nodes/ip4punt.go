@@ -4,6 +4,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
 )
 
 // IP4Punt hands the host what is addressed to it. No hop is taken off: to its
@@ -44,16 +45,21 @@ func (ip4Punt) Process(w *graph.Worker, v *graph.Vector) {
 			v.Arc[i] = puntEcho
 			continue
 		}
-		to := &ifaces[tap]
-		if b.RxIf == to.Peer && b.RxIf != 0 {
-			b.Seek(int(b.L3) - hdr.EtherLen) // nothing has touched its own header
-		} else {
-			b.Prepend(hdr.EtherLen)
-			b.Ether().Fill(ifaces[to.Peer].MAC, to.MAC, hdr.TypeIPv4)
-		}
-		b.TxIf = tap
+		toHost(b, ifaces, tap, hdr.TypeIPv4)
 		v.Arc[i] = puntHost
 	}
+}
+
+// toHost sends a packet of either family on to the host behind a tap.
+func toHost(b *buf.Buffer, ifaces []iface.Iface, tap uint32, etherType uint16) {
+	to := &ifaces[tap]
+	if b.RxIf == to.Peer && b.RxIf != 0 {
+		b.Seek(int(b.L3) - hdr.EtherLen) // nothing has touched its own header
+	} else {
+		b.Prepend(hdr.EtherLen)
+		b.Ether().Fill(ifaces[to.Peer].MAC, to.MAC, etherType)
+	}
+	b.TxIf = tap
 }
 
 // answersEcho reports whether the packet is an echo reply with Skein's own
