@@ -120,7 +120,8 @@ func TestUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := exec.Command("systemd-analyze", "verify", path).CombinedOutput()
-	if err != nil || len(bytes.TrimSpace(out)) > 0 {
+	// It has opinions on other units of the machine as well.
+	if err != nil || bytes.Contains(out, []byte("skeind.service")) {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 }
