@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
 
@@ -47,7 +48,7 @@ func (a *arena[B, P]) fault(reached int) string {
 	if reached != a.live || live != a.live || dead != a.garbage {
 		return fmt.Sprintf("blocks: %d reached, %d live, %d counted; %d dead, %d counted", reached, live, a.live, dead, a.garbage)
 	}
-	if a.garbage > max(garbageFloor, a.live/4)+perSlab {
+	if a.garbage > max(garbageFloor, a.live/4)+2*garbageFloor {
 		return fmt.Sprintf("%d garbage blocks beside %d live ones", a.garbage, a.live)
 	}
 	return ""
@@ -56,23 +57,18 @@ func (a *arena[B, P]) fault(reached int) string {
 func (t *trie6) fault() string {
 	c := census{trie: t}
 	c.visit(t.links, linksBits, hdr.Addr6{Hi: hdr.LinkLocalHi})
-	for i, e := range t.root {
-		c.visit(e, rootBits, hdr.Addr6{Hi: uint64(i) << 48})
+	for i := range uint64(1 << 16) {
+		a := hdr.Addr6{Hi: i << 48}
+		c.visit(t.root.at(a), rootBits, a)
 	}
-	if c.wrong == "" {
-		c.wrong = t.pages.fault(c.pages)
-	}
-	if c.wrong == "" {
-		c.wrong = t.ranges.fault(c.ranges)
-	}
-	return c.wrong
+	return cmp.Or(c.wrong, t.pages.fault(c.pages), t.few.fault(c.few), t.many.fault(c.many))
 }
 
 // A census counts what can be reached in a trie, and checks the order there.
 type census struct {
-	trie          *trie6
-	pages, ranges int
-	wrong         string
+	trie             *trie6
+	pages, few, many int
+	wrong            string
 }
 
 func (c *census) visit(e uint32, depth int, a hdr.Addr6) {
@@ -95,21 +91,34 @@ func (c *census) visit(e uint32, depth int, a hdr.Addr6) {
 		}
 		return
 	}
-	c.ranges++
-	if place := c.trie.ranges.places[n/perSlab][n%perSlab]; place != a {
+	place := hdr.Addr6{}
+	if e&isMany == 0 {
+		c.few++
+		place = c.trie.few.places[n/perSlab][n%perSlab]
+	} else {
+		c.many++
+		place = c.trie.many.places[n/perSlab][n%perSlab]
+	}
+	if place != a {
 		c.wrong = fmt.Sprintf("ranges of %v are said to be at %v", a, place)
 	}
 	c.visitRanges(e, region{base: a, depth: depth})
 }
 
+func (c *census) find(e uint32, w uint64) uint32 {
+	if e&isMany == 0 {
+		return c.trie.few.block(e & blockMask).find(w)
+	}
+	return c.trie.many.block(e & blockMask).find(w)
+}
+
 func (c *census) visitRanges(e uint32, g region) {
-	r := c.trie.rangesOf(e)
-	g.pieces = r.unpack(nil, g.first())
+	g.pieces = c.trie.pieces(nil, e, g.first())
 	for i, p := range g.pieces {
 		if g.end(i) < p.start || p.start < g.first() || p.start > g.last() {
 			c.wrong = fmt.Sprintf("%v/%d: piece from %x to %x", g.base, g.depth, p.start, g.end(i))
 		}
-		if r.find(p.start) != p.entry || r.find(g.end(i)) != p.entry {
+		if c.find(e, p.start) != p.entry || c.find(e, g.end(i)) != p.entry {
 			c.wrong = fmt.Sprintf("%v/%d: piece from %x to %x is not found", g.base, g.depth, p.start, g.end(i))
 		}
 		if p.entry < isPointer {
@@ -144,7 +153,7 @@ func (r *RIB[A, T]) Pages() (live, garbage int) {
 	case *trie4:
 		return t.arena.live, t.arena.garbage
 	case *trie6:
-		return t.pages.live + t.ranges.live, t.pages.garbage + t.ranges.garbage
+		return t.pages.live + t.few.live + t.many.live, t.pages.garbage + t.few.garbage + t.many.garbage
 	}
 	return 0, 0
 }

@@ -16,6 +16,13 @@ type kind[A fib.Address, T fib.Table4 | fib.Table6] struct {
 	from      func(netip.Addr) A
 	addr      func(b int) netip.Addr // one of 256, close to each other
 
+	// What benchmarks look up.
+	routes   func(n int) []fib.Route
+	hop      func(i int) netip.Addr
+	anywhere func([]fib.Route) []A
+	nowhere  A // an address that none of these routes has
+	worst    map[string]func() []fib.Route
+
 	lookup       func(t *T, a probe, hash uint32) uint32
 	lookupVector func(t *T, dst []A, hash, adj []uint32)
 	adj          func(t *T, i uint32) *fib.Adj
@@ -31,6 +38,16 @@ var ip4 = &kind[hdr.Addr4, fib.Table4]{
 	addr: func(b int) netip.Addr {
 		at := [4]byte{0, 1, 127, 255}
 		return netip.AddrFrom4([4]byte{10, at[b&3], at[b>>2&3], at[b>>4&3]})
+	},
+	routes: routes4, hop: via4, anywhere: anywhere4, nowhere: 0xf0000001,
+	worst: map[string]func() []fib.Route{
+		"hosts": func() []fib.Route { // a page of the third level for every packet
+			routes := routes4(100_000)
+			for i, r := range routes {
+				routes[i].Prefix = netip.PrefixFrom(r.Prefix.Addr(), 32)
+			}
+			return routes
+		},
 	},
 	lookup:       func(t *fib.Table4, a probe, hash uint32) uint32 { return t.Lookup(hdr.Addr4From(a.addr), hash) },
 	lookupVector: (*fib.Table4).LookupVector,
@@ -55,6 +72,12 @@ var ip6 = &kind[hdr.Addr6, fib.Table6]{
 			a.Lo = y<<56 | z<<8
 		}
 		return a.Addr()
+	},
+	routes: routes6, hop: via6, anywhere: anywhere6, nowhere: hdr.Addr6{Hi: 0x4000 << 48},
+	worst: map[string]func() []fib.Route{
+		"spread":  func() []fib.Route { return spread6(1_000_000) },
+		"pods":    func() []fib.Route { return pods6(100_000) },
+		"fewpods": func() []fib.Route { return pods6(100) },
 	},
 	lookup: func(t *fib.Table6, a probe, hash uint32) uint32 {
 		if isLinkLocal(a.addr) {

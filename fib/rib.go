@@ -211,7 +211,7 @@ func (r *RIB[A, T]) has(p netip.Prefix, id wayID) bool {
 // best returns the path list in force of those that v stands for, 0 if there
 // is none.
 func (r *RIB[A, T]) best(v uint32) uint32 {
-	if v < isMany { // nearly always
+	if v < isSeveral { // nearly always
 		if list := r.ways.all[v].list; r.lists.all[list].alive {
 			return list
 		}

@@ -1,10 +1,6 @@
 package fib
 
-import (
-	"math/bits"
-
-	"github.com/skein-dataplane/skein/hdr"
-)
+import "github.com/skein-dataplane/skein/hdr"
 
 // A Table6 maps IPv6 addresses to adjacencies by the longest matching prefix.
 // It never changes, so any number of goroutines may read it, for as long as
@@ -16,9 +12,10 @@ import (
 // the way to a /48 in a table of a million is short, and so is that to a host
 // among a thousand. An entry is a leaf or leads on:
 //
-//	 31 30 29       26 25             0
-//	| 1 | r | byte    | page or ranges |
-//	| 0 | length   | path list         |   0: no route
+//	 31  30  29   26  25  24          0
+//	| 1 | 0 | byte  |  0 | page        |
+//	| 1 | 1 | byte  |many| ranges      |
+//	| 0 | length   |   path list       |   0: no route
 //	     30      23 22               0
 //
 // byte is the index of the address's byte that a page is indexed by, or that
@@ -27,46 +24,30 @@ import (
 // Link-local addresses are those of a link: LookupLink looks them up.
 type Table6 struct {
 	ends
-	vias   []hdr.Addr6
-	root   *root4
-	links  uint32 // entry for fe80::/32, where addresses have their interface in the next 32 bits
-	pages  []*[perSlab]page
-	ranges []*[perSlab]ranges
+	vias  []hdr.Addr6
+	root  *root6
+	links uint32 // entry for fe80::/32, where addresses have their interface in the next 32 bits
+	pages []*[perSlab]page
+	few   []*[perSlab]fewRanges
+	many  []*[perSlab]manyRanges
 }
+
+// A root6 is in pieces, so that a change copies little of it.
+type root6 [256]*page
+
+func (r *root6) at(a hdr.Addr6) uint32 { return r[a.Hi>>56][a.Hi>>48&0xff] }
 
 const (
 	isPointer = 1 << 31
 	isRanges  = 1 << 30
 	byteShift = 26
 	isLow     = 8 << byteShift // the bytes of the lower word
-	blockMask = 1<<byteShift - 1
+	isMany    = 1 << 25        // many ranges
+	blockMask = 1<<25 - 1
 
 	lengthShift6 = 23
 	listMask6    = 1<<lengthShift6 - 1
 )
-
-// maxStarts is such that ranges fill two cache lines.
-const maxStarts = 10
-
-// ranges divide the addresses that have the bits before in common by one of
-// their words: those from start[i-1] on, and before start[i], have entry[i].
-// Unused starts are all ones, and the entries after them repeat the last.
-type ranges struct {
-	start [maxStarts]uint64
-	entry [maxStarts + 1]uint32
-	n     uint32 // starts in use
-}
-
-// find returns the entry for word w. That no start is left out makes it one
-// straight line of instructions, which packets overlap in.
-func (r *ranges) find(w uint64) uint32 {
-	n := uint64(maxStarts)
-	for i := range r.start {
-		_, before := bits.Sub64(w, r.start[i], 0)
-		n -= before
-	}
-	return r.entry[min(n, maxStarts)]
-}
 
 // Lookup returns the index of the adjacency for dst. Where there are several
 // next hops, the low 6 bits of hash choose one, so that a flow keeps to its path
@@ -76,7 +57,7 @@ func (t *Table6) Lookup(dst hdr.Addr6, hash uint32) uint32 {
 	if t.root == nil {
 		return 0
 	}
-	return t.end(t.walk(t.root[dst.Hi>>48], dst)&listMask6, hash)
+	return t.end(t.walk(t.root.at(dst), dst)&listMask6, hash)
 }
 
 // LookupLink returns the index of the adjacency for a packet that leaves by, or
@@ -109,10 +90,13 @@ func (t *Table6) step(e uint32, dst hdr.Addr6) uint32 {
 		w = dst.Lo
 	}
 	n := e & blockMask
-	if e&isRanges != 0 {
-		return t.ranges[n/perSlab][n%perSlab].find(w)
+	if e&isRanges == 0 {
+		return t.pages[n/perSlab][n%perSlab][w>>(56-e>>byteShift&7*8)&0xff]
 	}
-	return t.pages[n/perSlab][n%perSlab][w>>(56-e>>byteShift&7*8)&0xff]
+	if e&isMany == 0 {
+		return t.few[n/perSlab][n%perSlab].find(w)
+	}
+	return t.many[n/perSlab][n%perSlab].find(w)
 }
 
 // LookupVector sets adj[i] to what Lookup returns for dst[i] and hash[i].
@@ -128,7 +112,7 @@ func (t *Table6) LookupVector(dst []hdr.Addr6, hash, adj []uint32) {
 	}
 	left := uint32(0)
 	for i := range dst {
-		adj[i] = t.root[dst[i].Hi>>48]
+		adj[i] = t.root.at(dst[i])
 		left |= adj[i]
 	}
 	for left >= isPointer {

@@ -4,30 +4,40 @@ import "github.com/skein-dataplane/skein/hdr"
 
 // A trie6 is the writer's side of the trie in Table6.
 type trie6 struct {
-	root    *root4
-	ownRoot bool // no snapshot can see root
+	root    *root6
+	ownRoot [257]bool // no snapshot can see this page of root, or root
 	links   uint32
 	pages   arena[page, hdr.Addr6]
-	ranges  arena[ranges, hdr.Addr6]
+	few     arena[fewRanges, hdr.Addr6]
+	many    arena[manyRanges, hdr.Addr6]
 	changed bool
 }
 
 func newTrie6() *trie6 {
-	return &trie6{
-		root: new(root4), ownRoot: true, changed: true,
-		pages: newArena[page, hdr.Addr6](), ranges: newArena[ranges, hdr.Addr6](),
+	t := &trie6{
+		root: new(root6), changed: true,
+		pages: newArena[page, hdr.Addr6](),
+		few:   newArena[fewRanges, hdr.Addr6](),
+		many:  newArena[manyRanges, hdr.Addr6](),
 	}
+	none := new(page)
+	for i := range t.root {
+		t.root[i] = none
+	}
+	return t
 }
 
 func (t *trie6) altered() bool { return t.changed }
 
 func (t *trie6) publish(e ends, vias []hdr.Addr6) *Table6 {
+	t.many.compact(func(n uint32, place hdr.Addr6) { t.relocate(isPointer|isRanges|isMany|n, place) })
+	t.few.compact(func(n uint32, place hdr.Addr6) { t.relocate(isPointer|isRanges|n, place) })
 	t.pages.compact(func(n uint32, place hdr.Addr6) { t.relocate(isPointer|n, place) })
-	t.ranges.compact(func(n uint32, place hdr.Addr6) { t.relocate(isPointer|isRanges|n, place) })
-	t.ownRoot, t.changed = false, false
+	t.changed = false
+	clear(t.ownRoot[:])
 	return &Table6{
 		ends: e, vias: vias, root: t.root, links: t.links,
-		pages: t.pages.publish(), ranges: t.ranges.publish(),
+		pages: t.pages.publish(), few: t.few.publish(), many: t.many.publish(),
 	}
 }
 
@@ -58,18 +68,22 @@ func (t *trie6) paint(p prefix[hdr.Addr6], bits int, list uint32, insert bool) {
 		n = 1 << (rootBits - p.bits)
 	}
 	for i := first; i < first+n; i++ {
-		t.setRoot(i, t.paintEntry(t.root[i], rootBits, hdr.Addr6{Hi: i << 48}, b))
+		t.setRoot(i, t.paintEntry(t.root.at(hdr.Addr6{Hi: i << 48}), rootBits, hdr.Addr6{Hi: i << 48}, b))
 	}
 }
 
 func (t *trie6) setRoot(i uint64, e uint32) {
-	if t.root[i] == e {
+	at := i >> 8
+	if t.root[at][i&0xff] == e {
 		return
 	}
-	if !t.ownRoot {
-		t.root, t.ownRoot = new(*t.root), true
+	if !t.ownRoot[256] {
+		t.root, t.ownRoot[256] = new(*t.root), true
 	}
-	t.root[i] = e
+	if !t.ownRoot[at] {
+		t.root[at], t.ownRoot[at] = new(*t.root[at]), true
+	}
+	t.root[at][i&0xff] = e
 	t.changed = true
 }
 
@@ -153,24 +167,46 @@ func (t *trie6) paintPage(e uint32, a hdr.Addr6, b *brush) uint32 {
 	return e
 }
 
-func (t *trie6) page(e uint32) *page       { return t.pages.block(e & blockMask) }
-func (t *trie6) rangesOf(e uint32) *ranges { return t.ranges.block(e & blockMask) }
+func (t *trie6) page(e uint32) *page { return t.pages.block(e & blockMask) }
 
 // ownEntry returns an entry that leads to the same that e leads to, where no
 // snapshot can see it.
 func (t *trie6) ownEntry(e uint32) uint32 {
 	t.changed = true
-	if e&isRanges != 0 {
-		return e&^blockMask | t.ranges.own(e&blockMask)
+	n := e & blockMask
+	switch {
+	case e&isRanges == 0:
+		n = t.pages.own(n)
+	case e&isMany == 0:
+		n = t.few.own(n)
+	default:
+		n = t.many.own(n)
 	}
-	return e&^blockMask | t.pages.own(e&blockMask)
+	return e&^blockMask | n
+}
+
+func (t *trie6) moveEntry(e uint32) uint32 {
+	n := e & blockMask
+	switch {
+	case e&isRanges == 0:
+		n = t.pages.move(n)
+	case e&isMany == 0:
+		n = t.few.move(n)
+	default:
+		n = t.many.move(n)
+	}
+	return e&^blockMask | n
 }
 
 func (t *trie6) freeEntry(e uint32) {
-	if e&isRanges != 0 {
-		t.ranges.free(e & blockMask)
-	} else {
-		t.pages.free(e & blockMask)
+	n := e & blockMask
+	switch {
+	case e&isRanges == 0:
+		t.pages.free(n)
+	case e&isMany == 0:
+		t.few.free(n)
+	default:
+		t.many.free(n)
 	}
 }
 
@@ -180,30 +216,32 @@ func (t *trie6) relocate(target uint32, place hdr.Addr6) {
 		t.setLinks(t.moveWithin(t.links, target, place))
 		return
 	}
-	i := place.Hi >> 48
-	t.setRoot(i, t.moveWithin(t.root[i], target, place))
+	t.setRoot(place.Hi>>48, t.moveWithin(t.root.at(place), target, place))
 }
 
 // moveWithin moves what target leads to, which is what e leads to or lies
-// further down, and returns what must be in the place of e.
+// further down, and returns what must be in the place of e. The byte of an
+// entry is not part of where it leads.
 func (t *trie6) moveWithin(e, target uint32, place hdr.Addr6) uint32 {
 	switch {
 	case e < isPointer:
 		return e
-	case e&(isPointer|isRanges|blockMask) == target && e&isRanges != 0:
-		return e&^blockMask | t.ranges.move(e&blockMask)
-	case e&(isPointer|isRanges|blockMask) == target:
-		return e&^blockMask | t.pages.move(e&blockMask)
+	case e&^(0xf<<byteShift) == target:
+		return t.moveEntry(e)
 	}
 	e = t.ownEntry(e)
-	index, _ := byteOf(e)
+	index, depth := byteOf(e)
 	w := wordOf(place, index)
-	if e&isRanges != 0 {
-		r := t.rangesOf(e)
-		r.set(r.index(w), t.moveWithin(r.find(w), target, place))
+	if e&isRanges == 0 {
+		slot := &t.page(e)[w>>(56-8*(index&7))&0xff]
+		*slot = t.moveWithin(*slot, target, place)
 		return e
 	}
-	slot := &t.page(e)[w>>(56-8*(index&7))&0xff]
-	*slot = t.moveWithin(*slot, target, place)
+	var scratch [maxMany]piece
+	g := region{base: place, depth: depth}
+	g.pieces = t.pieces(scratch[:0], e, 0)
+	p := &g.pieces[g.pieceAt(w)]
+	p.entry = t.moveWithin(p.entry, target, place)
+	t.pack(e, g.pieces)
 	return e
 }

@@ -41,8 +41,8 @@ type listRefs interface {
 	release(list uint32)
 }
 
-// isMany marks a value of the route index that is an index into many.
-const isMany = 1 << 31
+// isSeveral marks a value of the route index that is an index into many.
+const isSeveral = 1 << 31
 
 func newWays() ways {
 	return ways{all: make([]way, 1), refs: make([]int, 1), index: map[way]uint32{}}
@@ -53,8 +53,8 @@ func (w *ways) of(v uint32) []uint32 {
 	switch {
 	case v == 0:
 		return nil
-	case v >= isMany:
-		return w.many[v&^isMany]
+	case v >= isSeveral:
+		return w.many[v&^isSeveral]
 	}
 	w.one[0] = v
 	return w.one[:]
@@ -84,9 +84,9 @@ func (w *ways) with(v uint32, r listRefs, id wayID, list uint32) (is uint32, cha
 
 // pack returns what stands for the ways now, which replace those of was.
 func (w *ways) pack(was uint32, now []uint32) uint32 {
-	if was >= isMany {
-		w.many[was&^isMany] = nil
-		w.freeMany = append(w.freeMany, was&^isMany)
+	if was >= isSeveral {
+		w.many[was&^isSeveral] = nil
+		w.freeMany = append(w.freeMany, was&^isSeveral)
 	}
 	switch len(now) {
 	case 0:
@@ -103,7 +103,7 @@ func (w *ways) pack(was uint32, now []uint32) uint32 {
 		w.many = append(w.many, nil)
 	}
 	w.many[i] = slices.Clone(now)
-	return i | isMany
+	return i | isSeveral
 }
 
 func (w *ways) hold(r listRefs, x way) uint32 {
