@@ -67,9 +67,9 @@ func (h *host) tap(words ...string) string {
 	return string(out)
 }
 
-// soon is how long Skein gets to follow the host: its quiet time, and what a
-// machine under load needs.
-const soon = 3 * time.Second
+// soon is how long everything gets that takes a few milliseconds by itself, on
+// a machine under load; and a DHCP client, which waits 3 s after a refusal.
+const soon = 6 * time.Second
 
 // until waits for something to become true.
 func (h *host) until(what string, f func() error) {
