@@ -130,12 +130,10 @@ func (c *checker) confirm(at string, x Confirm) {
 func (c *checker) prefix(field, text string, masked bool) (p netip.Prefix) {
 	p, err := netip.ParsePrefix(text)
 	switch {
-	case err != nil:
-		c.add(field, "%q where a prefix was expected, such as 10.244.0.0/16", text)
+	case err != nil || p.Addr().Is4In6():
+		c.add(field, "%q where a prefix was expected, such as 10.244.0.0/16 or 2001:db8::/64", text)
 	case masked && p != p.Masked():
 		c.add(field, "%q has bits beyond its length: %s was meant, or another length", text, p.Masked())
-	case !p.Addr().Is4():
-		c.add(field, "%q: only IPv4 is supported yet", text)
 	}
 	return p
 }

@@ -121,11 +121,8 @@ func (s *service) DeleteInterface(ctx context.Context, r *pb.DeleteInterfaceRequ
 func addresses(texts []string) (out []netip.Prefix, err error) {
 	for _, t := range texts {
 		p, err := netip.ParsePrefix(t)
-		if err != nil {
+		if err != nil || p.Addr().Is4In6() {
 			return nil, invalid("%q is not an address with a prefix length, such as 10.244.0.2/32", t)
-		}
-		if !p.Addr().Is4() {
-			return nil, invalid("%s: only IPv4 is supported yet", t)
 		}
 		out = append(out, p)
 	}

@@ -17,7 +17,7 @@ func (s *service) ListNeighbors(_ context.Context, r *pb.ListNeighborsRequest) (
 	}
 	m := &pb.ListNeighborsResponse{}
 	for _, n := range s.control.Neighbors() {
-		if r.Interface == "" || r.Interface == n.Interface {
+		if (r.Interface == "" || r.Interface == n.Interface) && wants(r.Family, n.IP) {
 			m.Neighbors = append(m.Neighbors, neighborMessage(n))
 		}
 	}

@@ -7,29 +7,36 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	pb "github.com/skein-dataplane/skein/api/skeinpb"
 	"github.com/skein-dataplane/skein/hdr"
 )
 
-// address reads an IPv4 address.
+// address reads an address of either family.
 func address(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
-	switch {
-	case err != nil:
-		return a, invalid("%q is not an address, such as 10.0.0.1", text)
-	case !a.Is4():
-		return a, invalid("%s: only IPv4 is supported yet", text)
+	if err != nil || a.Is4In6() || a.Zone() != "" {
+		return a, invalid("%q is not an address, such as 10.0.0.1 or 2001:db8::1", text)
 	}
 	return a, nil
 }
 
-// prefix reads an IPv4 prefix without host bits.
+// wants reports whether an address is of the family that a request is about.
+func wants(f pb.Family, a netip.Addr) bool {
+	switch f {
+	case pb.Family_FAMILY_IP4:
+		return a.Is4()
+	case pb.Family_FAMILY_IP6:
+		return a.Is6()
+	}
+	return true
+}
+
+// prefix reads a prefix without host bits.
 func prefix(text string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(text)
 	switch {
-	case err != nil:
-		return p, invalid("%q is not a prefix, such as 10.244.0.0/16", text)
-	case !p.Addr().Is4():
-		return p, invalid("%s: only IPv4 is supported yet", text)
+	case err != nil || p.Addr().Is4In6():
+		return p, invalid("%q is not a prefix, such as 10.244.0.0/16 or 2001:db8::/64", text)
 	case p != p.Masked():
 		return p, invalid("%s has bits beyond its length: %s was meant, or another length", p, p.Masked())
 	}

@@ -61,7 +61,9 @@ func (s *service) routes(ctx context.Context, r *pb.ListRoutesRequest) (all []co
 		return []control.RouteView{v}, err
 	}
 	s.control.Routes(func(v control.RouteView) bool {
-		all = append(all, v)
+		if wants(r.Family, v.Route.Prefix.Addr()) {
+			all = append(all, v)
+		}
 		return ctx.Err() == nil
 	})
 	return all, ctx.Err()

@@ -207,6 +207,55 @@ func (RouteType) EnumDescriptor() ([]byte, []int) {
 	return file_skein_proto_rawDescGZIP(), []int{2}
 }
 
+type Family int32
+
+const (
+	Family_FAMILY_UNSPECIFIED Family = 0 // both
+	Family_FAMILY_IP4         Family = 1
+	Family_FAMILY_IP6         Family = 2
+)
+
+// Enum value maps for Family.
+var (
+	Family_name = map[int32]string{
+		0: "FAMILY_UNSPECIFIED",
+		1: "FAMILY_IP4",
+		2: "FAMILY_IP6",
+	}
+	Family_value = map[string]int32{
+		"FAMILY_UNSPECIFIED": 0,
+		"FAMILY_IP4":         1,
+		"FAMILY_IP6":         2,
+	}
+)
+
+func (x Family) Enum() *Family {
+	p := new(Family)
+	*p = x
+	return p
+}
+
+func (x Family) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Family) Descriptor() protoreflect.EnumDescriptor {
+	return file_skein_proto_enumTypes[3].Descriptor()
+}
+
+func (Family) Type() protoreflect.EnumType {
+	return &file_skein_proto_enumTypes[3]
+}
+
+func (x Family) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Family.Descriptor instead.
+func (Family) EnumDescriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{3}
+}
+
 type NeighborState int32
 
 const (
@@ -246,11 +295,11 @@ func (x NeighborState) String() string {
 }
 
 func (NeighborState) Descriptor() protoreflect.EnumDescriptor {
-	return file_skein_proto_enumTypes[3].Descriptor()
+	return file_skein_proto_enumTypes[4].Descriptor()
 }
 
 func (NeighborState) Type() protoreflect.EnumType {
-	return &file_skein_proto_enumTypes[3]
+	return &file_skein_proto_enumTypes[4]
 }
 
 func (x NeighborState) Number() protoreflect.EnumNumber {
@@ -259,7 +308,7 @@ func (x NeighborState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use NeighborState.Descriptor instead.
 func (NeighborState) EnumDescriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{3}
+	return file_skein_proto_rawDescGZIP(), []int{4}
 }
 
 type PingResult int32
@@ -301,11 +350,11 @@ func (x PingResult) String() string {
 }
 
 func (PingResult) Descriptor() protoreflect.EnumDescriptor {
-	return file_skein_proto_enumTypes[4].Descriptor()
+	return file_skein_proto_enumTypes[5].Descriptor()
 }
 
 func (PingResult) Type() protoreflect.EnumType {
-	return &file_skein_proto_enumTypes[4]
+	return &file_skein_proto_enumTypes[5]
 }
 
 func (x PingResult) Number() protoreflect.EnumNumber {
@@ -314,7 +363,7 @@ func (x PingResult) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PingResult.Descriptor instead.
 func (PingResult) EnumDescriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{4}
+	return file_skein_proto_rawDescGZIP(), []int{5}
 }
 
 type GetVersionRequest struct {
@@ -2875,7 +2924,8 @@ func (x *Adjacency) GetDescription() string {
 }
 
 type ListRoutesRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Family Family                 `protobuf:"varint,3,opt,name=family,proto3,enum=skein.v1.Family" json:"family,omitempty"` // without a filter, which says it itself
 	// Types that are valid to be assigned to Filter:
 	//
 	//	*ListRoutesRequest_Prefix
@@ -2913,6 +2963,13 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
 	return file_skein_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListRoutesRequest) GetFamily() Family {
+	if x != nil {
+		return x.Family
+	}
+	return Family_FAMILY_UNSPECIFIED
 }
 
 func (x *ListRoutesRequest) GetFilter() isListRoutesRequest_Filter {
@@ -3255,6 +3312,7 @@ func (x *Neighbor) GetAge() *durationpb.Duration {
 type ListNeighborsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"` // all if empty
+	Family        Family                 `protobuf:"varint,2,opt,name=family,proto3,enum=skein.v1.Family" json:"family,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3294,6 +3352,13 @@ func (x *ListNeighborsRequest) GetInterface() string {
 		return x.Interface
 	}
 	return ""
+}
+
+func (x *ListNeighborsRequest) GetFamily() Family {
+	if x != nil {
+		return x.Family
+	}
+	return Family_FAMILY_UNSPECIFIED
 }
 
 type ListNeighborsResponse struct {
@@ -4185,8 +4250,9 @@ const file_skein_proto_rawDesc = "" +
 	"\x03via\x18\x03 \x01(\tR\x03via\x12\x10\n" +
 	"\x03mtu\x18\x04 \x01(\rR\x03mtu\x12\x18\n" +
 	"\arewrite\x18\x05 \x01(\fR\arewrite\x12 \n" +
-	"\vdescription\x18\x06 \x01(\tR\vdescription\"S\n" +
-	"\x11ListRoutesRequest\x12\x18\n" +
+	"\vdescription\x18\x06 \x01(\tR\vdescription\"}\n" +
+	"\x11ListRoutesRequest\x12(\n" +
+	"\x06family\x18\x03 \x01(\x0e2\x10.skein.v1.FamilyR\x06family\x12\x18\n" +
 	"\x06prefix\x18\x01 \x01(\tH\x00R\x06prefix\x12\x1a\n" +
 	"\aaddress\x18\x02 \x01(\tH\x00R\aaddressB\b\n" +
 	"\x06filter\"=\n" +
@@ -4205,9 +4271,10 @@ const file_skein_proto_rawDesc = "" +
 	"\x03mac\x18\x03 \x01(\tR\x03mac\x12\x16\n" +
 	"\x06static\x18\x04 \x01(\bR\x06static\x12-\n" +
 	"\x05state\x18\x05 \x01(\x0e2\x17.skein.v1.NeighborStateR\x05state\x12+\n" +
-	"\x03age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x03age\"4\n" +
+	"\x03age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x03age\"^\n" +
 	"\x14ListNeighborsRequest\x12\x1c\n" +
-	"\tinterface\x18\x01 \x01(\tR\tinterface\"I\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12(\n" +
+	"\x06family\x18\x02 \x01(\x0e2\x10.skein.v1.FamilyR\x06family\"I\n" +
 	"\x15ListNeighborsResponse\x120\n" +
 	"\tneighbors\x18\x01 \x03(\v2\x12.skein.v1.NeighborR\tneighbors\"T\n" +
 	"\x12AddNeighborRequest\x12\x0e\n" +
@@ -4273,7 +4340,13 @@ const file_skein_proto_rawDesc = "" +
 	"\x0fROUTE_TYPE_PUNT\x10\x03\x12\x18\n" +
 	"\x14ROUTE_TYPE_BLACKHOLE\x10\x04\x12\x1a\n" +
 	"\x16ROUTE_TYPE_UNREACHABLE\x10\x05\x12\x17\n" +
-	"\x13ROUTE_TYPE_PROHIBIT\x10\x06*\xa1\x01\n" +
+	"\x13ROUTE_TYPE_PROHIBIT\x10\x06*@\n" +
+	"\x06Family\x12\x16\n" +
+	"\x12FAMILY_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"FAMILY_IP4\x10\x01\x12\x0e\n" +
+	"\n" +
+	"FAMILY_IP6\x10\x02*\xa1\x01\n" +
 	"\rNeighborState\x12\x1e\n" +
 	"\x1aNEIGHBOR_STATE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19NEIGHBOR_STATE_INCOMPLETE\x10\x01\x12\x1c\n" +
@@ -4326,161 +4399,164 @@ func file_skein_proto_rawDescGZIP() []byte {
 	return file_skein_proto_rawDescData
 }
 
-var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
 var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
 	(Severity)(0),                   // 1: skein.v1.Severity
 	(RouteType)(0),                  // 2: skein.v1.RouteType
-	(NeighborState)(0),              // 3: skein.v1.NeighborState
-	(PingResult)(0),                 // 4: skein.v1.PingResult
-	(*GetVersionRequest)(nil),       // 5: skein.v1.GetVersionRequest
-	(*GetVersionResponse)(nil),      // 6: skein.v1.GetVersionResponse
-	(*Interface)(nil),               // 7: skein.v1.Interface
-	(*Driver)(nil),                  // 8: skein.v1.Driver
-	(*DriverCandidate)(nil),         // 9: skein.v1.DriverCandidate
-	(*Peer)(nil),                    // 10: skein.v1.Peer
-	(*InterfaceCounters)(nil),       // 11: skein.v1.InterfaceCounters
-	(*DriverCounters)(nil),          // 12: skein.v1.DriverCounters
-	(*EnabledFeatures)(nil),         // 13: skein.v1.EnabledFeatures
-	(*ListInterfacesRequest)(nil),   // 14: skein.v1.ListInterfacesRequest
-	(*ListInterfacesResponse)(nil),  // 15: skein.v1.ListInterfacesResponse
-	(*SetInterfaceRequest)(nil),     // 16: skein.v1.SetInterfaceRequest
-	(*FeatureChange)(nil),           // 17: skein.v1.FeatureChange
-	(*SetInterfaceResponse)(nil),    // 18: skein.v1.SetInterfaceResponse
-	(*CreateTunRequest)(nil),        // 19: skein.v1.CreateTunRequest
-	(*CreateTunResponse)(nil),       // 20: skein.v1.CreateTunResponse
-	(*DeleteInterfaceRequest)(nil),  // 21: skein.v1.DeleteInterfaceRequest
-	(*DeleteInterfaceResponse)(nil), // 22: skein.v1.DeleteInterfaceResponse
-	(*GetRuntimeRequest)(nil),       // 23: skein.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),      // 24: skein.v1.GetRuntimeResponse
-	(*WorkerRuntime)(nil),           // 25: skein.v1.WorkerRuntime
-	(*NodeRuntime)(nil),             // 26: skein.v1.NodeRuntime
-	(*GetErrorsRequest)(nil),        // 27: skein.v1.GetErrorsRequest
-	(*GetErrorsResponse)(nil),       // 28: skein.v1.GetErrorsResponse
-	(*ErrorCount)(nil),              // 29: skein.v1.ErrorCount
-	(*GetBuffersRequest)(nil),       // 30: skein.v1.GetBuffersRequest
-	(*GetBuffersResponse)(nil),      // 31: skein.v1.GetBuffersResponse
-	(*BufferPool)(nil),              // 32: skein.v1.BufferPool
-	(*ClearCountersRequest)(nil),    // 33: skein.v1.ClearCountersRequest
-	(*ClearCountersResponse)(nil),   // 34: skein.v1.ClearCountersResponse
-	(*AddTraceRequest)(nil),         // 35: skein.v1.AddTraceRequest
-	(*AddTraceResponse)(nil),        // 36: skein.v1.AddTraceResponse
-	(*GetTraceRequest)(nil),         // 37: skein.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),        // 38: skein.v1.GetTraceResponse
-	(*TracedPacket)(nil),            // 39: skein.v1.TracedPacket
-	(*TraceRecord)(nil),             // 40: skein.v1.TraceRecord
-	(*ClearTraceRequest)(nil),       // 41: skein.v1.ClearTraceRequest
-	(*ClearTraceResponse)(nil),      // 42: skein.v1.ClearTraceResponse
-	(*NextHop)(nil),                 // 43: skein.v1.NextHop
-	(*Route)(nil),                   // 44: skein.v1.Route
-	(*Adjacency)(nil),               // 45: skein.v1.Adjacency
-	(*ListRoutesRequest)(nil),       // 46: skein.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 47: skein.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),         // 48: skein.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),        // 49: skein.v1.AddRouteResponse
-	(*DeleteRouteRequest)(nil),      // 50: skein.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),     // 51: skein.v1.DeleteRouteResponse
-	(*Neighbor)(nil),                // 52: skein.v1.Neighbor
-	(*ListNeighborsRequest)(nil),    // 53: skein.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),   // 54: skein.v1.ListNeighborsResponse
-	(*AddNeighborRequest)(nil),      // 55: skein.v1.AddNeighborRequest
-	(*AddNeighborResponse)(nil),     // 56: skein.v1.AddNeighborResponse
-	(*DeleteNeighborRequest)(nil),   // 57: skein.v1.DeleteNeighborRequest
-	(*DeleteNeighborResponse)(nil),  // 58: skein.v1.DeleteNeighborResponse
-	(*GetGraphRequest)(nil),         // 59: skein.v1.GetGraphRequest
-	(*GetGraphResponse)(nil),        // 60: skein.v1.GetGraphResponse
-	(*GraphNode)(nil),               // 61: skein.v1.GraphNode
-	(*GraphArc)(nil),                // 62: skein.v1.GraphArc
-	(*FeatureArc)(nil),              // 63: skein.v1.FeatureArc
-	(*PingRequest)(nil),             // 64: skein.v1.PingRequest
-	(*PingResponse)(nil),            // 65: skein.v1.PingResponse
-	(*durationpb.Duration)(nil),     // 66: google.protobuf.Duration
+	(Family)(0),                     // 3: skein.v1.Family
+	(NeighborState)(0),              // 4: skein.v1.NeighborState
+	(PingResult)(0),                 // 5: skein.v1.PingResult
+	(*GetVersionRequest)(nil),       // 6: skein.v1.GetVersionRequest
+	(*GetVersionResponse)(nil),      // 7: skein.v1.GetVersionResponse
+	(*Interface)(nil),               // 8: skein.v1.Interface
+	(*Driver)(nil),                  // 9: skein.v1.Driver
+	(*DriverCandidate)(nil),         // 10: skein.v1.DriverCandidate
+	(*Peer)(nil),                    // 11: skein.v1.Peer
+	(*InterfaceCounters)(nil),       // 12: skein.v1.InterfaceCounters
+	(*DriverCounters)(nil),          // 13: skein.v1.DriverCounters
+	(*EnabledFeatures)(nil),         // 14: skein.v1.EnabledFeatures
+	(*ListInterfacesRequest)(nil),   // 15: skein.v1.ListInterfacesRequest
+	(*ListInterfacesResponse)(nil),  // 16: skein.v1.ListInterfacesResponse
+	(*SetInterfaceRequest)(nil),     // 17: skein.v1.SetInterfaceRequest
+	(*FeatureChange)(nil),           // 18: skein.v1.FeatureChange
+	(*SetInterfaceResponse)(nil),    // 19: skein.v1.SetInterfaceResponse
+	(*CreateTunRequest)(nil),        // 20: skein.v1.CreateTunRequest
+	(*CreateTunResponse)(nil),       // 21: skein.v1.CreateTunResponse
+	(*DeleteInterfaceRequest)(nil),  // 22: skein.v1.DeleteInterfaceRequest
+	(*DeleteInterfaceResponse)(nil), // 23: skein.v1.DeleteInterfaceResponse
+	(*GetRuntimeRequest)(nil),       // 24: skein.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),      // 25: skein.v1.GetRuntimeResponse
+	(*WorkerRuntime)(nil),           // 26: skein.v1.WorkerRuntime
+	(*NodeRuntime)(nil),             // 27: skein.v1.NodeRuntime
+	(*GetErrorsRequest)(nil),        // 28: skein.v1.GetErrorsRequest
+	(*GetErrorsResponse)(nil),       // 29: skein.v1.GetErrorsResponse
+	(*ErrorCount)(nil),              // 30: skein.v1.ErrorCount
+	(*GetBuffersRequest)(nil),       // 31: skein.v1.GetBuffersRequest
+	(*GetBuffersResponse)(nil),      // 32: skein.v1.GetBuffersResponse
+	(*BufferPool)(nil),              // 33: skein.v1.BufferPool
+	(*ClearCountersRequest)(nil),    // 34: skein.v1.ClearCountersRequest
+	(*ClearCountersResponse)(nil),   // 35: skein.v1.ClearCountersResponse
+	(*AddTraceRequest)(nil),         // 36: skein.v1.AddTraceRequest
+	(*AddTraceResponse)(nil),        // 37: skein.v1.AddTraceResponse
+	(*GetTraceRequest)(nil),         // 38: skein.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),        // 39: skein.v1.GetTraceResponse
+	(*TracedPacket)(nil),            // 40: skein.v1.TracedPacket
+	(*TraceRecord)(nil),             // 41: skein.v1.TraceRecord
+	(*ClearTraceRequest)(nil),       // 42: skein.v1.ClearTraceRequest
+	(*ClearTraceResponse)(nil),      // 43: skein.v1.ClearTraceResponse
+	(*NextHop)(nil),                 // 44: skein.v1.NextHop
+	(*Route)(nil),                   // 45: skein.v1.Route
+	(*Adjacency)(nil),               // 46: skein.v1.Adjacency
+	(*ListRoutesRequest)(nil),       // 47: skein.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 48: skein.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),         // 49: skein.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),        // 50: skein.v1.AddRouteResponse
+	(*DeleteRouteRequest)(nil),      // 51: skein.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),     // 52: skein.v1.DeleteRouteResponse
+	(*Neighbor)(nil),                // 53: skein.v1.Neighbor
+	(*ListNeighborsRequest)(nil),    // 54: skein.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),   // 55: skein.v1.ListNeighborsResponse
+	(*AddNeighborRequest)(nil),      // 56: skein.v1.AddNeighborRequest
+	(*AddNeighborResponse)(nil),     // 57: skein.v1.AddNeighborResponse
+	(*DeleteNeighborRequest)(nil),   // 58: skein.v1.DeleteNeighborRequest
+	(*DeleteNeighborResponse)(nil),  // 59: skein.v1.DeleteNeighborResponse
+	(*GetGraphRequest)(nil),         // 60: skein.v1.GetGraphRequest
+	(*GetGraphResponse)(nil),        // 61: skein.v1.GetGraphResponse
+	(*GraphNode)(nil),               // 62: skein.v1.GraphNode
+	(*GraphArc)(nil),                // 63: skein.v1.GraphArc
+	(*FeatureArc)(nil),              // 64: skein.v1.FeatureArc
+	(*PingRequest)(nil),             // 65: skein.v1.PingRequest
+	(*PingResponse)(nil),            // 66: skein.v1.PingResponse
+	(*durationpb.Duration)(nil),     // 67: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	66, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	67, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
 	0,  // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
-	8,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
-	10, // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
-	11, // 4: skein.v1.Interface.counters:type_name -> skein.v1.InterfaceCounters
-	13, // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
-	9,  // 6: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
-	12, // 7: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
-	7,  // 8: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
-	17, // 9: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
-	7,  // 10: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
-	25, // 11: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	66, // 12: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	66, // 13: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	66, // 14: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
-	26, // 15: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	29, // 16: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	9,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
+	11, // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
+	12, // 4: skein.v1.Interface.counters:type_name -> skein.v1.InterfaceCounters
+	14, // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
+	10, // 6: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
+	13, // 7: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
+	8,  // 8: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
+	18, // 9: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
+	8,  // 10: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
+	26, // 11: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	67, // 12: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	67, // 13: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	67, // 14: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	27, // 15: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	30, // 16: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
 	1,  // 17: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	32, // 18: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	39, // 19: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	66, // 20: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	40, // 21: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	33, // 18: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	40, // 19: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	67, // 20: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	41, // 21: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
 	2,  // 22: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	43, // 23: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	45, // 24: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	44, // 25: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	44, // 26: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	44, // 27: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	3,  // 28: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	66, // 29: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	52, // 30: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	61, // 31: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	63, // 32: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	62, // 33: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	66, // 34: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	66, // 35: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	4,  // 36: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	66, // 37: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	5,  // 38: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	14, // 39: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	16, // 40: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	19, // 41: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	21, // 42: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	23, // 43: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	27, // 44: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	30, // 45: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	33, // 46: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	35, // 47: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	37, // 48: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	41, // 49: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	46, // 50: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	48, // 51: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	50, // 52: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	53, // 53: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	55, // 54: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	57, // 55: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	59, // 56: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	64, // 57: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	6,  // 58: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	15, // 59: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	18, // 60: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	20, // 61: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	22, // 62: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	24, // 63: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	28, // 64: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	31, // 65: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	34, // 66: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	36, // 67: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	38, // 68: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	42, // 69: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	47, // 70: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	49, // 71: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	51, // 72: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	54, // 73: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	56, // 74: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	58, // 75: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	60, // 76: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	65, // 77: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	58, // [58:78] is the sub-list for method output_type
-	38, // [38:58] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	44, // 23: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	46, // 24: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	3,  // 25: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
+	45, // 26: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	45, // 27: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	45, // 28: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	4,  // 29: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	67, // 30: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	3,  // 31: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
+	53, // 32: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	62, // 33: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	64, // 34: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	63, // 35: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	67, // 36: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	67, // 37: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	5,  // 38: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	67, // 39: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	6,  // 40: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	15, // 41: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	17, // 42: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	20, // 43: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	22, // 44: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	24, // 45: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	28, // 46: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	31, // 47: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	34, // 48: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	36, // 49: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	38, // 50: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	42, // 51: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	47, // 52: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	49, // 53: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	51, // 54: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	54, // 55: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	56, // 56: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	58, // 57: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	60, // 58: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	65, // 59: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,  // 60: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	16, // 61: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	19, // 62: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	21, // 63: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	23, // 64: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	25, // 65: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	29, // 66: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	32, // 67: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	35, // 68: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	37, // 69: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	39, // 70: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	43, // 71: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	48, // 72: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	50, // 73: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	52, // 74: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	55, // 75: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	57, // 76: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	59, // 77: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	61, // 78: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	66, // 79: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	60, // [60:80] is the sub-list for method output_type
+	40, // [40:60] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -4504,7 +4580,7 @@ func file_skein_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
-			NumEnums:      5,
+			NumEnums:      6,
 			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,

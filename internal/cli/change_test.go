@@ -65,6 +65,8 @@ func TestWrongWords(t *testing.T) {
 		{"show trace max", "max: value missing"},
 		{"show trace max 0", `"0" is not a whole number from 1`},
 		{"show ip fib nowhere", `"nowhere" is not a prefix`},
+		{"show ip fib 2001:db8::1", `show ip fib: 2001:db8::1 is of the other family`},
+		{"show ip6 fib 10.0.0.0/8", `show ip6 fib: 10.0.0.0/8 is of the other family`},
 		{"trace add ip4-input many", `"many" is not a whole number`},
 		{"set interface state tun3 sideways", `"sideways" is neither up nor down`},
 		{"set interface mtu 67 tun3", "from 68"},

@@ -226,7 +226,11 @@ func (f *fake) ListRoutes(r *pb.ListRoutesRequest, out grpc.ServerStreamingServe
 				Description: "ipv4 via 10.100.0.2 tun3: mtu:9000 02000000000202fe24cfc8d50800"}, {Kind: "glean"}}},
 		{Prefix: "10.2.0.0/16", Type: pb.RouteType_ROUTE_TYPE_BLACKHOLE, Source: "bgp", Metric: 10},
 	}
-	if r.GetAddress() != "" || r.GetPrefix() != "" {
+	if r.Family == pb.Family_FAMILY_IP6 {
+		routes = []*pb.Route{{Prefix: "2001:db8:244::2/128", Type: unicast, Source: "pod", Best: true,
+			NextHops:    []*pb.NextHop{{Interface: "tun3"}},
+			Adjacencies: []*pb.Adjacency{{Kind: "forward", Interface: "tun3", Mtu: 1500, Description: "dev tun3"}}}}
+	} else if r.GetAddress() != "" || r.GetPrefix() != "" {
 		if !strings.HasPrefix(r.GetAddress()+r.GetPrefix(), "10.2.") {
 			return nil // no route, no part
 		}
@@ -250,7 +254,12 @@ func (f *fake) DeleteRoute(_ context.Context, r *pb.DeleteRouteRequest) (*pb.Del
 	return &pb.DeleteRouteResponse{}, nil
 }
 
-func (f *fake) ListNeighbors(context.Context, *pb.ListNeighborsRequest) (*pb.ListNeighborsResponse, error) {
+func (f *fake) ListNeighbors(_ context.Context, r *pb.ListNeighborsRequest) (*pb.ListNeighborsResponse, error) {
+	if r.Family == pb.Family_FAMILY_IP6 {
+		return &pb.ListNeighborsResponse{Neighbors: []*pb.Neighbor{
+			{Ip: "fe80::1", Interface: "host-enp0s3", Mac: "02:00:00:00:00:13", State: pb.NeighborState_NEIGHBOR_STATE_REACHABLE, Age: sec(2.5)},
+		}}, nil
+	}
 	return &pb.ListNeighborsResponse{Neighbors: []*pb.Neighbor{
 		{Ip: "10.100.0.17", Interface: "host-enp0s3", Mac: "02:00:00:00:00:11", Static: true, State: pb.NeighborState_NEIGHBOR_STATE_REACHABLE},
 		{Ip: "192.0.2.1", Interface: "host-enp0s3", Mac: "02:00:00:00:00:12", State: pb.NeighborState_NEIGHBOR_STATE_REACHABLE, Age: sec(1.0819)},

@@ -37,6 +37,8 @@ var answers = map[string]string{
 	"show ip fib 10.2.0.0/16":    "show-ip-fib-prefix",
 	"show ip fib 203.0.113.1":    "show-ip-fib-none",
 	"show ip neighbors":          "show-ip-neighbors",
+	"show ip6 fib":               "show-ip6-fib",
+	"show ip6 neighbors":         "show-ip6-neighbors",
 	"ping 192.0.2.1 repeat 4":    "ping",
 	"ping 192.0.2.1 size 0":      "ping-size-0",
 	"help":                       "help",

@@ -32,7 +32,7 @@ func TestComplete(t *testing.T) {
 	}{
 		{"sh", "show ", []string{"show"}},
 		{"s", "s", []string{"set", "show"}},
-		{"sh i", "sh i", []string{"interface", "ip"}},
+		{"sh i", "sh i", []string{"interface", "ip", "ip6"}},
 		{"sh int", "sh interface ", []string{"interface"}},
 		{"show interface t", "show interface t", []string{"tap0", "tun3"}},
 		{"show interface tu", "show interface tun3 ", []string{"tun3"}},

@@ -15,19 +15,20 @@ import (
 	"github.com/skein-dataplane/skein/api/skeinpb"
 )
 
-func (e *env) showFIBCmd() *cobra.Command {
+// showFIBCmd is of "show ip" or "show ip6".
+func (e *env) showFIBCmd(family skeinpb.Family) *cobra.Command {
 	return &cobra.Command{
 		Use:   "fib [prefix|address]",
 		Short: "Routes: all, one prefix, or the one that packets to an address take",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if _, err := routeFilter(args); err != nil {
+			if _, err := routeFilter(family, args); err != nil {
 				return err
 			}
 			return between(0, 1)(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.callFor(cmd, 0, func(ctx context.Context, c *api.Client) error {
-				m, err := listRoutes(ctx, c, args)
+				m, err := listRoutes(ctx, c, family, args)
 				if err != nil {
 					return err
 				}
@@ -37,26 +38,44 @@ func (e *env) showFIBCmd() *cobra.Command {
 	}
 }
 
-func routeFilter(args []string) (*skeinpb.ListRoutesRequest, error) {
-	req := &skeinpb.ListRoutesRequest{}
+// word is how a family is called in a command.
+func word(f skeinpb.Family) string {
+	if f == skeinpb.Family_FAMILY_IP6 {
+		return "ip6"
+	}
+	return "ip"
+}
+
+func routeFilter(family skeinpb.Family, args []string) (*skeinpb.ListRoutesRequest, error) {
+	req := &skeinpb.ListRoutesRequest{Family: family}
 	if len(args) == 0 {
 		return req, nil
 	}
 	if addr, err := netip.ParseAddr(args[0]); err == nil {
+		if addr.Is6() != (family == skeinpb.Family_FAMILY_IP6) {
+			return nil, usagef("show %s fib: %s is of the other family", word(family), addr)
+		}
 		req.Filter = &skeinpb.ListRoutesRequest_Address{Address: addr.String()}
 		return req, nil
 	}
-	p, err := parsePrefix(args[0], netip.Addr{})
+	like := netip.IPv4Unspecified()
+	if family == skeinpb.Family_FAMILY_IP6 {
+		like = netip.IPv6Unspecified()
+	}
+	p, err := parsePrefix(args[0], like)
 	if err != nil {
-		return nil, usagef("show ip fib: %w", err)
+		return nil, usagef("show %s fib: %w", word(family), err)
+	}
+	if p.Addr().Is6() != like.Is6() {
+		return nil, usagef("show %s fib: %s is of the other family", word(family), p)
 	}
 	req.Filter = &skeinpb.ListRoutesRequest_Prefix{Prefix: p.String()}
 	return req, nil
 }
 
 // listRoutes puts the parts of the table together.
-func listRoutes(ctx context.Context, c *api.Client, args []string) (*skeinpb.ListRoutesResponse, error) {
-	req, err := routeFilter(args)
+func listRoutes(ctx context.Context, c *api.Client, family skeinpb.Family, args []string) (*skeinpb.ListRoutesResponse, error) {
+	req, err := routeFilter(family, args)
 	if err != nil {
 		return nil, err
 	}
@@ -118,14 +137,15 @@ func nextHop(h *skeinpb.NextHop) string {
 	return strings.Join(s, " ")
 }
 
-func (e *env) showNeighborsCmd() *cobra.Command {
+// showNeighborsCmd is of "show ip" or "show ip6".
+func (e *env) showNeighborsCmd(family skeinpb.Family) *cobra.Command {
 	return &cobra.Command{
 		Use:               "neighbors [interface]",
 		Short:             "Link addresses of neighbors; S: static, D: dynamic",
 		Args:              between(0, 1),
 		ValidArgsFunction: sequence(e.interfaceNames),
 		RunE: ask(e, func(ctx context.Context, c *api.Client, args []string) (*skeinpb.ListNeighborsResponse, error) {
-			return c.ListNeighbors(ctx, &skeinpb.ListNeighborsRequest{Interface: strings.Join(args, "")})
+			return c.ListNeighbors(ctx, &skeinpb.ListNeighborsRequest{Interface: strings.Join(args, ""), Family: family})
 		}, textNeighbors),
 	}
 }
