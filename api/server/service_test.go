@@ -192,7 +192,7 @@ func TestRefusals(t *testing.T) {
 		{route(&pb.Route{Prefix: "10.0.0.0/8"}), codes.InvalidArgument, "a type is missing, or not one that there is: 0"},
 		{route(&pb.Route{Prefix: "10.0.0.0/8", Type: unicast, NextHops: []*pb.NextHop{{Interface: "nope"}}}), codes.NotFound, `interface "nope": not found`},
 		{route(&pb.Route{Prefix: "10.0.0.0/8", Type: unicast, NextHops: []*pb.NextHop{{Via: "10.0.0.x"}}}), codes.InvalidArgument,
-			`"10.0.0.x" is not an address, such as 10.0.0.1 or 2001:db8::1`},
+			`"10.0.0.x" is not an address, such as 10.0.0.1`},
 		{route(&pb.Route{Prefix: "10.0.0.0/8", Type: unicast}), codes.InvalidArgument, "route 10.0.0.0/8: no next hop"},
 		{route(&pb.Route{Prefix: "10.0.0.0/8", Type: pb.RouteType_ROUTE_TYPE_PUNT}), codes.InvalidArgument,
 			"a punt route names the tap that the host is behind, and nothing else"},
