@@ -20,6 +20,7 @@ const (
 
 	PodBlock       = "10.244.0.0/24" // of the pool 10.244.0.0/16, at the node
 	SecondPodBlock = "10.244.1.0/24" // of the same, at the second node
+	PodBlock6      = "2001:db8:244::/64"
 	PodAddr        = "10.244.0.2"
 	OtherPodAddr   = "10.244.0.3"
 	PodAddr6       = "2001:db8:244::2"
@@ -78,6 +79,7 @@ func (l *Lab) Reference(w Wanted) (*Reference, error) {
 	b.defaults(r.Remote, "198.51.100.254", "2001:db8:100::254")
 	if w.StaticRoutes {
 		b.do(func() error { return r.Router.Route(PodBlock, NodeAddr, "") })
+		b.do(func() error { return r.Router.Route(PodBlock6, NodeAddr6, "") })
 		if w.Second {
 			b.do(func() error { return r.Router.Route(SecondPodBlock, SecondAddr, "") })
 		}
