@@ -115,12 +115,19 @@ func (t *Tour) Start(ctx context.Context) error {
 	return nil
 }
 
-// PID returns the daemon's process number, 0 if it does not run.
+// PID returns the number of the process that moves packets, 0 if there is
+// none.
 func (t *Tour) PID() int {
 	if t.daemon == nil {
 		return 0
 	}
-	return t.daemon.PID()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	pid, err := t.DataPlane(ctx)
+	if err != nil {
+		return 0
+	}
+	return pid
 }
 
 // Log returns what the daemon has written.
