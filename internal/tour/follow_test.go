@@ -235,6 +235,11 @@ func followToTheEnd(h *host) {
 // Skein go with it, and a TAP and a NIC are not the same kind of link.
 func (h *host) sameView(before string) {
 	h.t.Helper()
+	h.sameViews(before, hostView(h.t, h.ctx, h.Node))
+}
+
+func (h *host) sameViews(before, after string) {
+	h.t.Helper()
 	strip := func(view string) string {
 		var out []string
 		for line := range strings.Lines(view) {
@@ -244,7 +249,7 @@ func (h *host) sameView(before string) {
 		}
 		return strings.Join(out, "")
 	}
-	if after := hostView(h.t, h.ctx, h.Node); strip(after) != strip(before) {
+	if strip(after) != strip(before) {
 		h.t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
