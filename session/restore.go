@@ -1,0 +1,92 @@
+package session
+
+// restore builds all that is not in the file from the records, and clears the
+// records that are not whole sessions. It trusts none of their bytes: what it
+// keeps has two keys that fit its commit word and that no other session has.
+func (t *Table) restore(now uint32) (kept, dropped int) {
+	for i := uint32(1); i <= t.capacity; i++ {
+		s := &t.records[i]
+		switch {
+		case s.check == 0 && s.kind == kindFree, s.kind == kindMore:
+		case t.readmit(i, s, now):
+			kept++
+			t.fresh = i + 1
+		default:
+			dropped++
+			*s = Session{}
+		}
+	}
+	for i := uint32(1); i <= t.capacity; i++ {
+		s := &t.records[i]
+		if s.kind != kindMore {
+			continue
+		}
+		if p := s.peer; p != 0 && p <= t.capacity && t.records[p].kind == kind6nat && t.records[p].peer == i {
+			t.fresh = max(t.fresh, i+1)
+			t.due[i] = never
+			continue
+		}
+		dropped++
+		*s = Session{}
+	}
+	// The lowest come first, so that the sweep has few groups to look at.
+	for i := t.fresh - 1; i > 0; i-- {
+		if t.records[i].kind == kindFree {
+			t.put(i)
+		}
+	}
+	return kept, dropped
+}
+
+// readmit takes a record over if it is a whole session.
+func (t *Table) readmit(i uint32, s *Session, now uint32) bool {
+	if s.check == 0 || !t.plausible(i, s) {
+		return false
+	}
+	fwd, rev, same := t.hashes(i)
+	if s.check != checkOf(fwd, rev) || t.taken(i, fwd, rev) {
+		return false
+	}
+	if !t.index.insert(fwd, Ref(i<<1|Forward)) {
+		return false
+	}
+	if !same && !t.index.insert(rev, Ref(i<<1|Reverse)) {
+		t.index.remove(fwd, Ref(i<<1|Forward))
+		return false
+	}
+	s.Last = min(s.Last, now)
+	s.Gen, s.Verdict, s.Data = 0, Undecided, [2]uint32{}
+	s.class = classOf(s.Proto(), s.seen)
+	t.enrol(i, s, now)
+	t.due[i] = s.Last + t.timeouts[s.class]
+	t.groupDue[i/groupLen] = 0
+	return true
+}
+
+// plausible reports whether the keys of a record can be read at all.
+func (t *Table) plausible(i uint32, s *Session) bool {
+	switch s.kind {
+	case kind4:
+		return s.tuple[1]&0xffffffff == s.tuple[3]&0xffffffff
+	case kind6:
+		return true
+	case kind6nat:
+		if s.peer == 0 || s.peer > t.capacity || s.peer == i {
+			return false
+		}
+		more := &t.records[s.peer]
+		return more.kind == kindMore && more.peer == i && more.check != 0 &&
+			more.tuple[4]&0xffffffff == s.tuple[4]&0xffffffff
+	}
+	return false
+}
+
+// taken reports whether another session has a key of this one.
+func (t *Table) taken(i uint32, fwd, rev uint64) bool {
+	f, r := Ref(i<<1|Forward), Ref(i<<1|Reverse)
+	if t.records[i].kind == kind4 {
+		return t.Find4(t.Key4(f), fwd) != 0 || t.Find4(t.Key4(r), rev) != 0
+	}
+	a, b := t.Key6(f), t.Key6(r)
+	return t.Find6(&a, fwd) != 0 || t.Find6(&b, rev) != 0
+}
