@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -27,9 +26,7 @@ func (s *Snapshot) apply() error {
 	if s.Up {
 		a.routes()
 	}
-	for _, n := range s.Neighbors {
-		a.try("add neighbour "+n.IP.String(), netlink.NeighSet(n.netlink(link.Attrs().Index)))
-	}
+	a.neighbors()
 	return errors.Join(a.failed...)
 }
 
@@ -216,21 +213,4 @@ func (a Addr) netlink() *netlink.Addr {
 		out.Broadcast = net.IPv4zero.To4() // none; without this the library computes one
 	}
 	return out
-}
-
-func (n Neighbor) netlink(index int) *netlink.Neigh {
-	out := &netlink.Neigh{LinkIndex: index, IP: n.IP.AsSlice(), Flags: n.Flags, State: netlink.NUD_PERMANENT, Family: family(n.IP)}
-	if n.Proxy {
-		out.Flags |= netlink.NTF_PROXY
-	} else {
-		out.HardwareAddr, _ = net.ParseMAC(n.MAC) // as it was printed
-	}
-	return out
-}
-
-func family(a netip.Addr) int {
-	if a.Is4() {
-		return netlink.FAMILY_V4
-	}
-	return netlink.FAMILY_V6
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -40,6 +41,7 @@ func Restore(o Options) error {
 
 // removeTaps removes the TAP under either of its names.
 func (r *record) removeTaps() error {
+	r.Host.Heard = onlyGateways(&r.Host)
 	for _, name := range []string{r.tempName(), r.Host.Name} {
 		link, err := netlink.LinkByName(name)
 		if errors.As(err, &netlink.LinkNotFoundError{}) {
@@ -51,11 +53,21 @@ func (r *record) removeTaps() error {
 		if !ours(link, r.Host.Name) {
 			continue // the uplink itself, or somebody else's
 		}
+		if _, now, err := readNeighbors(link.Attrs().Index); err == nil && len(now) > 0 {
+			r.Host.Heard = now
+		}
 		if err := netlink.LinkDel(link); err != nil && !errors.As(err, &netlink.LinkNotFoundError{}) {
 			return fmt.Errorf("delete %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// onlyGateways returns the neighbours of a record that are worth being tried
+// though they may have changed since.
+func onlyGateways(s *Snapshot) []Neighbor {
+	gateways := s.Gateways()
+	return slices.DeleteFunc(slices.Clone(s.Heard), func(n Neighbor) bool { return !slices.Contains(gateways, n.IP) })
 }
 
 // ours reports whether a link is the TAP that stands for an uplink.

@@ -25,6 +25,7 @@ type Snapshot struct {
 	Addrs      []Addr            `json:"addrs"`
 	Routes     []Route           `json:"routes"`
 	Neighbors  []Neighbor        `json:"neighbors,omitempty"` // those set by hand
+	Heard      []Neighbor        `json:"heard,omitempty"`     // others, that the kernel has found
 
 	// Learnt are the routes of router advertisements. Nobody has to give them
 	// back: the kernel asks for them again when a link comes up (RFC 4861,
@@ -45,7 +46,7 @@ type Addr struct {
 	Preferred int          `json:"preferred,omitempty"`
 }
 
-// A Neighbor is an entry of the neighbour table that does not expire.
+// A Neighbor is an entry of the neighbour table.
 type Neighbor struct {
 	IP    netip.Addr `json:"ip"`
 	MAC   string     `json:"mac,omitempty"` // none: Proxy
@@ -95,7 +96,7 @@ func read(link netlink.Link) (s *Snapshot, odd []error, err error) {
 	if s.Learnt, err = readLearnt(a.Index); err != nil {
 		return nil, nil, fmt.Errorf("takeover: %s: %w", a.Name, err)
 	}
-	if s.Neighbors, err = readNeighbors(a.Index); err != nil {
+	if s.Neighbors, s.Heard, err = readNeighbors(a.Index); err != nil {
 		return nil, nil, fmt.Errorf("takeover: read neighbours of %s: %w", a.Name, err)
 	}
 	return s, odd, nil
@@ -133,33 +134,6 @@ func readAddrs(link netlink.Link) (out []Addr, err error) {
 
 // addrStates are flags of an address that the kernel alone sets.
 const addrStates = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_DEPRECATED | unix.IFA_F_OPTIMISTIC | unix.IFA_F_STABLE_PRIVACY
-
-func readNeighbors(index int) (out []Neighbor, err error) {
-	for _, proxy := range []bool{false, true} {
-		list := netlink.NeighList
-		if proxy {
-			list = netlink.NeighProxyList
-		}
-		for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-			all, err := list(index, family)
-			if err != nil {
-				return nil, err
-			}
-			for _, n := range all {
-				ip, ok := netip.AddrFromSlice(n.IP)
-				if !ok || !proxy && n.State != netlink.NUD_PERMANENT {
-					continue
-				}
-				one := Neighbor{IP: ip.Unmap(), Flags: n.Flags, Proxy: proxy}
-				if !proxy {
-					one.MAC = n.HardwareAddr.String()
-				}
-				out = append(out, one)
-			}
-		}
-	}
-	return out, nil
-}
 
 // lifetime turns INFINITY_LIFE_TIME, as the kernel and netlink have it, into 0.
 func lifetime(seconds int) int {
