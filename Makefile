@@ -25,7 +25,7 @@ build: ## build skeind and skeinctl into bin/
 lab: root build ## see Skein at work in network namespaces
 	bin/skeinctl lab
 
-test: root ## all tests, go vet, gofmt; about two minutes
+test: root ## all tests, go vet, gofmt
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	$(GO) vet ./...
 	$(GO) test -p 2 -timeout 5m ./...
