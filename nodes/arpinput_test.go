@@ -53,6 +53,16 @@ func TestARPInput(t *testing.T) {
 			out: "02:fe:00:00:00:01 > 02:00:00:00:00:10: arp 10.66.0.1 is-at 02:fe:00:00:00:01 tell 192.0.2.10"},
 		{packet: host + "arp who-has 10.67.0.1 tell 192.0.2.10", meta: rx(tap0), reason: replied,
 			out: "02:fe:00:00:00:01 > 02:00:00:00:00:10: arp 10.67.0.1 is-at 02:fe:00:00:00:01 tell 192.0.2.10"},
+		// A route of the host that only Skein knows the end of leads there too.
+		{packet: host + "arp who-has 8.8.8.8 tell 192.0.2.10", meta: rx(tap0), reason: replied,
+			out: "02:fe:00:00:00:01 > 02:00:00:00:00:10: arp 8.8.8.8 is-at 02:fe:00:00:00:01 tell 192.0.2.10"},
+		// But stations on the link of any uplink speak for themselves, and so
+		// does whoever may have an address that the host would like to have.
+		{packet: host + "arp who-has 198.18.0.1 tell 192.0.2.10", meta: rx(tap0), reason: "bridged"},
+		{packet: host + "arp who-has 198.18.0.99 tell 192.0.2.10", meta: rx(tap0), reason: "bridged"},
+		{packet: host + "arp who-has 8.8.8.8 tell 0.0.0.0", meta: rx(tap0), reason: "bridged"},
+		{packet: host + "arp who-has 10.1.0.7 tell 0.0.0.0", meta: rx(tap0), reason: replied,
+			out: "02:fe:00:00:00:01 > 02:00:00:00:00:10: arp 10.1.0.7 is-at 02:fe:00:00:00:01 tell 0.0.0.0"},
 		{packet: host + "arp who-has 192.0.2.1 tell 192.0.2.10", meta: rx(tap0), reason: "bridged"},
 		{packet: host + "arp who-has 192.0.2.99 tell 192.0.2.10", meta: rx(tap0), reason: "bridged"},
 		{packet: host + "arp who-has 192.0.2.10 tell 192.0.2.10", meta: rx(tap0), reason: "bridged"}, // gratuitous
