@@ -122,6 +122,9 @@ func Parse(name string, text []byte) (Config, error) {
 	if err != nil {
 		return Config{}, syntaxError(name, err)
 	}
+	if wrong := plain(file); wrong != nil {
+		return Config{}, &Error{Name: name, Problems: []Problem{*wrong}}
+	}
 	if hasContent(file) { // an empty document would set everything to zero
 		if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
 			return Config{}, syntaxError(name, err)
@@ -132,6 +135,32 @@ func Parse(name string, text []byte) (Config, error) {
 		return Config{}, &Error{Name: name, Problems: locate(file, wrong)}
 	}
 	return cfg, nil
+}
+
+// plain refuses what a configuration has no use for, and what makes the library
+// panic: tags, anchors and all that goes with them.
+func plain(file *ast.File) *Problem {
+	v := &plainVisitor{}
+	for _, doc := range file.Docs {
+		if doc.Body != nil {
+			ast.Walk(v, doc.Body)
+		}
+	}
+	return v.wrong
+}
+
+type plainVisitor struct{ wrong *Problem }
+
+func (v *plainVisitor) Visit(n ast.Node) ast.Visitor {
+	switch n.Type() {
+	case ast.TagType, ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.DirectiveType:
+		if v.wrong == nil {
+			at := n.GetToken().Position
+			v.wrong = &Problem{Line: at.Line, Column: at.Column, What: "tags, anchors, aliases and directives are not supported"}
+		}
+		return nil
+	}
+	return v
 }
 
 func hasContent(file *ast.File) bool {

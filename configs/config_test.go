@@ -90,6 +90,8 @@ func TestRefused(t *testing.T) {
 		{"level", "log: {level: loud}\n", "log.level: ", "one of debug"},
 		{"empty route", "routes: ['']\n", "routes[0]: ", "ip route"},
 		{"type", "buffers: {small: many}\n", "f:1:18", ""},
+		{"tag", "routes: !x\n", "f:1:9: ", "not supported"},
+		{"anchor", "run_dir: &a /x\nlog: {file: *a}\n", "f:1:10: ", "not supported"},
 		{"syntax", "uplinks: [\n", "f:", ""},
 	}
 	for _, test := range tests {
