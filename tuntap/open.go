@@ -64,7 +64,6 @@ func (c Config) flags() uint16 {
 // is in its namespace.
 func (c Config) attach(flags uint16, queue func(Config, uint16) (int, error)) (*Device, error) {
 	d := &Device{name: c.Name, netNS: c.NetNS}
-	d.info = drivers.Info{Driver: c.Mode.String(), Ethernet: c.Mode == TAP, Detail: "plain, one packet at a time"}
 	for range max(c.Queues, 1) {
 		fd, err := queue(c, flags)
 		if err != nil {
@@ -73,7 +72,15 @@ func (c Config) attach(flags uint16, queue func(Config, uint16) (int, error)) (*
 		d.queues = append(d.queues, newQueue(fd, c.Offload))
 		flags &^= unix.IFF_TUN_EXCL // from now on it exists, and is ours
 	}
-	var err error
+	if err := d.begin(c); err != nil {
+		return nil, errors.Join(err, d.discard(false))
+	}
+	return d, nil
+}
+
+// begin sets what belongs to the device and not to its interface.
+func (d *Device) begin(c Config) (err error) {
+	d.info = drivers.Info{Driver: c.Mode.String(), Ethernet: c.Mode == TAP, Detail: "plain, one packet at a time"}
 	if c.Offload {
 		d.info.Offload, d.info.Detail, err = setOffload(d.queues[0].fd)
 	} else {
@@ -84,10 +91,7 @@ func (c Config) attach(flags uint16, queue func(Config, uint16) (int, error)) (*
 	if err == nil {
 		err = os.NewSyscallError("ioctl TUNSETPERSIST", unix.IoctlSetInt(d.queues[0].fd, unix.TUNSETPERSIST, bit(c.Persist)))
 	}
-	if err != nil {
-		return nil, errors.Join(err, d.discard(false))
-	}
-	return d, nil
+	return err
 }
 
 func bit(on bool) int {
