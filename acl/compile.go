@@ -2,6 +2,7 @@ package acl
 
 import (
 	"fmt"
+	"math"
 )
 
 // A compiler makes the engines of a Program.
@@ -66,7 +67,7 @@ func (c *compiler) engine(v6 bool) (engine, error) {
 	e.l4 = m.sweep(c.l4Spans(m, v6))
 	e.depth = max(e.src.depth, e.dst.depth, e.l4.depth)
 	e.extras = append(c.extras(m, (*Rule).src, false), c.extras(m, (*Rule).dst, true)...)
-	if len(m.bits) > maxValue {
+	if len(m.blocks) > maxValue || m.count > maxValue || uint64(m.count)*uint64(m.width) > math.MaxUint32 {
 		return engine{}, fmt.Errorf("acl: %d rules: too many kinds of packets: %w", len(c.rules), ErrInvalid)
 	}
 	e.vectors = m.vectors
@@ -77,13 +78,13 @@ func (r *Rule) src() *Side { return &r.Src }
 func (r *Rule) dst() *Side { return &r.Dst }
 
 // l4Spans returns what sweep needs for protocols, destination ports and ICMP.
-func (c *compiler) l4Spans(m *vectorMaker, v6 bool) (any bitset, spans []span) {
+func (c *compiler) l4Spans(m *vectorMaker, v6 bool) (any *bitset, spans []span) {
 	any = m.bitset()
 	for i, r := range c.rules {
 		switch {
 		case !r.applies(v6):
 		case r.Proto == 0 && r.NotProto == 0 && r.ICMP == nil && r.NotICMP == nil && !c.ports[i]:
-			any.flip(i, 0)
+			any.flip(i)
 		default:
 			spans = append(spans, l4Spans(r, i, v6, c.ports[i])...)
 		}

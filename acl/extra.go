@@ -94,40 +94,32 @@ func (x *picks) of(i int) []uint32 {
 	return x.sets[x.end[i-1]:x.end[i]]
 }
 
-// summary returns the summary, pair by pair, of extra i's vector. It may have
-// bits too many.
-func (e *engine) summary(x *picks, i int, pair uint32) uint64 {
+// summary returns word w of the summary of extra i's vector. It may have bits
+// too many.
+func (e *engine) summary(x *picks, i int, w uint32) uint64 {
 	y := &e.extras[i]
-	if y.negate {
+	if y.negate || x.rescan>>i&1 != 0 {
 		return ^uint64(0)
 	}
-	s := e.bits[x.ports[i]+pair]
+	s := e.sum(x.ports[i], w)
 	for _, v := range x.of(i) {
-		s |= e.bits[v+pair]
-	}
-	if x.rescan>>i&1 != 0 {
-		list, l4 := x.side(y)
-		for _, m := range list {
-			if v, ok := y.vector(m, l4); ok {
-				s |= e.bits[v+pair]
-			}
-		}
+		s |= e.sum(v, w)
 	}
 	return s
 }
 
-// extraWord returns word w of extra i's vector.
-func (e *engine) extraWord(x *picks, i int, w uint32) uint64 {
+// extraWord returns word w of block b of extra i's vector.
+func (e *engine) extraWord(x *picks, i int, b, w uint32) uint64 {
 	y := &e.extras[i]
-	word := e.word(x.ports[i], w)
+	word := e.block(x.ports[i], b)[w&7]
 	for _, v := range x.of(i) {
-		word |= e.word(v, w)
+		word |= e.block(v, b)[w&7]
 	}
 	if x.rescan>>i&1 != 0 {
 		list, l4 := x.side(y)
 		for _, m := range list {
 			if v, ok := y.vector(m, l4); ok {
-				word |= e.word(v, w)
+				word |= e.block(v, b)[w&7]
 			}
 		}
 	}
@@ -211,13 +203,13 @@ func (c *compiler) setExtra(m *vectorMaker, side func(*Rule) *Side, names func(*
 
 // portSpans returns what sweep needs for the ports that named ports are or-ed
 // with. Not-ports are no business of it.
-func (c *compiler) portSpans(m *vectorMaker, side func(*Rule) *Side, named func(*Side) []string) (any bitset, spans []span) {
+func (c *compiler) portSpans(m *vectorMaker, side func(*Rule) *Side, named func(*Side) []string) (any *bitset, spans []span) {
 	any = m.bitset()
 	for i, r := range c.rules {
 		s := side(r)
 		switch {
 		case len(named(s)) == 0:
-			any.flip(i, 0)
+			any.flip(i)
 		case len(s.Ports) > 0:
 			spans = append(spans, portSpans(&Side{}, s.Ports, 0, i)...)
 		}
@@ -227,13 +219,13 @@ func (c *compiler) portSpans(m *vectorMaker, side func(*Rule) *Side, named func(
 
 // sourcePorts returns what sweep needs for source ports, those left out that
 // named ports can stand in for.
-func (c *compiler) sourcePorts(m *vectorMaker) (any bitset, spans []span) {
+func (c *compiler) sourcePorts(m *vectorMaker) (any *bitset, spans []span) {
 	any = m.bitset()
 	for i, r := range c.rules {
 		s := &r.Src
 		switch {
 		case len(s.Ports)+len(s.NotPorts) == 0:
-			any.flip(i, 0)
+			any.flip(i)
 		case len(s.NamedPorts) > 0:
 			spans = append(spans, portSpans(s, nil, 0, i)...)
 		default:

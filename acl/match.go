@@ -8,7 +8,7 @@ import (
 type engine struct {
 	vectors
 	src, dst, l4 ranges // to the vectors of the rules that match
-	depth        int    // most steps in one of them
+	depth        uint32 // most steps in one of them
 	extras       []extra
 }
 
@@ -62,15 +62,7 @@ func (k *Key) step(e *engine) {
 	if k.Flags&V6 == 0 {
 		src, dst = k.Src.Lo&0xffffffff, k.Dst.Lo&0xffffffff
 	}
-	if k.src >= isNode {
-		k.src = e.src.step(k.src, src)
-	}
-	if k.dst >= isNode {
-		k.dst = e.dst.step(k.dst, dst)
-	}
-	if k.l4 >= isNode {
-		k.l4 = e.l4.step(k.l4, k.l4Key())
-	}
+	k.src, k.dst, k.l4 = e.src.step(k.src, src), e.dst.step(k.dst, dst), e.l4.step(k.l4, k.l4Key())
 }
 
 // decide finds the rules that match a packet, in their order, until one
@@ -112,35 +104,49 @@ func (p *Program) follow(e *engine, k *Key, x *picks, hits []uint64) Verdict {
 // first returns the number of the first rule from a number on that matches a
 // packet.
 func (e *engine) first(k *Key, x *picks, from uint32) uint32 {
-	for pair := from >> 12; pair < e.pairs; pair++ {
-		src, dst, l4 := e.bits[k.src+2*pair:], e.bits[k.dst+2*pair:], e.bits[k.l4+2*pair:]
-		sum := src[0] & dst[0] & l4[0]
-		if x != nil {
-			for i := range e.extras {
-				sum &= e.summary(x, i, 2*pair)
-			}
+	if e.width == 1 {
+		return e.within(k, x, 0, from)
+	}
+	for i := from / blockLen / 64; i < e.stride; i++ {
+		sum := e.sums[k.src*e.stride+i] & e.sums[k.dst*e.stride+i] & e.sums[k.l4*e.stride+i]
+		if i == from/blockLen/64 {
+			sum &= ^uint64(0) << (from / blockLen & 63)
 		}
-		if pair == from>>12 {
-			sum &= ^uint64(0) << (from >> 6 & 63)
+		if x != nil {
+			for j := range e.extras {
+				sum &= e.summary(x, j, i)
+			}
 		}
 		for ; sum != 0; sum &= sum - 1 {
-			bit := uint32(bits.TrailingZeros64(sum))
-			below := uint64(1)<<(bit&63) - 1
-			word := e.bits[src[1]+uint64(bits.OnesCount64(src[0]&below))] &
-				e.bits[dst[1]+uint64(bits.OnesCount64(dst[0]&below))] &
-				e.bits[l4[1]+uint64(bits.OnesCount64(l4[0]&below))]
-			at := pair<<6 | bit
-			if at == from>>6 {
-				word &= ^uint64(0) << (from & 63)
+			if at := e.within(k, x, i*64|uint32(bits.TrailingZeros64(sum)), from); at != NoRule {
+				return at
 			}
-			if x != nil {
-				for i := 0; i < len(e.extras) && word != 0; i++ {
-					word &= e.extraWord(x, i, at)
-				}
+		}
+	}
+	return NoRule
+}
+
+// within does so for the rules of block b.
+func (e *engine) within(k *Key, x *picks, b, from uint32) uint32 {
+	src, dst, l4 := e.block(k.src, b), e.block(k.dst, b), e.block(k.l4, b)
+	first := uint32(0)
+	mask := ^uint64(0)
+	if b == from/blockLen {
+		first, mask = from/64%8, mask<<(from&63)
+	}
+	for w := first; w < uint32(len(src)); w++ {
+		word := src[w] & dst[w] & l4[w] & mask
+		mask = ^uint64(0)
+		if word == 0 {
+			continue
+		}
+		if x != nil {
+			for i := 0; i < len(e.extras) && word != 0; i++ {
+				word &= e.extraWord(x, i, b, w)
 			}
-			if word != 0 {
-				return at<<6 | uint32(bits.TrailingZeros64(word))
-			}
+		}
+		if word != 0 {
+			return b*blockLen | w*64 | uint32(bits.TrailingZeros64(word))
 		}
 	}
 	return NoRule

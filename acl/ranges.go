@@ -1,29 +1,32 @@
 package acl
 
-import "github.com/skein-dataplane/skein/hdr"
+import (
+	"math/bits"
+
+	"github.com/skein-dataplane/skein/hdr"
+)
 
 // A ranges maps numbers of 64 or 128 bits to values, by the range they are in.
-// It is a tree whose nodes cut the span between their first and their last
-// border into equal slots, about two for each border. Where borders are spread
-// evenly, one step ends the search; where prefixes nest, each step leaves a
-// fraction of them. The memory is in proportion to the number of borders.
+// It is a tree whose nodes cut a span of numbers into equal slots, about two for
+// each border between ranges. Where borders are spread evenly, one step ends the
+// search; where prefixes nest, each step leaves a fraction of them. The memory is
+// in proportion to the number of borders.
 //
 // A 128-bit number is looked up by its upper half; where this leaves several
 // ranges, by its lower half in a tree below.
 type ranges struct {
 	root  uint32
-	depth int // most steps that a search in the upper half takes
+	depth uint32 // most steps that a search in the upper half takes
 	nodes []rangeNode
 	slots []uint32
 }
 
-// A rangeNode fills half a cache line.
+// A rangeNode stands for the numbers from first up to below first+width. All
+// others are in the slot behind the last.
 type rangeNode struct {
-	first         uint64 // lowest number of the span
-	width         uint64 // numbers in it; 0 if there is one border only, first
-	before, after uint32 // values or nodes for numbers below the span and above
-	slots         uint32 // index of the first slot
-	shift         uint32 // a slot is 1<<shift numbers
+	first, width uint64
+	slots        uint32 // index of the first slot
+	shift        uint32 // a slot is 1<<shift numbers
 }
 
 const (
@@ -32,27 +35,19 @@ const (
 	maxValue = isLower - 1
 )
 
-// A border is where a range begins that has a value.
-type border struct {
-	at    hdr.Addr6
-	value uint32
-}
-
-type border64 struct {
-	at    uint64
-	value uint32
-}
-
-// step takes one step of a search for x; e is a node.
+// step takes one step of a search for x, if e is a node. It has no branches:
+// which way a packet takes cannot be predicted.
 func (r *ranges) step(e uint32, x uint64) uint32 {
-	n := &r.nodes[e&^isNode]
-	if off := x - n.first; off < n.width {
-		return r.slots[n.slots+uint32(off>>(n.shift&63))]
+	i := e &^ isNode
+	if e < isNode {
+		i = 0
 	}
-	if x < n.first {
-		return n.before
+	n := &r.nodes[i]
+	next := r.slots[n.slots+uint32(min(x-n.first, n.width)>>(n.shift&63))]
+	if e >= isNode {
+		e = next
 	}
-	return n.after
+	return e
 }
 
 func (r *ranges) find64(e uint32, x uint64) uint32 {
@@ -71,9 +66,21 @@ func (r *ranges) find(x hdr.Addr6) uint32 {
 	return e
 }
 
+// A border is where a range begins that has a value.
+type border struct {
+	at    hdr.Addr6
+	value uint32
+}
+
+type border64 struct {
+	at    uint64
+	value uint32
+}
+
 // newRanges returns the ranges between borders, which are sorted and without
 // duplicates. The first one is at 0.
-func newRanges(borders []border) (r ranges) {
+func newRanges(borders []border) ranges {
+	r := ranges{nodes: make([]rangeNode, 1), slots: make([]uint32, 1)} // for steps that lead nowhere
 	upper := make([]border64, 0, len(borders)+1)
 	value := borders[0].value
 	for i := 0; i < len(borders); {
@@ -89,7 +96,7 @@ func newRanges(borders []border) (r ranges) {
 		}
 		i = j
 	}
-	r.root, r.depth = r.build(upper)
+	r.root, r.depth = r.build(0, upper)
 	return r
 }
 
@@ -106,54 +113,70 @@ func (r *ranges) lower(value uint32, group []border) uint32 {
 	for _, b := range group {
 		low = append(low, border64{b.at.Lo, b.value})
 	}
-	e, _ := r.build(low)
+	e, _ := r.build(0, low)
 	if e >= isNode {
 		e = e&^isNode | isLower
 	}
 	return e
 }
 
-// build returns the tree, or the value, for the ranges between borders, and the
-// most steps that a search takes. What is below the first border counts to it.
-func (r *ranges) build(borders []border64) (e uint32, depth int) {
+// build returns the tree, or the value, for the numbers from lo up, and the most
+// steps that a search takes. Borders are above lo, but for the first one.
+func (r *ranges) build(lo uint64, borders []border64) (e, depth uint32) {
 	borders = merge(borders)
-	n := len(borders) - 1
-	if n == 0 {
+	if len(borders) == 1 {
 		return borders[0].value, 0
 	}
+	n := newRangeNode(lo, borders)
 	e = uint32(len(r.nodes))
-	node := rangeNode{first: borders[1].at, width: borders[n].at - borders[1].at, before: borders[0].value, after: borders[n].value}
-	r.nodes = append(r.nodes, node)
-	if n > 1 {
-		depth = r.split(&node, borders[1:])
-		r.nodes[e] = node
+	count := int((n.width-1)>>n.shift) + 1
+	n.slots = uint32(len(r.slots))
+	r.nodes = append(r.nodes, n)
+	r.slots = append(r.slots, make([]uint32, count+1)...)
+	r.slots[int(n.slots)+count] = borders[len(borders)-1].value
+	for i := range count {
+		offset := uint64(i) << n.shift
+		for len(borders) > 1 && borders[1].at-n.first <= offset {
+			borders = borders[1:]
+		}
+		inside := 1
+		for inside < len(borders) && borders[inside].at-n.first-offset < 1<<n.shift {
+			inside++
+		}
+		below, steps := r.build(n.first+offset, borders[:inside])
+		r.slots[int(n.slots)+i] = below
+		depth = max(depth, steps)
 	}
 	return e | isNode, depth + 1
 }
 
-// split makes the slots of a node that spans borders.
-func (r *ranges) split(node *rangeNode, borders []border64) (depth int) {
-	most := uint64(2 * len(borders))
-	for (node.width-1)>>node.shift >= most {
-		node.shift++
+// newRangeNode returns a node that divides borders, but for its slots.
+//
+// Slots begin at multiples of their size, so that prefixes are whole slots, or
+// within one. The span ends with the last border, and begins with the first one
+// if the value before is that behind; else with lo.
+func newRangeNode(lo uint64, borders []border64) (n rangeNode) {
+	count := len(borders) - 1
+	first, last := borders[1].at, borders[count].at-1
+	if count == 1 && last-lo < 1<<63 {
+		// One slot up to the border: with 2^k numbers, some below lo.
+		n.shift = uint32(bits.Len64(last - lo))
+		n.width = 1 << n.shift
+		n.first = last + 1 - n.width
+		return n
 	}
-	count := int((node.width-1)>>node.shift) + 1
-	node.slots = uint32(len(r.slots))
-	r.slots = append(r.slots, make([]uint32, count)...)
-	for i := range count {
-		start := node.first + uint64(i)<<node.shift
-		for len(borders) > 1 && borders[1].at <= start {
-			borders = borders[1:]
-		}
-		inside := 1
-		for inside < len(borders)-1 && borders[inside].at-start < 1<<node.shift {
-			inside++
-		}
-		e, d := r.build(borders[:inside])
-		r.slots[node.slots+uint32(i)] = e
-		depth = max(depth, d)
+	if borders[0].value != borders[count].value {
+		first = lo
 	}
-	return depth
+	for last>>n.shift-first>>n.shift >= uint64(2*count) {
+		n.shift++
+	}
+	n.first = first >> n.shift << n.shift
+	n.width = (last>>n.shift - first>>n.shift + 1) << n.shift
+	if n.width == 0 { // 2^64: none are behind
+		n.width = ^uint64(0)
+	}
+	return n
 }
 
 // merge returns borders without those that divide nothing.

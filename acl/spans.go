@@ -37,7 +37,7 @@ func addrNumber(a hdr.Addr6, v6 bool) hdr.Addr6 {
 }
 
 // netSpans returns the spans of one side's prefixes, and the rules without.
-func netSpans(m *vectorMaker, conds []*Rule, v6 bool, side func(*Rule) *Side) (any bitset, spans []span) {
+func netSpans(m *vectorMaker, conds []*Rule, v6 bool, side func(*Rule) *Side) (any *bitset, spans []span) {
 	any = m.bitset()
 	for i, r := range conds {
 		if !r.applies(v6) {
@@ -45,7 +45,7 @@ func netSpans(m *vectorMaker, conds []*Rule, v6 bool, side func(*Rule) *Side) (a
 		}
 		s := side(r)
 		if len(s.Nets) == 0 {
-			any.flip(i, 0)
+			any.flip(i)
 		}
 		for _, list := range []struct {
 			nets []netip.Prefix

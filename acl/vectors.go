@@ -2,50 +2,89 @@ package acl
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 
 	"github.com/skein-dataplane/skein/hdr"
 )
 
-// A vectors holds bit vectors with one bit for each rule. A vector is named by
-// its index in bits and begins with pairs of words, one pair for each 4,096
-// rules:
-//
-//	| bit i: word i is not 0 | index in bits of the first such word |
-//
-// Words that are 0 are left out.
+// blockLen is the number of rules in a block of a bit vector: one cache line.
+const blockLen = 512
+
+type block [blockLen / 64]uint64
+
+// A vectors holds bit vectors with one bit for each rule, cut into blocks. Equal
+// blocks are there once, and so are equal vectors. A vector is named by a number:
+// with at most 512 rules by that of its only block; with more, vector v consists
+// of the blocks refs[v*width:][:width], and sums[v*sums:] has a bit for each
+// block, set if it is not empty.
 type vectors struct {
-	bits  []uint64
-	pairs uint32
+	blocks []block // blocks[0] is empty
+	refs   []uint32
+	sums   []uint64
+	width  uint32 // blocks in a vector
+	stride uint32 // words of sums for a vector
 }
 
-// word returns word w of vector v.
-func (vs *vectors) word(v, w uint32) uint64 {
-	pair := vs.bits[v+w>>6*2:]
-	below := uint64(1)<<(w&63) - 1
-	if pair[0]>>(w&63)&1 == 0 {
-		return 0
+// block returns block b of vector v.
+func (vs *vectors) block(v, b uint32) *block {
+	if vs.width > 1 {
+		v = vs.refs[v*vs.width+b]
 	}
-	return vs.bits[pair[1]+uint64(bits.OnesCount64(pair[0]&below))]
+	return &vs.blocks[v]
 }
 
-// A vectorMaker makes vectors, one for all that are equal.
+// sum returns word i of the summary of vector v.
+func (vs *vectors) sum(v, i uint32) uint64 {
+	if vs.width > 1 {
+		return vs.sums[v*vs.stride+i]
+	}
+	return 1
+}
+
+// A vectorMaker makes vectors.
 type vectorMaker struct {
 	vectors
-	rules int
-	known map[uint64][]uint32 // by hash
+	rules       int
+	count       uint32              // vectors of several blocks
+	known       map[uint64][]uint32 // vectors of several blocks by hash
+	knownBlocks map[uint64][]uint32 // blocks by hash
 }
 
-// A bitset is a vector with all its words.
-type bitset []uint64
+func newVectorMaker(rules int) *vectorMaker {
+	width := uint32(rules+blockLen-1) / blockLen
+	return &vectorMaker{
+		vectors: vectors{blocks: make([]block, 1), width: width, stride: (width + 63) / 64},
+		rules:   rules, known: map[uint64][]uint32{}, knownBlocks: map[uint64][]uint32{0: {0}},
+	}
+}
 
-func (b bitset) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
+// A bitset is a vector to write to.
+type bitset struct {
+	blocks []block
+	hashes []uint64 // of blocks
+	refs   []uint32 // of blocks, or stale
+	hash   uint64
+}
 
-// flip turns bit i over, and returns what this makes of the set's hash.
-func (b bitset) flip(i int, hash uint64) uint64 {
-	b[i/64] ^= 1 << (i % 64)
-	return hash ^ scramble(uint64(i))
+const stale = ^uint32(0)
+
+func (m *vectorMaker) bitset() *bitset {
+	return &bitset{make([]block, m.width), make([]uint64, m.width), make([]uint32, m.width), 0}
+}
+
+func (b *bitset) has(i int) bool { return b.blocks[i/blockLen][i/64%8]>>(i%64)&1 != 0 }
+
+func (b *bitset) flip(i int) {
+	b.blocks[i/blockLen][i/64%8] ^= 1 << (i % 64)
+	b.hashes[i/blockLen] ^= scramble(uint64(i % blockLen))
+	b.refs[i/blockLen] = stale
+	b.hash ^= scramble(uint64(i))
+}
+
+func (b *bitset) set(i int) {
+	if !b.has(i) {
+		b.flip(i)
+	}
 }
 
 // scramble is the finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
@@ -56,66 +95,64 @@ func scramble(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-func newVectorMaker(rules int) *vectorMaker {
-	return &vectorMaker{
-		vectors: vectors{pairs: uint32(rules+4095) / 4096},
-		rules:   rules, known: map[uint64][]uint32{},
-	}
-}
-
-func (m *vectorMaker) bitset() bitset { return make(bitset, (m.rules+63)/64) }
-
 // where returns the vector of all rules for which is holds.
 func (m *vectorMaker) where(is func(rule int) bool) uint32 {
-	b, hash := m.bitset(), uint64(0)
+	b := m.bitset()
 	for i := range m.rules {
 		if is(i) {
-			hash = b.flip(i, hash)
+			b.set(i)
 		}
 	}
-	return m.add(b, hash)
+	return m.add(b)
 }
 
 // of returns the vector of some rules.
 func (m *vectorMaker) of(rules []int) uint32 {
-	b, hash := m.bitset(), uint64(0)
+	b := m.bitset()
 	for _, i := range rules {
-		if !b.has(i) {
-			hash = b.flip(i, hash)
-		}
+		b.set(i)
 	}
-	return m.add(b, hash)
+	return m.add(b)
 }
 
-// add returns the vector equal to b, whose hash flip has found.
-func (m *vectorMaker) add(b bitset, hash uint64) uint32 {
-	for _, v := range m.known[hash] {
-		if m.equal(v, b) {
+// add returns the vector equal to b.
+func (m *vectorMaker) add(b *bitset) uint32 {
+	for i, ref := range b.refs {
+		if ref == stale {
+			b.refs[i] = m.addBlock(&b.blocks[i], b.hashes[i])
+		}
+	}
+	if m.width == 1 {
+		return b.refs[0]
+	}
+	for _, v := range m.known[b.hash] {
+		if slices.Equal(m.refs[v*m.width:][:m.width], b.refs) {
 			return v
 		}
 	}
-	v := len(m.bits)
-	m.bits = append(m.bits, make([]uint64, 2*m.pairs)...)
-	for w, word := range b {
-		if w%64 == 0 {
-			m.bits[v+w/64*2+1] = uint64(len(m.bits))
-		}
-		if word != 0 {
-			m.bits[v+w/64*2] |= 1 << (w % 64)
-			m.bits = append(m.bits, word)
+	v := m.count
+	m.count++
+	m.refs = append(m.refs, b.refs...)
+	m.sums = append(m.sums, make([]uint64, m.stride)...)
+	for i, ref := range b.refs {
+		if ref != 0 {
+			m.sums[int(v*m.stride)+i/64] |= 1 << (i % 64)
 		}
 	}
-	m.known[hash] = append(m.known[hash], uint32(v))
-	return uint32(v)
+	m.known[b.hash] = append(m.known[b.hash], v)
+	return v
 }
 
-func (m *vectorMaker) equal(v uint32, b bitset) bool {
-	for w, word := range b {
-		if m.word(v, uint32(w)) != word {
-			return false
+func (m *vectorMaker) addBlock(b *block, hash uint64) uint32 {
+	for _, ref := range m.knownBlocks[hash] {
+		if m.blocks[ref] == *b {
+			return ref
 		}
 	}
-	return true
+	ref := uint32(len(m.blocks))
+	m.blocks = append(m.blocks, *b)
+	m.knownBlocks[hash] = append(m.knownBlocks[hash], ref)
+	return ref
 }
 
 // A span is numbers from first up to below end that a rule matches, or, if not
@@ -136,7 +173,7 @@ type crossing struct {
 
 // sweep returns, for each number, the vector of the rules that match it: those
 // that are in one of their spans, or that any has, and in none with not.
-func (m *vectorMaker) sweep(any bitset, spans []span) ranges {
+func (m *vectorMaker) sweep(any *bitset, spans []span) ranges {
 	crossings := make([]crossing, 0, 2*len(spans))
 	for _, s := range spans {
 		crossings = append(crossings, crossing{s.first, s.rule, +1, s.not})
@@ -145,16 +182,16 @@ func (m *vectorMaker) sweep(any bitset, spans []span) ranges {
 		}
 	}
 	slices.SortFunc(crossings, func(a, b crossing) int { return cmp.Or(a.at.Compare(b.at), a.rule-b.rule) })
-	now, hash := m.bitset(), uint64(0)
+	now := m.bitset()
 	for i := range m.rules {
 		if any.has(i) {
-			hash = now.flip(i, hash)
+			now.flip(i)
 		}
 	}
 	yes, no := make([]int, m.rules), make([]int, m.rules)
 	borders := []border{}
 	if len(crossings) == 0 || crossings[0].at != (hdr.Addr6{}) {
-		borders = append(borders, border{hdr.Addr6{}, m.add(now, hash)})
+		borders = append(borders, border{hdr.Addr6{}, m.add(now)})
 	}
 	for i, c := range crossings {
 		if c.not {
@@ -164,10 +201,10 @@ func (m *vectorMaker) sweep(any bitset, spans []span) ranges {
 		}
 		if last := i+1 == len(crossings) || crossings[i+1].at != c.at; last || crossings[i+1].rule != c.rule {
 			if is := (any.has(c.rule) || yes[c.rule] > 0) && no[c.rule] == 0; is != now.has(c.rule) {
-				hash = now.flip(c.rule, hash)
+				now.flip(c.rule)
 			}
 			if last {
-				borders = append(borders, border{c.at, m.add(now, hash)})
+				borders = append(borders, border{c.at, m.add(now)})
 			}
 		}
 	}
