@@ -7,64 +7,55 @@ import (
 
 // Ranges divide the addresses that have the bits before in common by one of
 // their words: piece i of them goes from its start to that of the next. There
-// are few, in two cache lines, or many, in eight, of which a lookup needs two.
+// are few, in one cache line, or many, in nine, of which a lookup needs two. It
+// is nine so that the first lines of all are not in the same sets of a cache.
 const (
-	fewStarts   = 10
-	groupStarts = 5
-	groups      = 7
+	fewStarts = 5
+	groups    = 8
 
 	maxFew  = fewStarts + 1
-	maxMany = groups * (groupStarts + 1)
+	maxMany = groups * maxFew
 )
 
-// fewRanges hold up to 11 pieces: words from start[i-1] on, and before start[i],
+// fewRanges hold up to 6 pieces: words from start[i-1] on, and before start[i],
 // have entry[i]. Unused starts are all ones, and the entries after them repeat
 // the last.
 type fewRanges struct {
 	start [fewStarts]uint64
-	entry [fewStarts + 1]uint32
-	n     uint32 // pieces
+	entry [maxFew]uint32
 }
 
-// manyRanges hold up to 42 pieces, in groups of six. Words from first[i-1] on,
-// and before first[i], are in group[i].
+// manyRanges hold up to 48 pieces. Words from first[i-1] on, and before
+// first[i], are in group[i].
 type manyRanges struct {
 	first [groups - 1]uint64
 	n     uint32 // pieces
-	_     [12]byte
-	group [groups]rangeGroup
+	_     uint32
+	group [groups]fewRanges
 }
 
-type rangeGroup struct {
-	start [groupStarts]uint64
-	entry [groupStarts + 1]uint32
+// less is 1 if a is less than b, else 0.
+func less(a, b uint64) uint64 {
+	_, borrow := bits.Sub64(a, b, 0)
+	return borrow
 }
 
 // The finds below look at every start, so that they are one straight line of
 // instructions, of which a processor does those of several packets at once.
 
 func (r *fewRanges) find(w uint64) uint32 {
-	n := uint64(fewStarts)
-	for i := range r.start {
-		_, before := bits.Sub64(w, r.start[i], 0)
-		n -= before
-	}
-	return r.entry[min(n, fewStarts)]
+	s := &r.start
+	n := less(w, s[0]) + less(w, s[1]) + less(w, s[2]) + less(w, s[3]) + less(w, s[4])
+	return r.entry[fewStarts-min(n, fewStarts)]
 }
 
-func (r *manyRanges) find(w uint64) uint32 {
-	n := uint64(groups - 1)
-	for i := range r.first {
-		_, before := bits.Sub64(w, r.first[i], 0)
-		n -= before
-	}
-	g := &r.group[min(n, groups-1)]
-	n = groupStarts
-	for i := range g.start {
-		_, before := bits.Sub64(w, g.start[i], 0)
-		n -= before
-	}
-	return g.entry[min(n, groupStarts)]
+func (r *manyRanges) find(w uint64) uint32 { return r.group[r.groupOf(w)].find(w) }
+
+// groupOf returns which group has w.
+func (r *manyRanges) groupOf(w uint64) uint64 {
+	s := &r.first
+	n := less(w, s[0]) + less(w, s[1]) + less(w, s[2]) + less(w, s[3]) + less(w, s[4]) + less(w, s[5]) + less(w, s[6])
+	return groups - 1 - min(n, groups-1)
 }
 
 // A piece of a region is what lies from start up to the next piece: a leaf, or
@@ -85,7 +76,6 @@ func startOf(p []piece, i int) uint64 {
 func entryOf(p []piece, i int) uint32 { return p[min(i, len(p)-1)].entry }
 
 func (r *fewRanges) pack(p []piece) {
-	r.n = uint32(len(p))
 	for i := range r.start {
 		r.start[i] = startOf(p, i+1)
 	}
@@ -95,43 +85,44 @@ func (r *fewRanges) pack(p []piece) {
 }
 
 func (r *manyRanges) pack(p []piece) {
-	const each = groupStarts + 1
 	r.n = uint32(len(p))
 	for i := range r.first {
-		r.first[i] = startOf(p, (i+1)*each)
+		r.first[i] = startOf(p, (i+1)*maxFew)
 	}
 	for i := range r.group {
-		g := &r.group[i]
-		for j := range g.start {
-			g.start[j] = startOf(p, i*each+j+1)
-		}
-		for j := range g.entry {
-			g.entry[j] = entryOf(p, i*each+j)
-		}
+		r.group[i].pack(p[min(i*maxFew, len(p)-1):])
 	}
+}
+
+// pieces returns how many there are. Side by side they have different entries,
+// so that one that starts with all ones cannot be taken for none.
+func (r *fewRanges) pieces() int {
+	n := 1
+	for n < maxFew && (r.start[n-1] != math.MaxUint64 || r.entry[n] != r.entry[n-1]) {
+		n++
+	}
+	return n
 }
 
 // unpack appends the pieces; the first one starts at first.
 func (r *fewRanges) unpack(into []piece, first uint64) []piece {
+	return r.unpackN(into, first, r.pieces())
+}
+
+func (r *fewRanges) unpackN(into []piece, first uint64, n int) []piece {
 	into = append(into, piece{first, r.entry[0]})
-	for i := range r.n - 1 {
+	for i := range n - 1 {
 		into = append(into, piece{r.start[i], r.entry[i+1]})
 	}
 	return into
 }
 
 func (r *manyRanges) unpack(into []piece, first uint64) []piece {
-	const each = groupStarts + 1
-	for i := range int(r.n) {
-		g := &r.group[i/each]
-		switch {
-		case i == 0:
-		case i%each == 0:
-			first = r.first[i/each-1]
-		default:
-			first = g.start[i%each-1]
+	for i, left := 0, int(r.n); left > 0; i, left = i+1, left-maxFew {
+		if i > 0 {
+			first = r.first[i-1]
 		}
-		into = append(into, piece{first, g.entry[i%each]})
+		into = r.group[i].unpackN(into, first, min(left, maxFew))
 	}
 	return into
 }

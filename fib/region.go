@@ -261,7 +261,7 @@ func (t *trie6) countPieces(e uint32, depth int) (n int) {
 		case c >= isPointer && c&isRanges != 0 && depth&63 < 56 && c&isMany != 0:
 			return thinPage
 		case c >= isPointer && c&isRanges != 0 && depth&63 < 56:
-			n += int(t.few.block(c & blockMask).n)
+			n += t.few.block(c & blockMask).pieces()
 		case c != was:
 			n++
 		}

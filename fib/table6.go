@@ -99,40 +99,6 @@ func (t *Table6) step(e uint32, dst hdr.Addr6) uint32 {
 	return t.many[n/perSlab][n%perSlab].find(w)
 }
 
-// LookupVector sets adj[i] to what Lookup returns for dst[i] and hash[i].
-// hash and adj have at least the length of dst, and do not overlap.
-//
-// It takes the whole vector through one level of the trie before the next, so
-// that the cache misses of a level overlap.
-func (t *Table6) LookupVector(dst []hdr.Addr6, hash, adj []uint32) {
-	adj, hash = adj[:len(dst)], hash[:len(dst)]
-	if t.root == nil {
-		clear(adj)
-		return
-	}
-	left := uint32(0)
-	for i := range dst {
-		adj[i] = t.root.at(dst[i])
-		left |= adj[i]
-	}
-	for left >= isPointer {
-		left = 0
-		for i, e := range adj {
-			if e >= isPointer {
-				adj[i] = t.step(e, dst[i])
-				left |= adj[i]
-			}
-		}
-	}
-	for i, e := range adj {
-		b := t.bundles[e&listMask6]
-		adj[i] = b.first
-		if b.mask != 0 {
-			adj[i] = t.buckets[b.first+hash[i]&b.mask]
-		}
-	}
-}
-
 // Adj returns the adjacency with index i, which a lookup in t has returned.
 // Any other index leads to the NoRoute adjacency.
 func (t *Table6) Adj(i uint32) *Adj { return t.adj(i) }
