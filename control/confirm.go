@@ -31,7 +31,11 @@ func (c *Control) progress(uplink, step string) {
 func (c *Control) take(u configs.Uplink) (*takeover.Takeover, error) {
 	opts := c.takeOptions(u.Interface)
 	if c.inherit && takeover.Standing(opts.Dir, u.Interface) {
-		return takeover.Attach(opts)
+		fds, err := c.inherited(deviceKey("", u.Interface))
+		if err != nil {
+			return nil, err
+		}
+		return takeover.Attach(opts, fds)
 	}
 	if err := takeover.Restore(opts); err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,8 +46,9 @@ type Control struct {
 	cfg     configs.Config
 	log     *zap.Logger
 	started time.Time
-	inherit bool        // a predecessor has left uplinks standing
-	keep    atomic.Bool // leave them standing for a successor
+	inherit bool                 // a predecessor has left uplinks standing
+	devices map[string]*os.File  // the descriptors that it has handed on
+	keep    atomic.Pointer[Hand] // leave uplinks standing for a successor
 	lock    *takeover.Lock
 	store   *store.Store
 
@@ -108,8 +110,8 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 		}
 	}
 	stop := func() error { stopWork(); wg.Wait(); return <-worker }
-	if err == nil && c.keep.Load() {
-		err = c.letGo(stop)
+	if give := c.keep.Load(); err == nil && give != nil {
+		err = c.letGo(stop, *give)
 	} else {
 		err = errors.Join(err, c.giveBack(), stop(), c.worker.Close())
 	}
@@ -134,6 +136,7 @@ func (c *Control) configure(ctx context.Context) error {
 			return fmt.Errorf("routes[%d]: %w", i, err)
 		}
 	}
+	c.disinherit()
 	return c.replay(ctx)
 }
 

@@ -6,18 +6,21 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/control/takeover"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/tuntap"
 )
 
 // What survives the process: pods' TUNs always, with all that the API was
@@ -25,13 +28,66 @@ import (
 // successor that begins with Inherit.
 
 // Inherit has Run attach to the uplinks that a predecessor has kept, instead
-// of giving them back first. It is called before Run.
-func (c *Control) Inherit() { c.inherit = true }
+// of giving them back first. devices are the descriptors that it has handed on
+// by Hand; they are Run's from now on. It is called before Run.
+func (c *Control) Inherit(devices map[string]*os.File) { c.inherit, c.devices = true, devices }
+
+// A Hand passes a descriptor of a device on to a successor. The file is closed
+// when it returns.
+type Hand func(device string, file *os.File) error
 
 // Keep has Run leave TAPs and uplinks as they are when it ends, with nobody
 // moving their packets. Whoever calls it sees to it that a successor comes, or
-// that they are given back.
-func (c *Control) Keep() { c.keep.Store(true) }
+// that they are given back. TUNs and TAPs are handed to give, so that a
+// successor can go on reading them where we have ended.
+func (c *Control) Keep(give Hand) { c.keep.Store(&give) }
+
+// inherited returns the descriptors of a device that were handed on, and hands
+// them over. There may be none.
+func (c *Control) inherited(device string) (fds []int, err error) {
+	file := c.devices[device]
+	if file == nil {
+		return nil, nil
+	}
+	delete(c.devices, device)
+	defer file.Close()
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("control: descriptor of %s: %w", device, err)
+	}
+	// Asking for the descriptor has made it block.
+	return []int{fd}, unix.SetNonblock(fd, true)
+}
+
+// disinherit closes what nobody has wanted.
+func (c *Control) disinherit() {
+	for _, file := range c.devices {
+		_ = file.Close()
+	}
+	clear(c.devices)
+}
+
+// handOn gives a device's descriptor to a successor. Without it the successor
+// attaches to the device by its name.
+func (c *Control) handOn(p *port, give Hand) error {
+	dev, ok := p.device.(*tuntap.Device)
+	if !ok {
+		return nil
+	}
+	fds, err := dev.Dup()
+	if err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		file := os.NewFile(uintptr(fd), p.Name)
+		err = errors.Join(err, give(deviceKey(p.peer.NetNS, p.peer.Name), file), file.Close())
+	}
+	return err
+}
+
+// deviceKey is what a TUN or TAP is handed on by: its own name, and that of the
+// file of its namespace.
+func deviceKey(netNS, name string) string { return name + " " + netNS }
 
 // claimLimit is how long another daemon may take to let go.
 const claimLimit = 2 * time.Second
@@ -63,7 +119,7 @@ func (c *Control) Alive(ctx context.Context) error {
 
 // letGo closes everything that the kernel keeps without us, and changes
 // nothing. stop ends the worker and returns when it has ended.
-func (c *Control) letGo(stop func() error) (failed error) {
+func (c *Control) letGo(stop func() error, give Hand) (failed error) {
 	c.mu.Lock()
 	c.closing = true
 	ports := slices.Clone(c.ports)
@@ -73,7 +129,16 @@ func (c *Control) letGo(stop func() error) (failed error) {
 			failed = errors.Join(failed, p.follow.halt())
 		}
 	}
-	failed = errors.Join(failed, stop(), c.worker.Close())
+	failed = errors.Join(failed, stop())
+	for _, p := range ports {
+		if p == nil {
+			continue
+		}
+		if err := c.handOn(p, give); err != nil {
+			c.log.Warn("a device can't be handed on, so its carrier goes for a moment", zap.String("interface", p.Name), zap.Error(err))
+		}
+	}
+	failed = errors.Join(failed, c.worker.Close())
 	for _, p := range ports {
 		if p != nil {
 			failed = errors.Join(failed, p.device.Close())
@@ -115,7 +180,7 @@ func (c *Control) replay(ctx context.Context) error {
 		}
 	}
 	for _, line := range routes {
-		err := c.AddRoute(true, func(index func(string) (uint32, bool)) (fib.Route, error) { return fib.ParseRoute4(line, index) })
+		err := c.AddRoute(true, func(index func(string) (uint32, bool)) (fib.Route, error) { return fib.ParseRoute(line, index) })
 		if err != nil {
 			c.log.Warn("a route could not be added again", zap.String("route", line), zap.Error(err))
 		}

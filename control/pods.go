@@ -73,7 +73,7 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 			err = errors.Join(err, c.store.DelTun(pod.Name))
 		}
 	}()
-	dev, err := openTun(pod, origin == tunAgain || origin == tunKept)
+	dev, err := c.openTun(pod, origin == tunAgain || origin == tunKept)
 	if err != nil {
 		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}
@@ -100,9 +100,18 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 }
 
 // openTun makes a pod's TUN, or attaches to it.
-func openTun(pod configs.Pod, made bool) (*tuntap.Device, error) {
+func (c *Control) openTun(pod configs.Pod, made bool) (*tuntap.Device, error) {
 	cfg := tuntap.Config{Name: pod.Interface, Mode: tuntap.TUN, NetNS: pod.NetNS, Queues: 1, Persist: true,
 		Offload: pod.Offload.On(), MTU: pod.MTU, TxQueueLen: podQueue}
+	if fds, err := c.inherited(deviceKey(pod.NetNS, pod.Interface)); err != nil {
+		return nil, err
+	} else if len(fds) > 0 {
+		dev, err := tuntap.Adopt(cfg, fds)
+		if err == nil {
+			return dev, nil
+		}
+		c.log.Warn("a pod's TUN is opened anew", zap.String("interface", pod.Name), zap.Error(err))
+	}
 	if made {
 		dev, err := tuntap.Attach(cfg)
 		if !errors.Is(err, os.ErrNotExist) {

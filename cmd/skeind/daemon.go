@@ -45,10 +45,11 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	if d.successor {
-		if err := d.link.AwaitGo(ctx); err != nil {
+		devices, err := d.link.AwaitGo(ctx)
+		if err != nil {
 			return err
 		}
-		c.Inherit()
+		c.Inherit(devices)
 	}
 	return d.serve(ctx, c, cfg, log)
 }
@@ -88,11 +89,11 @@ func (d *daemon) serve(ctx context.Context, c *control.Control, cfg configs.Conf
 // well: nobody would give the uplinks back if it were killed.
 func (d *daemon) obey(c *control.Control, srv *server.Server, log *zap.Logger, stop func()) {
 	defer stop()
-	for word := range d.link.Words() {
+	for word, ok := d.link.Word(); ok; word, ok = d.link.Word() {
 		if word == supervise.Keep {
 			log.Info("another data plane takes over")
 			srv.Stop() // calls under way end while packets still move
-			c.Keep()
+			c.Keep(d.link.Hand)
 			return
 		}
 	}

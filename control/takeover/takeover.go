@@ -26,6 +26,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/skein-dataplane/skein/tuntap"
 )
@@ -213,8 +214,14 @@ func Standing(dir, uplink string) bool {
 }
 
 // Attach stands in for a process that has left a takeover standing: it opens
-// the TAP, and reads what the host has configured on it meanwhile.
-func Attach(o Options) (*Takeover, error) {
+// the TAP, or adopts the descriptors that the other has handed on, and reads
+// what the host has configured on it meanwhile.
+func Attach(o Options, fds []int) (t *Takeover, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll(fds))
+		}
+	}()
 	o.progress("attach to what stands for " + o.Uplink)
 	rec, err := load(o.Dir, o.Uplink)
 	if err != nil {
@@ -227,13 +234,26 @@ func Attach(o Options) (*Takeover, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Takeover{Host: now, NetNS: rec.NetNS, opts: o, rec: rec}
+	t = &Takeover{Host: now, NetNS: rec.NetNS, opts: o, rec: rec}
 	t.Host.TxQueueLen = rec.Host.TxQueueLen
-	t.Tap, err = tuntap.Attach(tuntap.Config{Name: o.Uplink, Mode: tuntap.TAP, Queues: o.Queues, Offload: true})
+	cfg := tuntap.Config{Name: o.Uplink, Mode: tuntap.TAP, Queues: o.Queues, Offload: true, Persist: true}
+	if len(fds) > 0 {
+		t.Tap, err = tuntap.Adopt(cfg, fds)
+		fds = nil // they are closed if that has failed
+	} else {
+		t.Tap, err = tuntap.Attach(cfg)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("takeover: %w", err)
 	}
-	return t, nil
+	return t, t.Tap.SetCarrier(true)
+}
+
+func closeAll(fds []int) (failed error) {
+	for _, fd := range fds {
+		failed = errors.Join(failed, unix.Close(fd))
+	}
+	return failed
 }
 
 // Commit says that the takeover is complete and confirmed.

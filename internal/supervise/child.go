@@ -1,11 +1,11 @@
 package supervise
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The words of a child.
+// The words of a child. It may hand devices on before Released.
 const (
 	Prepared = "prepared" // a successor needs only the devices now
 	Ready    = "ready"    // packets move
@@ -33,11 +33,12 @@ const ChildFD = 3
 
 // A child is a process that moves packets, or is about to.
 type child struct {
-	cmd   *exec.Cmd
-	conn  *os.File
-	words chan string
-	done  chan struct{} // closed when it has ended
-	err   error         // how, valid then
+	cmd     *exec.Cmd
+	wire    wire
+	words   chan message
+	done    chan struct{}       // closed when it has ended
+	err     error               // how, valid then
+	devices map[string]*os.File // that it has handed on
 }
 
 func (s *supervisor) start(own, successor bool) (*child, error) {
@@ -46,10 +47,11 @@ func (s *supervisor) start(own, successor bool) (*child, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	c := &child{cmd: s.Command(own, successor), conn: ours, words: make(chan string, 16), done: make(chan struct{})}
+	c := &child{cmd: s.Command(own, successor), wire: ours, words: make(chan message, 16), done: make(chan struct{}),
+		devices: map[string]*os.File{}}
 	c.cmd.ExtraFiles = []*os.File{theirs}
 	if err := c.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("supervise: start %s: %w", c.cmd.Path, err), ours.Close())
+		return nil, errors.Join(fmt.Errorf("supervise: start %s: %w", c.cmd.Path, err), ours.conn.Close())
 	}
 	s.expose(c.cmd.Process.Pid)
 	heard := make(chan struct{})
@@ -62,41 +64,61 @@ func (s *supervisor) start(own, successor bool) (*child, error) {
 		case <-time.After(100 * time.Millisecond):
 		}
 		close(c.done)
-		_ = ours.Close()
+		_ = ours.conn.Close()
 	}()
 	return c, nil
 }
 
-func socketPair() (ours, theirs *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+func socketPair() (ours wire, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("supervise: %w", err)
+		return wire{}, nil, fmt.Errorf("supervise: %w", err)
 	}
-	// Non-blocking, so that closing ends a read.
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("supervise: %w", err), unix.Close(fds[0]), unix.Close(fds[1]))
+	if ours, err = newWire(fds[0]); err != nil {
+		return wire{}, nil, errors.Join(err, unix.Close(fds[1]))
 	}
-	return os.NewFile(uintptr(fds[0]), "supervisor"), os.NewFile(uintptr(fds[1]), "data plane"), nil
+	return ours, os.NewFile(uintptr(fds[1]), "data plane"), nil
 }
 
 // listen reads the child's words. Nobody may be there for those of a child
 // that is about to end.
 func (c *child) listen(done chan<- struct{}) {
 	defer close(done)
-	for lines := bufio.NewScanner(c.conn); lines.Scan(); {
+	for {
+		m, err := c.wire.receive()
+		if err != nil {
+			return
+		}
 		select {
-		case c.words <- lines.Text():
+		case c.words <- m:
 		case <-c.done:
 			return
 		}
 	}
 }
 
-func (c *child) say(word string) error {
-	if _, err := fmt.Fprintln(c.conn, word); err != nil {
-		return fmt.Errorf("supervise: say %s: %w", word, err)
+func (c *child) say(word string) error { return c.wire.send(word, nil) }
+
+// take keeps a device that the child hands on.
+func (c *child) take(m message) {
+	if m.file == nil {
+		return
 	}
-	return nil
+	if name, ok := strings.CutPrefix(m.word, deviceWord); ok {
+		c.devices[name] = m.file
+		return
+	}
+	_ = m.file.Close() // nobody has asked for it
+}
+
+// inherit hands a predecessor's devices on, and says that they are free.
+func (c *child) inherit(devices map[string]*os.File) error {
+	for name, file := range devices {
+		if err := c.wire.send(deviceWord+name, file); err != nil {
+			return err
+		}
+	}
+	return c.say(Go)
 }
 
 // await waits for a word, and ignores others. One that has ended says nothing
@@ -105,8 +127,9 @@ func (c *child) await(word string, limit time.Duration) error {
 	late := time.After(limit)
 	for {
 		select {
-		case w := <-c.words:
-			if w == word {
+		case m := <-c.words:
+			c.take(m)
+			if m.word == word {
 				return nil
 			}
 		case <-c.done:
@@ -121,8 +144,9 @@ func (c *child) await(word string, limit time.Duration) error {
 func (c *child) last(word string) error {
 	for {
 		select {
-		case w := <-c.words:
-			if w == word {
+		case m := <-c.words:
+			c.take(m)
+			if m.word == word {
 				return nil
 			}
 		default:
@@ -138,7 +162,8 @@ func (c *child) stop(limit time.Duration) error {
 	}
 	for late := time.After(limit); ; {
 		select {
-		case <-c.words:
+		case m := <-c.words:
+			c.take(m)
 		case <-c.done:
 			if c.err != nil {
 				return fmt.Errorf("supervise: the data plane has stopped with %w", c.err)
@@ -154,7 +179,8 @@ func (c *child) stop(limit time.Duration) error {
 func (c *child) end(limit time.Duration) {
 	for late := time.After(limit); ; {
 		select {
-		case <-c.words:
+		case m := <-c.words:
+			c.take(m)
 		case <-c.done:
 			return
 		case <-late:
@@ -171,11 +197,20 @@ func (c *child) kill() error {
 	}
 	for {
 		select {
-		case <-c.words:
+		case m := <-c.words:
+			c.take(m)
 		case <-c.done:
 			return nil
 		}
 	}
+}
+
+// forget closes the devices that it has handed on.
+func (c *child) forget() {
+	for _, file := range c.devices {
+		_ = file.Close()
+	}
+	clear(c.devices)
 }
 
 // margin is how much sooner the kernel kills a child for want of memory than

@@ -1,10 +1,10 @@
 package supervise
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,50 +12,72 @@ import (
 
 // A Link is the child's end of the connection to its supervisor.
 type Link struct {
-	conn  *os.File
-	words chan string // closed with the connection
+	wire     wire
+	messages chan message // closed with the connection
 }
 
 // Connect takes up the connection that the process has inherited.
 func Connect(fd int) (*Link, error) {
-	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, fmt.Errorf("supervise: descriptor %d: %w", fd, err)
-	}
 	unix.CloseOnExec(fd)
-	l := &Link{conn: os.NewFile(uintptr(fd), "supervisor"), words: make(chan string, 16)}
+	w, err := newWire(fd)
+	if err != nil {
+		return nil, err
+	}
+	l := &Link{wire: w, messages: make(chan message, 16)}
 	go func() {
-		defer close(l.words)
-		for lines := bufio.NewScanner(l.conn); lines.Scan(); {
-			l.words <- lines.Text()
+		defer close(l.messages)
+		for {
+			m, err := w.receive()
+			if err != nil {
+				return
+			}
+			l.messages <- m
 		}
 	}()
 	return l, nil
 }
 
-// Words are the supervisor's. The channel is closed when it has died.
-func (l *Link) Words() <-chan string { return l.words }
-
-// Say tells the supervisor a word.
-func (l *Link) Say(word string) error {
-	if _, err := fmt.Fprintln(l.conn, word); err != nil {
-		return fmt.Errorf("supervise: say %s: %w", word, err)
-	}
-	return nil
+// Word waits for the next word. ok is false when the supervisor has died.
+func (l *Link) Word() (word string, ok bool) {
+	m, ok := <-l.messages
+	return m.word, ok
 }
 
-// AwaitGo is what a successor does once it is prepared.
-func (l *Link) AwaitGo(ctx context.Context) error {
+// Say tells the supervisor a word.
+func (l *Link) Say(word string) error { return l.wire.send(word, nil) }
+
+// Hand gives the supervisor a device's descriptor for a successor. The file
+// stays the caller's.
+func (l *Link) Hand(device string, file *os.File) error { return l.wire.send(deviceWord+device, file) }
+
+// deviceWord is what a word begins with that brings a device's descriptor.
+const deviceWord = "device "
+
+// AwaitGo is what a successor does once it is prepared. It returns the
+// descriptors that its predecessor has handed on, by device.
+func (l *Link) AwaitGo(ctx context.Context) (map[string]*os.File, error) {
 	if err := l.Say(Prepared); err != nil {
-		return err
+		return nil, err
 	}
-	select {
-	case word, ok := <-l.words:
-		if !ok || word != Go {
-			return fmt.Errorf("supervise: the supervisor says %q instead of %q", word, Go)
+	devices := map[string]*os.File{}
+	for {
+		select {
+		case m, ok := <-l.messages:
+			if !ok {
+				return nil, fmt.Errorf("supervise: the supervisor has died before it said %s", Go)
+			}
+			name, isDevice := strings.CutPrefix(m.word, deviceWord)
+			switch {
+			case isDevice && m.file != nil:
+				devices[name] = m.file
+			case m.word == Go:
+				return devices, nil
+			default:
+				return nil, fmt.Errorf("supervise: the supervisor says %q instead of %q", m.word, Go)
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

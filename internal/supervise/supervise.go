@@ -9,7 +9,9 @@
 //
 // On Upgrade the supervisor starts another child, perhaps of a newer binary.
 // That one prepares all that needs no device; then the old one lets go of the
-// uplinks without giving them back, and the new one attaches. If it does not
+// uplinks without giving them back, hands on the descriptors of its TUNs and
+// TAPs, so that their carrier stays and what is sent meanwhile waits in the
+// kernel, and the new one attaches. If it does not
 // come up in time, a child of the supervisor's own binary is tried, and if
 // that fails as well the uplinks are given back.
 //
@@ -21,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"time"
 
@@ -137,8 +140,9 @@ func (s *supervisor) life(ctx context.Context, upgrade <-chan struct{}) (wasRead
 				return true, err
 			}
 			heard.Reset(s.Limits.Hang)
-		case word := <-cur.words:
-			wasReady = s.heard(word) || wasReady
+		case m := <-cur.words:
+			cur.take(m)
+			wasReady = s.heard(m.word) || wasReady
 			heard.Reset(s.Limits.Hang)
 		case <-hang:
 			s.Log.Error("the data plane gives no sign of life, and is killed", zap.Duration("for", s.Limits.Hang))
@@ -186,12 +190,13 @@ func (s *supervisor) upgrade(old *child) (*child, error) {
 		s.Log.Warn("the old data plane does not let go, and is killed", zap.Error(err))
 		_ = old.kill()
 	}
-	err = errors.Join(next.say(Go), next.await(Ready, s.Limits.Ready))
-	go old.end(s.Limits.Stop)
+	defer old.forget()
+	err = errors.Join(next.inherit(old.devices), next.await(Ready, s.Limits.Ready))
+	old.end(s.Limits.Stop)
 	if err != nil {
 		s.Log.Error("the new data plane does not come up, and the supervisor's own is tried", zap.Error(err))
 		_ = next.kill()
-		if next, err = s.fallBack(); err != nil {
+		if next, err = s.fallBack(old.devices); err != nil {
 			return nil, err
 		}
 	}
@@ -201,12 +206,12 @@ func (s *supervisor) upgrade(old *child) (*child, error) {
 }
 
 // fallBack starts a child of the supervisor's own binary in a dead one's place.
-func (s *supervisor) fallBack() (*child, error) {
+func (s *supervisor) fallBack(devices map[string]*os.File) (*child, error) {
 	c, err := s.start(true, true)
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(c.await(Prepared, s.Limits.Prepare), c.say(Go), c.await(Ready, s.Limits.Ready))
+	err = errors.Join(c.await(Prepared, s.Limits.Prepare), c.inherit(devices), c.await(Ready, s.Limits.Ready))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("supervise: neither the new data plane nor the supervisor's own comes up: %w", err), c.kill())
 	}
