@@ -21,15 +21,15 @@ type twin struct {
 }
 
 type flow struct {
-	keys     [2]any // Key4 or Key6
-	proto    uint8
-	owner    uint16
-	two      bool // takes two records
-	last     uint32
-	side     [2]side
-	packets  [2]uint32
-	bytes    [2]uint64
-	picked   bool // began in the middle
+	keys    [2]any // Key4 or Key6
+	proto   uint8
+	owner   uint16
+	two     bool // takes two records
+	last    uint32
+	side    [2]side
+	packets [2]uint32
+	bytes   [2]uint64
+	picked  bool // began in the middle
 }
 
 type side struct{ syn, ack, fin, rst, heard bool }
@@ -453,7 +453,10 @@ func (p *pair) step() {
 	case n < 900:
 		p.packet(p.known())
 	case n < 950:
-		p.now += p.rng.Uint32N(40)
+		p.now += p.rng.Uint32N(3)
+		if p.rng.IntN(20) == 0 {
+			p.now += p.rng.Uint32N(100)
+		}
 	case n < 970:
 		p.tab.Expire(p.now, p.rng.IntN(8))
 	case n < 975:
@@ -477,10 +480,11 @@ func (p *pair) step() {
 		p.tab.SetTimeouts(p.twin.timeouts)
 	case n < 997:
 		p.reopen()
-	case n < 998:
-		p.now += 10_000
 	default:
 		p.same()
+		if p.rng.IntN(20) == 0 {
+			p.now += 10_000
+		}
 	}
 }
 
