@@ -3,6 +3,7 @@ package pktline
 import (
 	"encoding/hex"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/google/gopacket"
@@ -13,6 +14,9 @@ import (
 // if ethernet is false, as Parse reads it, as far as it can be decoded. The
 // rest is written as bytes.
 func Format(packet []byte, ethernet bool) string {
+	if s := ether6(packet, ethernet); s != "" {
+		return s
+	}
 	var first gopacket.Decoder = layers.LayerTypeEthernet
 	if !ethernet {
 		first = layers.LayerTypeIPv4
@@ -28,6 +32,10 @@ func Format(packet []byte, ethernet bool) string {
 			out = append(out, "hex "+hex.EncodeToString(rest))
 			break
 		}
+		if _, ok := l.(*layers.IPv6); ok {
+			out = append(out, formatIP6(rest))
+			break
+		}
 		rest = rest[min(len(rest), len(l.LayerContents())):]
 		if s := formatLayer(l, p); s != "" {
 			out = append(out, s)
@@ -40,6 +48,24 @@ func Format(packet []byte, ethernet bool) string {
 		return "hex " + hex.EncodeToString(packet)
 	}
 	return strings.Join(out, " ")
+}
+
+// ether6 writes a packet of IPv6 with no more than an Ethernet header before it,
+// "" if it is none. gopacket gives up on chains of extension headers that we
+// want to see.
+func ether6(packet []byte, ethernet bool) string {
+	link := ""
+	if ethernet {
+		if len(packet) < 14 || packet[12] != 0x86 || packet[13] != 0xdd {
+			return ""
+		}
+		link = fmt.Sprintf("%s > %s: ", net.HardwareAddr(packet[6:12]), net.HardwareAddr(packet[:6]))
+		packet = packet[14:]
+	}
+	if len(packet) < 40 || packet[0]>>4 != 6 {
+		return ""
+	}
+	return link + formatIP6(packet)
 }
 
 // unread reports whether a layer is an IP header that is too short to be one.
@@ -74,9 +100,6 @@ func formatLayer(l gopacket.Layer, p gopacket.Packet) string {
 		return formatARP(l)
 	case *layers.IPv4:
 		return fmt.Sprintf("%s > %s:", l.SrcIP, l.DstIP) + formatUpper(p, l.Protocol) + formatIP4(l, p)
-	case *layers.IPv6:
-		return fmt.Sprintf("%s > %s:", l.SrcIP, l.DstIP) + formatUpper(p, l.NextHeader) +
-			fmt.Sprintf(" ttl %d len %d", l.HopLimit, payloadLen(l.Payload, p))
 	case *gopacket.DecodeFailure:
 		return "malformed"
 	}

@@ -6,6 +6,8 @@
 //	02:00:00:00:00:01 > 02:00:00:00:00:02: 10.0.0.1 > 10.0.0.2: tcp 1 > 80 flags S seq 7
 //	02:00:00:00:00:01 > ff:ff:ff:ff:ff:ff: arp who-has 10.0.0.2 tell 10.0.0.1
 //	10.0.0.1 > 10.0.0.2: icmp echo-request id 1 seq 1 df
+//	2001:db8::1 > 2001:db8::2: hbh dstopts udp 1 > 2 ttl 64 len 16
+//	fe80::1 > ff02::1:ff00:2: icmp6 neighbor-solicit 2001:db8::2 lladdr 02:00:00:00:00:01
 //
 // Parse makes packets of them, for tests and for tools; Format writes them, for
 // traces and golden files. Neither is for the data plane. Maturity: stable.
@@ -191,7 +193,7 @@ func (p *parser) network() error {
 			p.eth.EthernetType = layers.EthernetTypeIPv6
 		}
 	}
-	if err := p.transport(); err != nil {
+	if err := p.upper(); err != nil {
 		return err
 	}
 	if err := p.options(); err != nil {
@@ -203,6 +205,26 @@ func (p *parser) network() error {
 		p.ip6.HopLimit = p.ttl
 	}
 	p.layers = append(p.layers, gopacket.Payload(payload(p.size)))
+	return nil
+}
+
+// upper parses what is behind the addresses, but for the words that are the IP
+// header's.
+func (p *parser) upper() error {
+	if p.ip6 == nil {
+		return p.transport()
+	}
+	all, err := p.extensions6()
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		p.layers = append(p.layers, gopacket.Payload(e.bytes))
+	}
+	if err := p.transport(); err != nil {
+		return err
+	}
+	p.ip6.NextHeader = layers.IPProtocol(chain(all, byte(p.ip6.NextHeader)))
 	return nil
 }
 

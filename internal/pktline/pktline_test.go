@@ -26,6 +26,16 @@ var lines = []string{
 	"02:00:00:00:00:01 > 02:00:00:00:00:02: arp 10.0.0.1 is-at 02:00:00:00:00:01 tell 10.0.0.2",
 	"02:00:00:00:00:01 > 02:00:00:00:00:02: vlan 7 10.0.0.1 > 10.0.0.2: udp 1 > 2 ttl 64 len 30",
 	"2001:db8::1 > 2001:db8::2: udp 1 > 2 ttl 64 len 24",
+	"2001:db8::1 > 2001:db8::2: tcp 1 > 2 flags SA seq 1 ack 2 ttl 1 tos 0xb8 len 24",
+	"2001:db8::1 > 2001:db8::2: hbh dstopts routing 4 ah frag 0 mf udp 1 > 2 ttl 64 len 24",
+	"2001:db8::1 > 2001:db8::2: frag 1448 mf proto 17 ttl 64 len 24",
+	"2001:db8::1 > 2001:db8::2: icmp6 echo-request id 1 seq 2 ttl 64 len 24",
+	"2001:db8::1 > 2001:db8::2: proto 59 ttl 64 len 0",
+	"2001:db8::1 > 2001:db8::2: icmp6 type 130 code 0 ttl 64 len 0",
+	"02:00:00:00:00:01 > 33:33:00:00:00:01: fe80::1 > ff02::1: icmp6 router-advert ttl 255 len 40",
+	"02:00:00:00:00:01 > 33:33:ff:00:00:02: fe80::1 > ff02::1:ff00:2: icmp6 neighbor-solicit 2001:db8::2 lladdr 02:00:00:00:00:01 ttl 255 len 0",
+	"02:00:00:00:00:01 > 33:33:ff:00:00:02: :: > ff02::1:ff00:2: icmp6 neighbor-solicit 2001:db8::2 ttl 255 len 0",
+	"02:00:00:00:00:01 > 02:00:00:00:00:02: fe80::1 > fe80::2: icmp6 neighbor-advert 2001:db8::2 flags OSR lladdr 02:00:00:00:00:01 ttl 255 len 0",
 }
 
 func TestRoundTrip(t *testing.T) {
@@ -74,6 +84,10 @@ func TestErrors(t *testing.T) {
 		{"10.0.0.1 > nobody: udp 1 > 2", "nobody"},
 		{"10.0.0.1 > 2001:db8::1: udp 1 > 2", "one address is IPv4"},
 		{"10.0.0.1 > 10.0.0.2: gre", `"gre" where udp, tcp, icmp or proto was expected`},
+		{"10.0.0.1 > 10.0.0.2: icmp6 echo-request", "icmp6 in an IPv4 packet"},
+		{"2001:db8::1 > 2001:db8::2: icmp6 hello", "icmp6 type"},
+		{"2001:db8::1 > 2001:db8::2: icmp6 neighbor-solicit nobody", "nobody"},
+		{"2001:db8::1 > 2001:db8::2: frag 70000 udp 1 > 2", "70000"},
 		{"10.0.0.1 > 10.0.0.2: udp 1", `where ">" was expected`},
 		{"10.0.0.1 > 10.0.0.2: udp 1 > 65536", "65536"},
 		{"10.0.0.1 > 10.0.0.2: udp 1 > 2 colour 7", `"colour" is not an option here`},

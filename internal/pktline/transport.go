@@ -32,6 +32,11 @@ func (p *parser) transport() error {
 	case "icmp":
 		p.protocol(layers.IPProtocolICMPv4)
 		return p.icmp()
+	case "icmp6":
+		if p.ip6 == nil {
+			return fmt.Errorf("icmp6 in an IPv4 packet")
+		}
+		return p.icmp6()
 	case "proto":
 		n, err := p.number(255)
 		p.protocol(layers.IPProtocol(n))
@@ -164,6 +169,8 @@ func (p *parser) options() error {
 		switch {
 		case w == "ttl":
 			p.ttl = uint8(n)
+		case w == "tos" && p.ip6 != nil:
+			p.ip6.TrafficClass = uint8(n)
 		case w == "len":
 			p.size = int(n)
 		case w == "tos" && p.ip != nil:
