@@ -67,6 +67,15 @@ func (c *compiler) engine(v6 bool) (engine, error) {
 	e.l4 = m.sweep(c.l4Spans(m, v6))
 	e.depth = max(e.src.depth, e.dst.depth, e.l4.depth)
 	e.extras = append(c.extras(m, (*Rule).src, false), c.extras(m, (*Rule).dst, true)...)
+	for _, y := range e.extras {
+		switch {
+		case len(y.sets.slots) == 0:
+		case y.dst:
+			e.sides |= 2
+		default:
+			e.sides |= 1
+		}
+	}
 	if len(m.blocks) > maxValue || m.count > maxValue || uint64(m.count)*uint64(m.width) > math.MaxUint32 {
 		return engine{}, fmt.Errorf("acl: %d rules: too many kinds of packets: %w", len(c.rules), ErrInvalid)
 	}

@@ -35,7 +35,12 @@ type picks struct {
 // pick finds the vectors of the extras for a packet.
 func (e *engine) pick(x *picks, k *Key, s *Sets) {
 	v6 := k.Flags&V6 != 0
-	x.src, x.dst = s.of(k.Src, v6), s.of(k.Dst, v6)
+	if e.sides&1 != 0 {
+		x.src = s.of(k.Src, v6)
+	}
+	if e.sides&2 != 0 {
+		x.dst = s.of(k.Dst, v6)
+	}
 	x.srcL4, x.dstL4 = k.member(k.SrcPort), k.member(k.DstPort)
 	n := 0
 	for i := range min(len(e.extras), maxExtras) {

@@ -68,21 +68,21 @@ func icmpProto(v6 bool) uint8 {
 }
 
 func hasPorts(proto uint8) bool {
-	switch proto {
-	case hdr.ProtoTCP, hdr.ProtoUDP, hdr.ProtoSCTP, protoDCCP, protoUDPLite:
-		return true
-	}
-	return false
+	const low = 1<<hdr.ProtoTCP | 1<<hdr.ProtoUDP | 1<<protoDCCP
+	return low>>proto&1 != 0 || proto == hdr.ProtoSCTP || proto == protoUDPLite
 }
 
+// protoShift is where the protocol is in an l4Key.
+const protoShift = 17
+
 // noL4 is the bit of an l4Key for packets without ports, types or codes.
-const noL4 = 1 << 24
+const noL4 = 1 << 16
 
 // l4Key returns protocol and destination port as one number of 25 bits:
 //
-//	| noL4: 1 | protocol: 8 | destination port, or type and code: 16 |
+//	| protocol: 8 | noL4: 1 | destination port, or type and code: 16 |
 func (k *Key) l4Key() uint64 {
-	l4 := uint64(k.Proto) << 16
+	l4 := uint64(k.Proto) << protoShift
 	switch {
 	case k.Flags&NoPorts != 0:
 	case hasPorts(k.Proto):

@@ -10,6 +10,7 @@ type engine struct {
 	src, dst, l4 ranges // to the vectors of the rules that match
 	depth        uint32 // most steps in one of them
 	extras       []extra
+	sides        uint8 // 1: an extra has sets of sources, 2: of destinations
 }
 
 // Match returns what p says about a packet. s is a snapshot of the Store that
@@ -20,10 +21,11 @@ type engine struct {
 // Each Log or Pass rule on the way costs one more search.
 func (p *Program) Match(k *Key, s *Sets, hits []uint64) Verdict {
 	e := &p.engines[k.family()]
-	v6 := k.Flags&V6 != 0
-	k.src = e.src.find(addrNumber(k.Src, v6))
-	k.dst = e.dst.find(addrNumber(k.Dst, v6))
-	k.l4 = e.l4.find64(e.l4.root, k.l4Key())
+	src, dst := k.Src.Lo&0xffffffff, k.Dst.Lo&0xffffffff
+	if k.Flags&V6 != 0 {
+		src, dst = k.Src.Hi, k.Dst.Hi
+	}
+	k.src, k.dst, k.l4 = e.src.find64(src), e.dst.find64(dst), e.l4.find64(k.l4Key())
 	return p.decide(e, k, s, hits)
 }
 
@@ -32,48 +34,94 @@ func (p *Program) Match(k *Key, s *Sets, hits []uint64) Verdict {
 // cache misses overlap. out has at least the length of keys.
 func (p *Program) MatchVector(keys []Key, s *Sets, hits []uint64, out []Verdict) {
 	out = out[:len(keys)]
+	families := 0
+	for i := range keys {
+		families |= 1 << keys[i].family()
+	}
+	if families&1 != 0 {
+		p.engines[0].locate4(keys)
+	}
+	if families&2 != 0 {
+		p.engines[1].locate6(keys)
+	}
 	for i := range keys {
 		k := &keys[i]
-		e := &p.engines[k.family()]
-		k.src, k.dst, k.l4 = e.src.root, e.dst.root, e.l4.root
-	}
-	for range max(p.engines[0].depth, p.engines[1].depth) {
-		for i := range keys {
-			k := &keys[i]
-			k.step(&p.engines[k.family()])
-		}
-	}
-	for i := range keys {
-		k := &keys[i]
-		e := &p.engines[k.family()]
-		if k.src >= isLower {
-			k.src = e.src.find64(k.src^isLower|isNode, k.Src.Lo)
-		}
-		if k.dst >= isLower {
-			k.dst = e.dst.find64(k.dst^isLower|isNode, k.Dst.Lo)
-		}
-		out[i] = p.decide(e, k, s, hits)
+		out[i] = p.decide(&p.engines[k.family()], k, s, hits)
 	}
 }
 
-// step takes one step of each range lookup that has not come to its end.
-func (k *Key) step(e *engine) {
-	src, dst := k.Src.Hi, k.Dst.Hi
-	if k.Flags&V6 == 0 {
-		src, dst = k.Src.Lo&0xffffffff, k.Dst.Lo&0xffffffff
+// locate4 finds the vectors of the IPv4 packets among keys.
+func (e *engine) locate4(keys []Key) {
+	src, dst, l4 := &e.src, &e.dst, &e.l4
+	for i := range keys {
+		if k := &keys[i]; k.Flags&V6 == 0 {
+			k.src, k.dst, k.l4 = src.start(k.Src.Lo&0xffffffff), dst.start(k.Dst.Lo&0xffffffff), l4.start(k.l4Key())
+		}
 	}
-	k.src, k.dst, k.l4 = e.src.step(k.src, src), e.dst.step(k.dst, dst), e.l4.step(k.l4, k.l4Key())
+	for range e.depth {
+		for i := range keys {
+			k := &keys[i]
+			if k.Flags&V6 != 0 {
+				continue
+			}
+			if k.src >= isNode {
+				k.src = src.step(k.src, k.Src.Lo&0xffffffff)
+			}
+			if k.dst >= isNode {
+				k.dst = dst.step(k.dst, k.Dst.Lo&0xffffffff)
+			}
+			if k.l4 >= isNode {
+				k.l4 = l4.step(k.l4, k.l4Key())
+			}
+		}
+	}
+}
+
+// locate6 does so for the IPv6 packets. Their lower halves are left to decide.
+func (e *engine) locate6(keys []Key) {
+	src, dst, l4 := &e.src, &e.dst, &e.l4
+	for i := range keys {
+		if k := &keys[i]; k.Flags&V6 != 0 {
+			k.src, k.dst, k.l4 = src.start(k.Src.Hi), dst.start(k.Dst.Hi), l4.start(k.l4Key())
+		}
+	}
+	for range e.depth {
+		for i := range keys {
+			k := &keys[i]
+			if k.Flags&V6 == 0 {
+				continue
+			}
+			if k.src >= isNode {
+				k.src = src.step(k.src, k.Src.Hi)
+			}
+			if k.dst >= isNode {
+				k.dst = dst.step(k.dst, k.Dst.Hi)
+			}
+			if k.l4 >= isNode {
+				k.l4 = l4.step(k.l4, k.l4Key())
+			}
+		}
+	}
 }
 
 // decide finds the rules that match a packet, in their order, until one
-// decides. The packet's vectors are in k.
+// decides. The packet's vectors are in k, or where to find them by the lower
+// halves of addresses.
 func (p *Program) decide(e *engine, k *Key, s *Sets, hits []uint64) Verdict {
+	if k.src >= isLower {
+		k.src = e.src.lower(k.src, k.Src.Lo)
+	}
+	if k.dst >= isLower {
+		k.dst = e.dst.lower(k.dst, k.Dst.Lo)
+	}
 	if len(e.extras) > 0 {
 		return p.decideExtra(e, k, s, hits)
 	}
 	return p.follow(e, k, nil, hits)
 }
 
+// decideExtra does so for an engine with extras. It is apart since its picks
+// take a while to clear.
 func (p *Program) decideExtra(e *engine, k *Key, s *Sets, hits []uint64) Verdict {
 	var x picks
 	e.pick(&x, k, s)
@@ -83,19 +131,17 @@ func (p *Program) decideExtra(e *engine, k *Key, s *Sets, hits []uint64) Verdict
 func (p *Program) follow(e *engine, k *Key, x *picks, hits []uint64) Verdict {
 	logged := NoRule
 	for at := uint32(0); ; at = p.resume[at] {
-		at = e.first(k, x, at)
-		if int(at) >= len(p.verdicts) {
+		if at = e.first(k, x, at); int(at) >= len(p.verdicts) {
 			return Verdict{} // never: the end of all matches everything
 		}
 		if int(at) < len(hits) {
 			hits[at]++
 		}
-		v := p.verdicts[at]
-		switch v.Action {
-		case Allow, Deny:
-			v.Log = logged
-			return v
-		case Log:
+		v := &p.verdicts[at]
+		if v.Action <= Deny {
+			return Verdict{v.Action, v.Reason, v.Tier, v.Policy, 0, v.Rule, logged}
+		}
+		if v.Action == Log {
 			logged = min(logged, at)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 // A 128-bit number is looked up by its upper half; where this leaves several
 // ranges, by its lower half in a tree below.
 type ranges struct {
-	root  uint32
-	depth uint32 // most steps that a search in the upper half takes
+	top   rangeNode
+	depth uint32 // most steps below top that a search in the upper half takes
 	nodes []rangeNode
 	slots []uint32
 }
@@ -35,22 +35,20 @@ const (
 	maxValue = isLower - 1
 )
 
-// step takes one step of a search for x, if e is a node. It has no branches:
-// which way a packet takes cannot be predicted.
-func (r *ranges) step(e uint32, x uint64) uint32 {
-	i := e &^ isNode
-	if e < isNode {
-		i = 0
-	}
-	n := &r.nodes[i]
-	next := r.slots[n.slots+uint32(min(x-n.first, n.width)>>(n.shift&63))]
-	if e >= isNode {
-		e = next
-	}
-	return e
+// start takes the first step of a search for x. Steps have no branches: which
+// way a packet takes can't be predicted.
+func (r *ranges) start(x uint64) uint32 { return r.slots[r.top.slot(x)] }
+
+// step takes a further step; e is a node.
+func (r *ranges) step(e uint32, x uint64) uint32 { return r.slots[r.nodes[e&^isNode].slot(x)] }
+
+func (n *rangeNode) slot(x uint64) uint32 {
+	return n.slots + uint32(min(x-n.first, n.width)>>(n.shift&63))
 }
 
-func (r *ranges) find64(e uint32, x uint64) uint32 {
+// find64 returns the value for x, or a node for the lower half.
+func (r *ranges) find64(x uint64) uint32 {
+	e := r.start(x)
 	for e >= isNode {
 		e = r.step(e, x)
 	}
@@ -58,10 +56,14 @@ func (r *ranges) find64(e uint32, x uint64) uint32 {
 }
 
 // find returns the value for x. Numbers of 64 bits and less are x.Hi.
-func (r *ranges) find(x hdr.Addr6) uint32 {
-	e := r.find64(r.root, x.Hi)
+func (r *ranges) find(x hdr.Addr6) uint32 { return r.lower(r.find64(x.Hi), x.Lo) }
+
+// lower returns the value for an x of which find64 has returned e.
+func (r *ranges) lower(e uint32, x uint64) uint32 {
 	if e >= isLower {
-		e = r.find64(e^isLower|isNode, x.Lo)
+		for e = e ^ isLower | isNode; e >= isNode; {
+			e = r.step(e, x)
+		}
 	}
 	return e
 }
@@ -80,7 +82,7 @@ type border64 struct {
 // newRanges returns the ranges between borders, which are sorted and without
 // duplicates. The first one is at 0.
 func newRanges(borders []border) ranges {
-	r := ranges{nodes: make([]rangeNode, 1), slots: make([]uint32, 1)} // for steps that lead nowhere
+	var r ranges
 	upper := make([]border64, 0, len(borders)+1)
 	value := borders[0].value
 	for i := 0; i < len(borders); {
@@ -89,20 +91,27 @@ func newRanges(borders []border) ranges {
 			j++
 		}
 		group := borders[i:j]
-		upper = append(upper, border64{hi, r.lower(value, group)})
+		upper = append(upper, border64{hi, r.buildLower(value, group)})
 		value = group[len(group)-1].value
 		if upper[len(upper)-1].value != value && hi != ^uint64(0) && (j == len(borders) || borders[j].at.Hi != hi+1) {
 			upper = append(upper, border64{hi + 1, value})
 		}
 		i = j
 	}
-	r.root, r.depth = r.build(0, upper)
+	var root uint32
+	if root, r.depth = r.build(0, upper); root < isNode {
+		r.top.slots = uint32(len(r.slots)) // a node without width
+		r.slots = append(r.slots, root)
+		return r
+	}
+	r.top = r.nodes[root&^isNode]
+	r.depth--
 	return r
 }
 
-// lower returns the value, or the tree, for the borders of one upper half; at
+// buildLower returns the value, or the tree, for the borders of one upper half; at
 // its beginning, value holds.
-func (r *ranges) lower(value uint32, group []border) uint32 {
+func (r *ranges) buildLower(value uint32, group []border) uint32 {
 	if len(group) == 1 && group[0].at.Lo == 0 {
 		return group[0].value
 	}

@@ -94,7 +94,7 @@ func portSpans(s *Side, ports []PortRange, base uint64, rule int) (spans []span)
 func l4Spans(r *Rule, rule int, v6, ports bool) (spans []span) {
 	icmp := r.ICMP != nil || r.NotICMP != nil
 	for proto := range uint64(256) {
-		p, base := uint8(proto), proto<<16
+		p, base := uint8(proto), proto<<protoShift
 		if r.Proto != 0 && p != r.Proto || r.NotProto != 0 && p == r.NotProto {
 			continue
 		}
@@ -108,7 +108,7 @@ func l4Spans(r *Rule, rule int, v6, ports bool) (spans []span) {
 		case icmp && p == icmpProto(v6):
 			spans = append(spans, icmpSpans(r, base, rule)...)
 		case !ports && !icmp:
-			spans = append(spans, lineSpan(base, base|0xffff, rule, false), lineSpan(noL4|base, noL4|base|0xffff, rule, false))
+			spans = append(spans, lineSpan(base, base|noL4|0xffff, rule, false))
 		}
 	}
 	return spans
