@@ -2,14 +2,12 @@ package control
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"time"
 
 	"github.com/skein-dataplane/skein/buf"
-	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/state"
 )
@@ -38,7 +36,7 @@ type PingResult struct {
 var ErrNoReply = fmt.Errorf("no reply")
 
 // maxPingSize is the payload that still fits a small buffer's frame.
-const maxPingSize = buf.SmallStride - buf.Headroom - hdr.IPv4Len - hdr.ICMPLen
+const maxPingSize = buf.SmallStride - buf.Headroom - hdr.IPv6Len - hdr.ICMPLen
 
 // pings are the echo requests that wait for an answer. Control.mu guards it.
 type pings struct {
@@ -92,8 +90,12 @@ func (c *Control) Ping(ctx context.Context, r PingRequest, each func(PingResult)
 
 func (r *PingRequest) check() error {
 	switch {
-	case !r.To.Is4() || r.From.IsValid() && !r.From.Is4():
-		return fmt.Errorf("control: %w: only IPv4 is supported yet", ErrInvalid)
+	case !r.To.IsValid() || r.To.Is4In6() || r.To.IsMulticast() || r.To.IsUnspecified():
+		return fmt.Errorf("control: %w: %s is no address of a host", ErrInvalid, r.To)
+	case r.To.IsLinkLocalUnicast() && r.To.Is6():
+		return fmt.Errorf("control: %w: %s is of one link only, and goes by the host", ErrInvalid, r.To)
+	case r.From.IsValid() && r.From.Is4() != r.To.Is4():
+		return fmt.Errorf("control: %w: %s and %s are of two families", ErrInvalid, r.From, r.To)
 	case r.Size < 0 || r.Size > maxPingSize:
 		return fmt.Errorf("control: %w: a size from 0 to %d bytes was expected", ErrInvalid, maxPingSize)
 	case r.Count < 1:
@@ -155,51 +157,4 @@ func (c *Control) pingOnce(ctx context.Context, r PingRequest) (res PingResult) 
 		res.Err = ctx.Err()
 	}
 	return res
-}
-
-// sendEcho puts an echo request into the graph and returns when, by the
-// worker's clock. The worker runs it.
-func (c *Control) sendEcho(r PingRequest, id, seq uint16) (int64, error) {
-	st := c.pub.Load()
-	to := hdr.Addr4From(r.To)
-	adj := st.FIB4.Adj(st.FIB4.Lookup(to, 0))
-	if adj.Kind == fib.NoRoute {
-		return 0, fmt.Errorf("control: no route to %s", r.To)
-	}
-	from := st.Source4(adj.Iface)
-	if r.From.IsValid() {
-		from = hdr.Addr4From(r.From)
-	}
-	if from == 0 {
-		return 0, fmt.Errorf("control: %w: there is no own address to ping from; name one", ErrInvalid)
-	}
-	var one [1]*buf.Buffer
-	if c.pool.Get(one[:]) == 0 {
-		return 0, fmt.Errorf("control: %w: no packet buffers are free", ErrBusy)
-	}
-	fillEcho(one[0], from, to, uint32(id)<<16|uint32(seq), r.Size)
-	c.worker.Inject("ip4-lookup", one[0])
-	return c.worker.Now, nil
-}
-
-// fillEcho makes b an echo request (RFC 792).
-func fillEcho(b *buf.Buffer, from, to hdr.Addr4, rest uint32, size int) {
-	total := hdr.IPv4Len + hdr.ICMPLen + size
-	b.SetLen(total)
-	p := b.Bytes()
-	for i := range p[hdr.IPv4Len+hdr.ICMPLen:] {
-		p[hdr.IPv4Len+hdr.ICMPLen+i] = byte(i)
-	}
-	b.L3, b.L4 = uint16(b.Off()), uint16(b.Off()+hdr.IPv4Len)
-	b.Flags |= buf.Originated
-	h := b.IPv4()
-	*h = hdr.IPv4{0: 0x45, 8: 64, 9: hdr.ProtoICMP}
-	h.SetLen(total)
-	h.SetSrc(from)
-	h.SetDst(to)
-	h.SetChecksum(hdr.Checksum(h[:]))
-	m := p[hdr.IPv4Len:]
-	m[0], m[1], m[2], m[3] = hdr.ICMPEcho, 0, 0, 0
-	binary.BigEndian.PutUint32(m[4:], rest)
-	binary.BigEndian.PutUint16(m[2:], hdr.Checksum(m))
 }
