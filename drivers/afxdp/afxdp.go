@@ -22,7 +22,8 @@
 // other end of a veth cable stop sending superpackets.
 //
 // A NIC that takes VLAN tags out of frames hides them from XDP: that offload
-// (rx-vlan-offload in ethtool -k) has to be off where tags matter.
+// (rx-vlan-offload in ethtool -k) is off while the device is open. A veth shows
+// no tag that its other end has put beside the frame (tx-vlan-offload there).
 //
 // Maturity: copy mode is tested on veth in native and generic mode; zero-copy
 // mode has not been run on hardware.
@@ -32,6 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 
 	"github.com/asavie/xdp"
 	"github.com/cilium/ebpf/link"
@@ -89,6 +91,7 @@ type Device struct {
 	native   bool
 	zeroCopy bool
 	refused  []string
+	tags     func() error // lets the NIC take VLAN tags out of frames again, or nil
 }
 
 // Open attaches to an interface, in promiscuous mode. Queue i of
@@ -156,6 +159,11 @@ func (d *Device) open(c Config, pools []*buf.Pool) error {
 	if d.promisc, err = promiscuous(nic.Index); err != nil {
 		return err
 	}
+	if took, err := keepTags(c.Interface); err != nil {
+		d.refuse("VLAN tags in frames", err)
+	} else if took {
+		d.tags = func() error { return inns.Do(c.NetNS, func() error { return takeTags(c.Interface) }) }
+	}
 	d.info = drivers.Info{Driver: "af_xdp", Ethernet: true, MAC: nic.HardwareAddr, MTU: nic.MTU,
 		Detail: d.detail(serve, total)}
 	return nil
@@ -188,6 +196,12 @@ func (d *Device) Close() error {
 	if d.promisc >= 0 {
 		errs = append(errs, unix.Close(d.promisc))
 		d.promisc = -1
+	}
+	if d.tags != nil {
+		if err := d.tags(); !errors.Is(err, unix.ENODEV) && !errors.Is(err, os.ErrNotExist) { // the interface is gone, or its namespace
+			errs = append(errs, err)
+		}
+		d.tags = nil
 	}
 	return errors.Join(errs...)
 }

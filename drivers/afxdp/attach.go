@@ -100,25 +100,13 @@ type ethtoolChannels struct {
 // channels returns the number of receive queues that the interface uses. One
 // without ethtool channels has one.
 func channels(name string) (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, fmt.Errorf("channels: %w", err)
-	}
-	defer unix.Close(fd)
 	c := ethtoolChannels{cmd: unix.ETHTOOL_GCHANNELS}
-	var req struct {
-		name [unix.IFNAMSIZ]byte
-		data unsafe.Pointer
-		_    [16]byte // the rest of struct ifreq
-	}
-	copy(req.name[:unix.IFNAMSIZ-1], name)
-	req.data = unsafe.Pointer(&c)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req)))
-	switch errno {
-	case 0:
+	err := ethtool(name, unsafe.Pointer(&c))
+	switch {
+	case err == nil:
 		return max(int(c.rx+c.combined), 1), nil
-	case unix.EOPNOTSUPP:
+	case errors.Is(err, unix.EOPNOTSUPP):
 		return 1, nil
 	}
-	return 0, fmt.Errorf("channels: %w", errno)
+	return 0, fmt.Errorf("channels: %w", err)
 }
