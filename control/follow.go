@@ -72,6 +72,12 @@ func (c *Control) follow(up, tap *port, take *takeover.Takeover, own []tuntap.Ro
 	}
 	side := sideOf(*take.Host)
 	f.was, f.seen = sides{tap: side, nic: side}, side
+	// What a daemon before this one has told the TAP is not known.
+	f.told = !side.up || f.readNIC(side).carrier
+	if err := take.Tap.SetCarrier(f.told); err != nil {
+		f.end()
+		return fmt.Errorf("control: follow %s: %w", f.name, err)
+	}
 	f.look() // what has changed since the takeover began
 	c.mu.Lock()
 	up.follow = f

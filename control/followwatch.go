@@ -67,19 +67,27 @@ func about(m syscall.NetlinkMessage, index int) bool {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return len(m.Data) >= at+4 && binary.NativeEndian.Uint32(m.Data[at:]) == uint32(index)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		if len(m.Data) < unix.SizeofRtMsg {
-			return false
+		return len(m.Data) >= unix.SizeofRtMsg && routeAbout(m.Data[unix.SizeofRtMsg:], index)
+	}
+	return false
+}
+
+// routeAbout reports whether the attributes of a route, struct rtattr each with
+// its value, aligned to 4 bytes (rtnetlink(7)), lead over an interface.
+func routeAbout(attrs []byte, index int) bool {
+	for len(attrs) >= unix.SizeofRtAttr {
+		n := int(binary.NativeEndian.Uint16(attrs))
+		if n < unix.SizeofRtAttr || n > len(attrs) {
+			return true // not to be understood: better look
 		}
-		attrs, err := nl.ParseRouteAttr(m.Data[unix.SizeofRtMsg:])
-		for _, a := range attrs {
-			switch a.Attr.Type {
-			case unix.RTA_MULTIPATH:
-				return true // perhaps
-			case unix.RTA_OIF:
-				return len(a.Value) >= 4 && binary.NativeEndian.Uint32(a.Value) == uint32(index)
-			}
+		value := attrs[unix.SizeofRtAttr:n]
+		switch binary.NativeEndian.Uint16(attrs[2:]) {
+		case unix.RTA_MULTIPATH:
+			return true // perhaps
+		case unix.RTA_OIF:
+			return len(value) >= 4 && binary.NativeEndian.Uint32(value) == uint32(index)
 		}
-		return err != nil
+		attrs = attrs[min((n+3)&^3, len(attrs)):]
 	}
 	return false
 }
