@@ -127,8 +127,13 @@ func (a *FeatureArc) Names(mask uint64) (names []string) {
 // NextFeature returns the arc to the packet's next feature and takes the
 // feature off its list. The packet is on a feature arc: a node that starts one
 // has set b.Feat to the interface's mask.
-func NextFeature(b *buf.Buffer) Arc {
-	bit := bits.TrailingZeros64(b.Feat)
-	b.Feat &= b.Feat - 1
-	return featureArc + Arc(bit)
+func NextFeature(b *buf.Buffer) (next Arc) {
+	next, b.Feat = FirstFeature(b.Feat)
+	return next
+}
+
+// FirstFeature returns the arc to the first feature of an interface's mask, and
+// the mask of the rest, for nodes that start many packets on the same arc.
+func FirstFeature(mask uint64) (first Arc, rest uint64) {
+	return featureArc + Arc(bits.TrailingZeros64(mask)), mask & (mask - 1)
 }

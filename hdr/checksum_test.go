@@ -118,8 +118,38 @@ func TestSum20(t *testing.T) {
 		for i := range h {
 			h[i] = byte(rnd.Uint32()) | byte(-rnd.IntN(2))
 		}
-		if got, want := h.Sum20(), slowSum(h[:], 0); got != want {
+		want := slowSum(h[:], 0)
+		if got := h.Sum20(); got != want {
 			t.Fatalf("% x: %#x, want %#x", h, got, want)
+		}
+		if h.SumsUp() != (want == 0xffff) {
+			t.Fatalf("% x: sums up to %#x: %t", h, want, h.SumsUp())
+		}
+		h.SetChecksum(0)
+		h.SetChecksum(^slowSum(h[:], 0))
+		if !h.SumsUp() {
+			t.Fatalf("% x: does not sum up, %#x", h, slowSum(h[:], 0))
+		}
+	}
+}
+
+// Each bit that makes a header unusual is seen, and no other.
+func TestIsPlain(t *testing.T) {
+	plain := hdr.IPv4{0: 0x45, 8: 64, 9: hdr.ProtoUDP, 12: 10, 15: 1, 16: 10, 19: 2}
+	plain.SetLen(1000)
+	for bit := range 8 * hdr.IPv4Len {
+		h := plain
+		h[bit/8] ^= 0x80 >> (bit % 8)
+		broken := h
+		h.SetChecksum(0)
+		h.SetChecksum(hdr.Checksum(h[:]))
+		// Version, IHL and length; MF and the fragment offset, but not DF.
+		odd := bit < 8 || bit >= 16 && bit < 32 || bit >= 50 && bit < 64
+		if h.IsPlain(1000) == odd {
+			t.Errorf("bit %d: plain %t", bit, !odd)
+		}
+		if broken.IsPlain(1000) {
+			t.Errorf("bit %d: plain with a wrong checksum", bit)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package hdr
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
+	"unsafe"
 )
 
 // IPv4Len is the length of an IPv4 header without options, in bytes.
@@ -94,14 +96,36 @@ func (h *IPv4) DecTTL() {
 	binary.BigEndian.PutUint16(h[10:12], uint16(sum+sum>>16))
 }
 
-// Sum20 returns the ones' complement sum over the 20 bytes of the header,
-// folded to 16 bits: 0xffff if its checksum is right (RFC 1071, section 1).
-func (h *IPv4) Sum20() uint16 {
-	a, b := binary.BigEndian.Uint64(h[0:8]), binary.BigEndian.Uint64(h[8:16])
-	s := a>>32 + a&0xffffffff + b>>32 + b&0xffffffff + uint64(binary.BigEndian.Uint32(h[16:20]))
-	s = s>>16 + s&0xffff // < 2^20: the sum of five words of 32 bits has 35
-	s = s>>16 + s&0xffff
-	return uint16(s>>16 + s)
+// IsPlain reports whether the header is what that of nearly all packets is: of
+// version 4, without options, of no fragment, of a packet of n bytes, and with
+// the right checksum.
+//
+// All but the checksum is one comparison of the first 8 bytes:
+//
+//	45 .. | length | .. .. | 0.0 fragment
+func (h *IPv4) IsPlain(n int) bool {
+	const mask = 0xff00ffff<<32 | MoreFragments | FragOffset
+	return binary.BigEndian.Uint64(h[0:8])&mask == 0x45<<56|uint64(n)<<32 && h.SumsUp()
+}
+
+// SumsUp reports whether the checksum of a header of 20 bytes, not all of them
+// zero, is right: the ones' complement sum of its words is 0xffff (RFC 1071,
+// section 1), and so a multiple of that however wide the words are that one
+// adds, as 2^64-1 is one too (section 2, part C). The compiler turns the
+// remainder into a multiplication.
+func (h *IPv4) SumsUp() bool {
+	s, c := bits.Add64(binary.BigEndian.Uint64(h[0:8]), binary.BigEndian.Uint64(h[8:16]), 0)
+	s, c = bits.Add64(s, uint64(binary.BigEndian.Uint32(h[16:20])), c)
+	return (s+c)%0xffff == 0
+}
+
+// Sum20 returns that sum, folded to 16 bits.
+func (h *IPv4) Sum20() uint16 { return Fold(Sum(h[:], 0)) }
+
+// PlainPorts returns the four bytes that follow a header without options: both
+// ports, the source in the high half, if the protocol has any.
+func (h *IPv4) PlainPorts() uint32 {
+	return (*UDP)(unsafe.Add(unsafe.Pointer(h), IPv4Len)).Ports()
 }
 
 // PseudoSum returns the sum of the pseudo-header for n bytes of transport

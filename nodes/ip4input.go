@@ -4,6 +4,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
 )
 
 // IP4Input lets only sound IPv4 headers pass (RFC 1812, sections 5.2.2 and
@@ -52,24 +53,28 @@ type ip4Input struct{}
 
 func (ip4Input) Process(w *graph.Worker, v *graph.Vector) {
 	ifaces := w.State.Ifaces
+	in, first, rest := uint32(0), graph.Arc(0), uint64(0) // index 0 is nobody's
 	for i, b := range v.Bufs() {
-		// The usual packet in one look: no options, no padding, no superpacket,
-		// and nothing wrong. All others are looked at one by one.
+		// The usual packet in one look: no options, no padding, no fragment, no
+		// superpacket, and nothing wrong. All others are looked at one by one.
 		h := b.IPv4()
-		if n := b.Len(); n >= hdr.IPv4Len && h[0] == 0x45 && h.Len() == n && b.GSOType == buf.GSONone &&
-			h.Sum20() == 0xffff && unicast(h.Src()) && unicast(h.Dst()) {
+		var ports uint32
+		if n := b.Len(); n >= hdr.IPv4Len+4 && b.GSOType == buf.GSONone && h.IsPlain(n) && notUnicast[h[12]]|notUnicast[h[16]] == 0 {
 			b.L4 = b.L3 + hdr.IPv4Len
+			ports = h.PlainPorts() & portMask[h.Protocol()]
 		} else if arc := ip4Check(b); arc != 0 {
 			v.Arc[i] = arc
 			continue
-		}
-		ports := uint32(0)
-		if hasPorts(h.Protocol()) && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0 && b.End() >= int(b.L4)+4 {
-			ports = b.UDP().Ports()
+		} else {
+			ports = ip4Ports(b)
 		}
 		b.Hash = flowHash(h.Src(), h.Dst(), h.Protocol(), ports)
-		b.Feat = ifaces[b.RxIf].Feat[IP4UnicastArc.ID]
-		v.Arc[i] = graph.NextFeature(b)
+		if b.RxIf != in {
+			in = b.RxIf
+			first, rest = graph.FirstFeature(ifaces[in].Feat[iface.IP4Unicast])
+		}
+		b.Feat = rest
+		v.Arc[i] = first
 	}
 }
 
@@ -85,7 +90,7 @@ func ip4Check(b *buf.Buffer) graph.Arc {
 		if arc := ip4Options(b, h); arc != 0 {
 			return arc
 		}
-	} else if h.Sum20() != 0xffff {
+	} else if !h.SumsUp() {
 		return ip4Checksum
 	}
 	total := h.Len()
@@ -108,9 +113,13 @@ func ip4Check(b *buf.Buffer) graph.Arc {
 	return 0
 }
 
-// unicast reports whether an address can be a station's: not of the networks
-// 0, 127 and 224 and up.
-func unicast(a hdr.Addr4) bool { return a>>24-1 < 223 && a>>24 != 127 }
+// notUnicast is 1 for the first byte of an address that can't be a station's:
+// of the networks 0, 127 and 224 and up.
+var notUnicast = [256]uint8{
+	0: 1, 127: 1,
+	224: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+	240: 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+}
 
 // martianSource reports whether no packet can come from src (RFC 1812, section
 // 5.3.7): multicast, reserved and broadcast (224.0.0.0/3), "this network" and
@@ -190,9 +199,20 @@ func gsoFits(b *buf.Buffer) bool {
 	return end <= b.End() && b.GSOSize > 0 && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0
 }
 
+// portMask has all bits set for the protocols whose header begins with two
+// ports.
+var portMask = [256]uint32{hdr.ProtoTCP: ^uint32(0), hdr.ProtoUDP: ^uint32(0), hdr.ProtoSCTP: ^uint32(0)}
+
 // hasPorts reports whether a transport header begins with two ports.
-func hasPorts(proto uint8) bool {
-	return proto == hdr.ProtoTCP || proto == hdr.ProtoUDP || proto == hdr.ProtoSCTP
+func hasPorts(proto uint8) bool { return portMask[proto] != 0 }
+
+// ip4Ports returns the ports of any sound packet; 0 if it has none.
+func ip4Ports(b *buf.Buffer) uint32 {
+	h := b.IPv4()
+	if h.Frag()&(hdr.MoreFragments|hdr.FragOffset) != 0 || b.End() < int(b.L4)+4 {
+		return 0
+	}
+	return b.UDP().Ports() & portMask[h.Protocol()]
 }
 
 // flowHash returns a hash of a flow that is the same in both directions. ports
