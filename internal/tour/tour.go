@@ -118,12 +118,7 @@ func (t *Tour) Start(ctx context.Context) error {
 // PID returns the number of the process that moves packets, 0 if there is
 // none.
 func (t *Tour) PID() int {
-	if t.daemon == nil {
-		return 0
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	pid, err := t.DataPlane(ctx)
+	pid, err := t.DataPlane()
 	if err != nil {
 		return 0
 	}
