@@ -105,5 +105,5 @@ func (t *Table) SetTimeouts(timeouts Timeouts) {
 			t.arm(i, at)
 		}
 	}
-	t.sweep.done = 0
+	t.sweep = sweep{} // the groups behind it may have something due now
 }

@@ -512,3 +512,19 @@ func TestTwin(t *testing.T) {
 		})
 	}
 }
+
+// FuzzTwin runs the table and its twin on a sequence that the fuzzer draws.
+func FuzzTwin(f *testing.F) {
+	f.Add(uint64(1), uint16(10), false)
+	f.Add(uint64(2), uint16(100), true)
+	f.Fuzz(func(t *testing.T, seed uint64, capacity uint16, midstream bool) {
+		p := newPair(t, rand.New(rand.NewPCG(seed, 1)), int(capacity)%500+1, midstream, "")
+		for range 2000 {
+			p.step()
+		}
+		p.same()
+		if err := p.tab.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
