@@ -10,12 +10,18 @@ type compiler struct {
 	rules []*Rule
 	store *Store
 	ports []bool            // by rule: it needs a packet with ports
-	sets  map[string]uint32 // numbers of the sets that rules name
+	sets  map[string]setRef // the sets that rules name
+}
+
+// A setRef is what a Program knows of a set.
+type setRef struct {
+	number uint32
+	kind   Kind
 }
 
 // resolve looks up the sets that rules name.
 func (c *compiler) resolve(refs []Ref) error {
-	c.ports, c.sets = make([]bool, len(c.rules)), map[string]uint32{}
+	c.ports, c.sets = make([]bool, len(c.rules)), map[string]setRef{}
 	for i, r := range c.rules {
 		if err := c.resolveRule(i, r); err != nil {
 			return fmt.Errorf("acl: tier %q: policy %q: rule %d: %w", refs[i].Tier, refs[i].Policy, refs[i].Index, err)
@@ -54,7 +60,7 @@ func (c *compiler) resolveSet(name string) (Kind, error) {
 	if err != nil {
 		return 0, err
 	}
-	c.sets[name] = s.number
+	c.sets[name] = setRef{s.number, s.kind}
 	return s.kind, nil
 }
 

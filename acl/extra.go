@@ -195,7 +195,8 @@ func (c *compiler) setExtra(m *vectorMaker, side func(*Rule) *Side, names func(*
 	rules := map[uint32][]int{}
 	for i, r := range c.rules {
 		for _, name := range names(side(r)) {
-			rules[c.sets[name]] = append(rules[c.sets[name]], i)
+			set := c.sets[name].number
+			rules[set] = append(rules[set], i)
 		}
 	}
 	vectors := make(map[uint32]uint32, len(rules))

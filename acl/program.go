@@ -15,6 +15,7 @@ type Program struct {
 	verdicts []Verdict // by number; what a rule's Action is, Pass and Log included
 	resume   []uint32  // by number: where to go on after Pass and Log
 	rules    []Ref
+	sets     map[string]setRef
 	tiers    int
 }
 
@@ -49,6 +50,7 @@ func Compile(rs *RuleSet, st *Store) (*Program, error) {
 	if err := c.resolve(p.rules); err != nil {
 		return nil, err
 	}
+	p.sets = c.sets
 	for v6 := range 2 {
 		e, err := c.engine(v6 == 1)
 		if err != nil {

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-
-	"github.com/skein-dataplane/skein/hdr"
 )
 
 // A Kind says what the members of a set are.
@@ -249,11 +247,3 @@ func (st *Store) paint(s *set, m Member, in bool) {
 
 // MemberOf returns an address as a Member.
 func MemberOf(a netip.Addr) Member { return Member{Prefix: netip.PrefixFrom(a, a.BitLen())} }
-
-// numberOf returns an address as ranges have it, and the index it is in.
-func numberOf(a netip.Addr) (x hdr.Addr6, v6 bool) {
-	if a.Is4() {
-		return Addr4(hdr.Addr4From(a)), false
-	}
-	return hdr.Addr6From(a), true
-}
