@@ -37,7 +37,7 @@ func frontendBackend(t *testing.T) (ingress, egress *acl.Program, sets *acl.Sets
 }
 
 func tier(policy string, rules ...acl.Rule) *acl.RuleSet {
-	return &acl.RuleSet{Tiers: []acl.Tier{{Name: "default", Policies: []acl.Policy{{Name: policy, Rules: rules}}}}}
+	return &acl.RuleSet{Tiers: []acl.Tier{{Name: "default", Default: acl.Deny, Policies: []acl.Policy{{Name: policy, Rules: rules}}}}}
 }
 
 func compile(tb testing.TB, rs *acl.RuleSet, st *acl.Store) *acl.Program {

@@ -1,10 +1,6 @@
 package acl
 
-import (
-	"math/bits"
-
-	"github.com/skein-dataplane/skein/hdr"
-)
+import "github.com/skein-dataplane/skein/hdr"
 
 // A ranges maps numbers of 64 or 128 bits to values, by the range they are in.
 // It is a tree whose nodes cut a span of numbers into equal slots, about two for
@@ -22,7 +18,7 @@ type ranges struct {
 }
 
 // A rangeNode stands for the numbers from first up to below first+width. All
-// others are in the slot behind the last.
+// others are in the slot before the first.
 type rangeNode struct {
 	first, width uint64
 	slots        uint32 // index of the first slot
@@ -43,7 +39,12 @@ func (r *ranges) start(x uint64) uint32 { return r.slots[r.top.slot(x)] }
 func (r *ranges) step(e uint32, x uint64) uint32 { return r.slots[r.nodes[e&^isNode].slot(x)] }
 
 func (n *rangeNode) slot(x uint64) uint32 {
-	return n.slots + uint32(min(x-n.first, n.width)>>(n.shift&63))
+	off := x - n.first
+	i := n.slots + uint32(off>>(n.shift&63))
+	if off >= n.width {
+		i = n.slots - 1
+	}
+	return i
 }
 
 // find64 returns the value for x, or a node for the lower half.
@@ -100,8 +101,8 @@ func newRanges(borders []border) ranges {
 	}
 	var root uint32
 	if root, r.depth = r.build(0, upper); root < isNode {
-		r.top.slots = uint32(len(r.slots)) // a node without width
 		r.slots = append(r.slots, root)
+		r.top.slots = uint32(len(r.slots)) // a node without width
 		return r
 	}
 	r.top = r.nodes[root&^isNode]
@@ -139,17 +140,17 @@ func (r *ranges) build(lo uint64, borders []border64) (e, depth uint32) {
 	n := newRangeNode(lo, borders)
 	e = uint32(len(r.nodes))
 	count := int((n.width-1)>>n.shift) + 1
+	r.slots = append(r.slots, borders[len(borders)-1].value)
 	n.slots = uint32(len(r.slots))
 	r.nodes = append(r.nodes, n)
-	r.slots = append(r.slots, make([]uint32, count+1)...)
-	r.slots[int(n.slots)+count] = borders[len(borders)-1].value
+	r.slots = append(r.slots, make([]uint32, count)...)
 	for i := range count {
 		offset := uint64(i) << n.shift
 		for len(borders) > 1 && borders[1].at-n.first <= offset {
 			borders = borders[1:]
 		}
 		inside := 1
-		for inside < len(borders) && borders[inside].at-n.first-offset < 1<<n.shift {
+		for inside < len(borders)-1 && borders[inside].at-n.first-offset < 1<<n.shift {
 			inside++
 		}
 		below, steps := r.build(n.first+offset, borders[:inside])
@@ -166,25 +167,19 @@ func (r *ranges) build(lo uint64, borders []border64) (e, depth uint32) {
 // if the value before is that behind; else with lo.
 func newRangeNode(lo uint64, borders []border64) (n rangeNode) {
 	count := len(borders) - 1
-	first, last := borders[1].at, borders[count].at-1
-	if count == 1 && last-lo < 1<<63 {
-		// One slot up to the border: with 2^k numbers, some below lo.
-		n.shift = uint32(bits.Len64(last - lo))
-		n.width = 1 << n.shift
-		n.first = last + 1 - n.width
-		return n
-	}
+	first, last := borders[1].at, borders[count].at
 	if borders[0].value != borders[count].value {
 		first = lo
 	}
-	for last>>n.shift-first>>n.shift >= uint64(2*count) {
-		n.shift++
+	n.shift = 63
+	if count > 1 {
+		n.shift = 0
+		for (last-1)>>n.shift-first>>n.shift >= uint64(2*count) {
+			n.shift++
+		}
+		first = first >> n.shift << n.shift
 	}
-	n.first = first >> n.shift << n.shift
-	n.width = (last>>n.shift - first>>n.shift + 1) << n.shift
-	if n.width == 0 { // 2^64: none are behind
-		n.width = ^uint64(0)
-	}
+	n.first, n.width = first, last-first
 	return n
 }
 
