@@ -213,7 +213,7 @@ func TestRefusals(t *testing.T) {
 		{ping(&pb.PingRequest{Address: "10.0.0.1", Count: 70000}), codes.InvalidArgument, "70000 requests: at most 65535 are possible"},
 		{ping(&pb.PingRequest{Address: "10.0.0.1", Interval: durationpb.New(-1)}), codes.InvalidArgument,
 			"an interval of -1ns: from 1ms to 1h0m0s are possible"},
-		{ping(&pb.PingRequest{Address: "10.0.0.1", Size: u32(1 << 31)}), codes.InvalidArgument, "a size from 0 to 1828 bytes was expected"},
+		{ping(&pb.PingRequest{Address: "10.0.0.1", Size: u32(1 << 31)}), codes.InvalidArgument, "a size from 0 to 1808 bytes was expected"},
 	} {
 		refused(t, x.err, x.code, x.sentence)
 	}
