@@ -171,8 +171,11 @@ func followMTU(h *host) {
 func tooBig(h *host, from *lab.Namespace, to string, mtu int) error {
 	const headers = 20 + 8
 	err := from.Reaches(h.ctx, to, lab.Ping{Size: mtu + 1 - headers, DF: true, Timeout: 300 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("mtu %d)", mtu)) {
-		return fmt.Errorf("a packet of %d bytes: %v", mtu+1, err)
+	if err == nil {
+		return fmt.Errorf("a packet of %d bytes crosses", mtu+1)
+	}
+	if !strings.Contains(err.Error(), fmt.Sprintf("mtu %d)", mtu)) {
+		return fmt.Errorf("a packet of %d bytes: %w", mtu+1, err)
 	}
 	return from.Reaches(h.ctx, to, lab.Ping{Size: mtu - headers, DF: true, Timeout: 300 * time.Millisecond})
 }
