@@ -12,13 +12,14 @@ func (t *Table) Check() error {
 		s := &t.records[i]
 		switch s.kind {
 		case kindFree:
-			if s.check != 0 || t.due[i]&isFree == 0 {
-				return fmt.Errorf("free record %d: check %x, due %x", i, s.check, t.due[i])
+			if t.rests[i].check != 0 || t.due[i]&isFree == 0 {
+				return fmt.Errorf("free record %d: check %x, due %x", i, t.rests[i].check, t.due[i])
 			}
 			continue
 		case kindMore:
-			if m := &t.records[s.peer]; m.kind != kind6nat || m.peer != i || t.due[i] != never {
-				return fmt.Errorf("second record %d of %d: kind %d, peer %d", i, s.peer, m.kind, m.peer)
+			p := t.rests[i].peer
+			if t.records[p].kind != kind6nat || t.rests[p].peer != i || t.due[i] != never {
+				return fmt.Errorf("second record %d of %d: kind %d, peer %d", i, p, t.records[p].kind, t.rests[p].peer)
 			}
 			records++
 			continue
@@ -56,8 +57,8 @@ func (t *Table) Check() error {
 
 func (t *Table) checkSession(i uint32, s *Session) (slots int, err error) {
 	fwd, rev, same := t.hashes(i)
-	if s.check != checkOf(fwd, rev) {
-		return 0, fmt.Errorf("session %d: check %x", i, s.check)
+	if t.rests[i].check != checkOf(fwd, rev) {
+		return 0, fmt.Errorf("session %d: check %x", i, t.rests[i].check)
 	}
 	for dir, hash := range []uint64{fwd, rev} {
 		want := Ref(i<<1 | uint32(dir))
@@ -144,3 +145,6 @@ const (
 	HeaderLen = headerLen
 	MaxHeld   = maxHeld
 )
+
+// Rest is the second part of a record, for the test of its layout.
+type Rest = rest

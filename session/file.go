@@ -15,12 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The file of a table: a header in the first page, then the records. The bytes
+// The file of a table: a header in the first page, then all Sessions, then the
+// rest of each. The bytes
 // are in the machine's own order, as the file never leaves it.
 //
 //	 0  magic, 8
 //	 8  version, 4    | bytes per record, 4
-//	16  layout, 8: a hash of the names, places and types of a Session's fields
+//	16  layout, 8: a hash of the names, places and types of a record's fields
 //	24  capacity, 8
 //	32  boot, 16: the kernel's boot_id, as times count from boot
 //	48  seed, 32
@@ -109,7 +110,7 @@ func (t *Table) attach(path string, now uint32) (Attached, error) {
 		return Attached{}, fmt.Errorf("map %d bytes: %w", size, err)
 	}
 	adviseHuge(t.memory)
-	t.records = view[Session](t.memory, recordsAt, int(t.capacity)+1)
+	t.setRecords(t.memory[recordsAt:])
 	found := Attached{Empty: empty}
 	if empty == "" {
 		found.Kept, found.Dropped = t.restore(now)
@@ -203,13 +204,14 @@ func header(capacity uint32, s *seed) (h [headerLen]byte, err error) {
 	return h, nil
 }
 
-// layoutHash changes with any field of a Session.
+// layoutHash changes with any field of a record.
 func layoutHash() uint64 {
 	h := fnv.New64a()
-	r := reflect.TypeFor[Session]()
-	for i := range r.NumField() {
-		f := r.Field(i)
-		fmt.Fprintln(h, f.Name, f.Offset, f.Type)
+	for _, part := range []reflect.Type{reflect.TypeFor[Session](), reflect.TypeFor[rest]()} {
+		for i := range part.NumField() {
+			f := part.Field(i)
+			fmt.Fprintln(h, f.Name, f.Offset, f.Type)
+		}
 	}
 	return h.Sum64()
 }

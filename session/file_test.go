@@ -46,7 +46,8 @@ func TestOpen(t *testing.T) {
 	fill4(t, tab, 500, 100)
 	for i := tab.Next(0); i != 0; i = tab.Next(i) {
 		s := tab.At(i)
-		s.Gen, s.Verdict, s.Flags, s.Data = 5, session.Allow, uint16(i), [2]uint32{1, 2}
+		s.Gen, s.Verdict, s.Flags = 5, session.Allow, uint16(i)
+		*tab.Data(session.Ref(i << 1)), *tab.Data(session.Ref(i<<1 | 1)) = 1, 2
 	}
 	tab.At(7).Last = 5000 // as if the clock had been ahead
 	if _, _, err := session.Open(path, c, 100); !errors.Is(err, session.ErrInUse) {
@@ -72,8 +73,8 @@ func TestOpen(t *testing.T) {
 		if r.Index() == 7 {
 			want = 200
 		}
-		if s.Gen != 0 || s.Verdict != session.Undecided || s.Data != [2]uint32{} || s.Flags != uint16(r.Index()) ||
-			s.Class() != session.TCPEstablished || s.Packets != [2]uint32{2, 1} || s.Bytes != [2]uint64{120, 60} || s.Last != want {
+		if s.Gen != 0 || s.Verdict != session.Undecided || *tab.Data(r) != 0 || *tab.Data(r | 1) != 0 || s.Flags != uint16(r.Index()) ||
+			s.Class() != session.TCPEstablished || tab.Counts(r.Index()) != (session.Counts{Packets: [2]uint32{2, 1}, Bytes: [2]uint64{120, 60}}) || s.Last != want {
 			t.Fatalf("%v: %+v", k, s)
 		}
 	}
@@ -184,6 +185,33 @@ func use(tab *session.Table, rng *rand.Rand, now uint32, n int) {
 	}
 }
 
+// damage changes up to 20 records, here and there a byte or a bit of them or
+// all of them, and returns how many.
+func damage(rng *rand.Rand, all []byte) int {
+	const first, second = 64, 32 // bytes of the two parts
+	n := len(all) / (first + second)
+	hit := map[int]bool{}
+	for range rng.IntN(20) {
+		i, from := rng.IntN(n), rng.IntN(n)
+		hit[i] = true
+		a, b := all[i*first:][:first], all[n*first+i*second:][:second]
+		switch rng.IntN(5) {
+		case 0:
+			a[rng.IntN(first)] = byte(rng.Uint32())
+		case 1:
+			a[rng.IntN(first)] ^= 1 << rng.IntN(8)
+		case 2:
+			b[rng.IntN(second)] = byte(rng.Uint32())
+		case 3:
+			b[rng.IntN(second)] ^= 1 << rng.IntN(8)
+		case 4: // one record over another
+			copy(a, all[from*first:][:first])
+			copy(b, all[n*first+from*second:][:second])
+		}
+	}
+	return len(hit)
+}
+
 // TestDamage: whatever bytes of the records are damaged, what is taken over is
 // whole, and what was not damaged is all there.
 func TestDamage(t *testing.T) {
@@ -199,25 +227,11 @@ func TestDamage(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := tab.Stats().Sessions
-		records := tab.MappedRecords()[session.RecordsAt:]
-		hit := map[int]bool{}
-		for range rng.IntN(20) {
-			at := rng.IntN(len(records))
-			hit[at/session.RecordLen] = true
-			switch rng.IntN(3) {
-			case 0:
-				records[at] = byte(rng.Uint32())
-			case 1:
-				records[at] ^= 1 << rng.IntN(8)
-			case 2: // one record over another
-				from := rng.IntN(len(records) / session.RecordLen)
-				copy(records[at/session.RecordLen*session.RecordLen:][:session.RecordLen], records[from*session.RecordLen:])
-			}
-		}
+		hit := damage(rng, tab.MappedRecords()[session.RecordsAt:])
 		closeTable(t, tab)
 		tab, a = open(t, path, c, 1000)
-		if a.Kept+2*len(hit) < before || a.Kept > before+len(hit) {
-			t.Fatalf("round %d: %d sessions, %d records damaged, %+v", round, before, len(hit), a)
+		if a.Kept+2*hit < before || a.Kept > before+hit {
+			t.Fatalf("round %d: %d sessions, %d records damaged, %+v", round, before, hit, a)
 		}
 		use(tab, rng, 2000, 300)
 		if err := tab.Check(); err != nil {

@@ -50,15 +50,16 @@ func (t *Table) is4(r Ref, k Key4) bool {
 }
 
 func (t *Table) is6(r Ref, k *Key6) bool {
-	s := &t.records[r.Index()]
+	i := r.Index()
+	s := &t.records[i]
 	switch {
 	case r.Dir() == Forward:
-		return s.is6(k) && s.IsIPv6()
+		return s.IsIPv6() && t.holds6(i, k)
 	case s.kind == kind6:
 		back := k.Swap()
-		return s.is6(&back)
+		return t.holds6(i, &back)
 	case s.kind == kind6nat:
-		return t.records[s.peer].is6(k)
+		return t.holds6(t.rests[i].peer, k)
 	}
 	return false
 }
@@ -91,7 +92,7 @@ func (t *Table) FindVector6(keys []Key6, hashes []uint64, out []Ref) {
 }
 
 // candidates sets out[i] to the first session whose tag is that of hashes[i],
-// 0 if none is, and brings its record into the cache, both lines of it.
+// 0 if none is, and brings its record into the cache.
 //
 // Where a search ends is as good as random, and a branch that is predicted
 // wrongly would throw away the loads that follow. As slots descend, it ends as
@@ -125,8 +126,7 @@ func (t *Table) candidates(hashes []uint64, out []Ref) {
 		out[i] = r
 	}
 	for _, r := range out {
-		s := &records[r.Index()]
-		touch |= s.tuple[0] | s.Bytes[1]
+		touch |= records[r.Index()].tuple[0]
 	}
 	t.touched = touch
 }

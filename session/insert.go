@@ -57,7 +57,7 @@ func (t *Table) Insert4(fwd, rev Key4, hash uint64, owner uint16, tcp uint8, now
 	}
 	s := &t.records[i]
 	s.set4(fwd, rev)
-	s.kind, s.peer = kind4, 0
+	s.kind = kind4
 	return t.link(i, fwd == rev, hash, revHash, now)
 }
 
@@ -74,20 +74,19 @@ func (t *Table) Insert6(fwd, rev *Key6, hash uint64, owner uint16, tcp uint8, no
 	if res != Inserted {
 		return 0, t.count(res)
 	}
-	s := &t.records[i]
-	s.set6(fwd)
-	s.kind, s.peer = kind6, 0
+	t.set6(i, fwd)
+	t.records[i].kind = kind6
 	if *rev != fwd.Swap() {
-		more, ok := t.place(now)
+		peer, ok := t.place(now)
 		if !ok {
 			t.put(i)
 			return 0, t.count(Full)
 		}
-		m := &t.records[more]
-		m.set6(rev)
-		m.kind, m.peer = kindMore, i
-		atomic.StoreUint32(&m.check, 1)
-		s.kind, s.peer = kind6nat, more
+		t.set6(peer, rev)
+		t.records[peer].kind = kindMore
+		t.rests[peer].peer, t.rests[i].peer = i, peer
+		atomic.StoreUint32(&t.rests[peer].check, 1)
+		t.records[i].kind = kind6nat
 	}
 	return t.link(i, *fwd == *rev, hash, revHash, now)
 }
@@ -115,31 +114,32 @@ func (t *Table) admit(proto uint8, of uint16, tcp uint8, now uint32) (uint32, Re
 	s := &t.records[i]
 	s.Last, s.Gen, s.Verdict, s.Flags = now, 0, Undecided, 0
 	s.seen, s.class, s.owner = seen, class, of
-	s.Data, s.Packets, s.Bytes = [2]uint32{}, [2]uint32{}, [2]uint64{}
+	s.packets, s.bytes = [2]uint32{}, [2]uint32{}
+	t.rests[i] = rest{}
 	return i, Inserted
 }
 
 // link puts a record that is complete but for its commit word into the index
 // and commits it. A flow whose two keys are the same has one slot.
 func (t *Table) link(i uint32, same bool, fwdHash, revHash uint64, now uint32) (Ref, Result) {
-	s, r := &t.records[i], Ref(i<<1)
+	r := Ref(i << 1)
 	ok := t.index.insert(fwdHash, r|Forward)
 	if ok && !same && !t.index.insert(revHash, r|Reverse) {
 		t.index.remove(fwdHash, r|Forward)
 		ok = false
 	}
 	if !ok {
-		t.putMore(s)
-		t.put(i)
+		t.putAll(i)
 		return 0, t.count(Crowded)
 	}
-	atomic.StoreUint32(&s.check, checkOf(fwdHash, revHash))
-	t.enrol(i, s, now)
+	atomic.StoreUint32(&t.rests[i].check, checkOf(fwdHash, revHash))
+	t.enrol(i, now)
 	return r, t.count(Inserted)
 }
 
 // enrol does what is to be done for each session beside record and index.
-func (t *Table) enrol(i uint32, s *Session, now uint32) {
+func (t *Table) enrol(i uint32, now uint32) {
+	s := &t.records[i]
 	t.stats.Sessions++
 	o := &t.owners[s.owner]
 	o.sessions++
@@ -178,7 +178,7 @@ func (t *Table) Delete(i uint32) {
 		return
 	}
 	fwd, rev, same := t.hashes(i)
-	atomic.StoreUint32(&s.check, 0)
+	atomic.StoreUint32(&t.rests[i].check, 0)
 	t.index.remove(fwd, Ref(i<<1|Forward))
 	if !same {
 		t.index.remove(rev, Ref(i<<1|Reverse))
@@ -193,8 +193,7 @@ func (t *Table) Delete(i uint32) {
 		t.soft.remove(i)
 		t.stats.Soft--
 	}
-	t.putMore(s)
-	t.put(i)
+	t.putAll(i)
 }
 
 // take returns the index of a free record, 0 if there is none.
@@ -215,16 +214,16 @@ func (t *Table) take() uint32 {
 
 // put makes a record free.
 func (t *Table) put(i uint32) {
-	s := &t.records[i]
-	atomic.StoreUint32(&s.check, 0)
-	s.kind = kindFree
+	atomic.StoreUint32(&t.rests[i].check, 0)
+	t.records[i].kind = kindFree
 	t.due[i] = isFree | t.free
 	t.free = i
 }
 
-// putMore makes the second record of a session free, if it has one.
-func (t *Table) putMore(s *Session) {
-	if s.kind == kind6nat {
-		t.put(s.peer)
+// putAll makes the record of a session free, or both if it has two.
+func (t *Table) putAll(i uint32) {
+	if t.records[i].kind == kind6nat {
+		t.put(t.rests[i].peer)
 	}
+	t.put(i)
 }

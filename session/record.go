@@ -1,5 +1,7 @@
 package session
 
+import "github.com/skein-dataplane/skein/hdr"
+
 // A Ref says which session a packet is of and in which direction it goes:
 //
 //	| index of the session, 31 | direction, 1 |
@@ -29,22 +31,27 @@ const (
 	Deny
 )
 
-// RecordLen is the number of bytes of a Session.
-const RecordLen = 96
+// RecordLen is the number of bytes of a record, both parts of it.
+const RecordLen = sessionLen + moreLen
+
+const (
+	sessionLen = 64
+	moreLen    = 32
+)
 
 // A Session is one flow in both directions and what was decided about it. It
-// lies in the table's memory outside the Go heap, and, byte by byte, in the
-// table's file:
+// lies in the table's memory outside the Go heap, and in the table's file, in
+// two parts. A Session is the part that packets need, and fills one cache line:
 //
-//	 0  key forward, 16       | key in reverse, 16        |  IPv4
-//	 0  source address, 16    | destination address, 16   |  IPv6
-//	32  ports, zone, protocol of IPv6, 8                  |
-//	40  check                 | peer                      |
-//	48  last seen             | generation                |
-//	56  seen | class | verdict | kind | owner | flags     |
-//	64  data forward          | data in reverse           |
-//	72  packets forward       | packets in reverse        |
-//	80  bytes forward, 8      | bytes in reverse, 8       |
+//	 0  key forward, 16                | key in reverse, 16               |  IPv4
+//	 0  source address, 16             | destination address, 16          |  IPv6
+//	32  last seen                      | generation                       |
+//	40  seen | class | verdict | kind  | owner, 2         | flags, 2      |
+//	48  packets forward                | packets in reverse               |
+//	56  bytes forward, low half        | bytes in reverse, low half       |
+//
+// A second line for each packet would cost as much as all the rest of a lookup
+// once there are more sessions than fit the caches (BenchmarkFindVector4).
 //
 // A session has two keys, one for each direction: the reverse one is not the
 // forward one swapped if addresses or ports are translated. A packet of one
@@ -54,13 +61,7 @@ const RecordLen = 96
 // An IPv6 session that is translated takes a second record for its reverse
 // key; others take one.
 type Session struct {
-	tuple [5]uint64
-	// check is the commit word: 0 in a free record, else made of the hashes of
-	// both keys. It is written last when a session is made and cleared first
-	// when it is removed, so that a file found after a kill at any instruction
-	// holds whole sessions and nothing else.
-	check uint32
-	peer  uint32 // translated IPv6: the record with the reverse key, and from there back
+	tuple [4]uint64
 
 	Last uint32 // second in which the last packet was seen, on the clock of Now
 	// Gen is the generation of the policy that Verdict and Data are of. Who
@@ -73,11 +74,27 @@ type Session struct {
 	Verdict Verdict
 	kind    kind
 	owner   uint16
-	Flags   uint16    // the caller's, for the session's life
-	Data    [2]uint32 // the caller's, for each direction: an adjacency, a rule
-	// Packets are those of each direction, modulo 2^32: an hour at 1 Mpps.
-	Packets [2]uint32
-	Bytes   [2]uint64 // of each direction, as the caller counts them
+	Flags   uint16 // the caller's, for the session's life
+	packets [2]uint32
+	bytes   [2]uint32
+}
+
+// rest is the other part of a record:
+//
+//	 0  ports, zone, protocol, as in a key, 8                             |  IPv6
+//	 8  check                          | peer                             |
+//	16  data forward                   | data in reverse                  |
+//	24  bytes forward, high half       | bytes in reverse, high half      |
+type rest struct {
+	key uint64
+	// check is the commit word: 0 in a free record, else made of the hashes of
+	// both keys. It is written last when a session is made and cleared first
+	// when it is removed, so that a file found after a kill at any instruction
+	// holds whole sessions and nothing else.
+	check uint32
+	peer  uint32 // translated IPv6: the record with the reverse key, and from there back
+	data  [2]uint32
+	bytes [2]uint32
 }
 
 // kind says what a record holds.
@@ -100,21 +117,8 @@ func (s *Session) Owner() uint16 { return s.owner }
 // Class returns which timeout holds for the session.
 func (s *Session) Class() Class { return s.class }
 
-// Proto returns the IP protocol.
-func (s *Session) Proto() uint8 { return uint8(s.rest() >> 8) }
-
-// Zone returns the zone of the session's keys.
-func (s *Session) Zone() uint16 { return uint16(s.rest() >> 16) }
-
-func (s *Session) rest() uint64 {
-	if s.kind == kind4 {
-		return s.tuple[1]
-	}
-	return s.tuple[4]
-}
-
 func (s *Session) set4(fwd, rev Key4) {
-	s.tuple = [5]uint64{fwd.addrs, fwd.rest, rev.addrs, rev.rest, 0}
+	s.tuple = [4]uint64{fwd.addrs, fwd.rest, rev.addrs, rev.rest}
 }
 
 func (s *Session) key4(dir uint32) Key4 {
@@ -122,16 +126,52 @@ func (s *Session) key4(dir uint32) Key4 {
 	return Key4{s.tuple[at], s.tuple[at+1]}
 }
 
-func (s *Session) set6(k *Key6) {
-	s.tuple = [5]uint64{k.src.Hi, k.src.Lo, k.dst.Hi, k.dst.Lo, k.rest}
+func (t *Table) set6(i uint32, k *Key6) {
+	t.records[i].tuple = [4]uint64{k.src.Hi, k.src.Lo, k.dst.Hi, k.dst.Lo}
+	t.rests[i].key = k.rest
 }
 
-func (s *Session) key6() (k Key6) {
-	k.src.Hi, k.src.Lo, k.dst.Hi, k.dst.Lo, k.rest = s.tuple[0], s.tuple[1], s.tuple[2], s.tuple[3], s.tuple[4]
-	return k
+func (t *Table) key6(i uint32) Key6 {
+	w := &t.records[i].tuple
+	return Key6{hdr.Addr6{Hi: w[0], Lo: w[1]}, hdr.Addr6{Hi: w[2], Lo: w[3]}, t.rests[i].key}
 }
 
-func (s *Session) is6(k *Key6) bool {
-	return s.tuple[0] == k.src.Hi && s.tuple[1] == k.src.Lo && s.tuple[2] == k.dst.Hi && s.tuple[3] == k.dst.Lo &&
-		s.tuple[4] == k.rest
+// holds6 reports whether the key that a record holds is k.
+func (t *Table) holds6(i uint32, k *Key6) bool {
+	w := &t.records[i].tuple
+	return w[0] == k.src.Hi && w[1] == k.src.Lo && w[2] == k.dst.Hi && w[3] == k.dst.Lo && t.rests[i].key == k.rest
+}
+
+// Proto returns the IP protocol of a session.
+func (t *Table) Proto(i uint32) uint8 { return uint8(t.restOf(i) >> 8) }
+
+// Zone returns the zone of a session's keys.
+func (t *Table) Zone(i uint32) uint16 { return uint16(t.restOf(i) >> 16) }
+
+func (t *Table) restOf(i uint32) uint64 {
+	if s := &t.records[i]; s.kind == kind4 {
+		return s.tuple[1]
+	}
+	return t.rests[i].key
+}
+
+// Data returns the caller's own word for a session and direction: an
+// adjacency, a rule. Like the verdict it is of the generation Gen, and 0 in a
+// new session. It is not on the session's cache line.
+func (t *Table) Data(r Ref) *uint32 { return &t.rests[r.Index()].data[r.Dir()] }
+
+// Counts are what a session has seen of each direction.
+type Counts struct {
+	Packets [2]uint32 // modulo 2^32: an hour at 1 Mpps
+	Bytes   [2]uint64 // as the caller has counted them
+}
+
+// Counts returns what a session has seen.
+func (t *Table) Counts(i uint32) (c Counts) {
+	s, m := &t.records[i], &t.rests[i]
+	for d := range c.Bytes {
+		c.Packets[d] = s.packets[d]
+		c.Bytes[d] = uint64(m.bytes[d])<<32 | uint64(s.bytes[d])
+	}
+	return c
 }

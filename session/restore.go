@@ -7,27 +7,26 @@ func (t *Table) restore(now uint32) (kept, dropped int) {
 	for i := uint32(1); i <= t.capacity; i++ {
 		s := &t.records[i]
 		switch {
-		case s.check == 0 && s.kind == kindFree, s.kind == kindMore:
+		case t.rests[i].check == 0 && s.kind == kindFree, s.kind == kindMore:
 		case t.readmit(i, s, now):
 			kept++
 			t.fresh = i + 1
 		default:
 			dropped++
-			*s = Session{}
+			t.clear(i)
 		}
 	}
 	for i := uint32(1); i <= t.capacity; i++ {
-		s := &t.records[i]
-		if s.kind != kindMore {
+		if t.records[i].kind != kindMore {
 			continue
 		}
-		if p := s.peer; p != 0 && p <= t.capacity && t.records[p].kind == kind6nat && t.records[p].peer == i {
+		if p := t.rests[i].peer; p != 0 && p <= t.capacity && t.records[p].kind == kind6nat && t.rests[p].peer == i {
 			t.fresh = max(t.fresh, i+1)
 			t.due[i] = never
 			continue
 		}
 		dropped++
-		*s = Session{}
+		t.clear(i)
 	}
 	// The lowest come first, so that the sweep has few groups to look at.
 	for i := t.fresh - 1; i > 0; i-- {
@@ -40,11 +39,12 @@ func (t *Table) restore(now uint32) (kept, dropped int) {
 
 // readmit takes a record over if it is a whole session.
 func (t *Table) readmit(i uint32, s *Session, now uint32) bool {
-	if s.check == 0 || !t.plausible(i, s) {
+	m := &t.rests[i]
+	if m.check == 0 || !t.plausible(i, s) {
 		return false
 	}
 	fwd, rev, same := t.hashes(i)
-	if s.check != checkOf(fwd, rev) || t.taken(i, fwd, rev) {
+	if m.check != checkOf(fwd, rev) || t.taken(i, fwd, rev) {
 		return false
 	}
 	if !t.index.insert(fwd, Ref(i<<1|Forward)) {
@@ -55,9 +55,9 @@ func (t *Table) readmit(i uint32, s *Session, now uint32) bool {
 		return false
 	}
 	s.Last = min(s.Last, now)
-	s.Gen, s.Verdict, s.Data = 0, Undecided, [2]uint32{}
-	s.class = classOf(s.Proto(), s.seen)
-	t.enrol(i, s, now)
+	s.Gen, s.Verdict, m.data = 0, Undecided, [2]uint32{}
+	s.class = classOf(t.Proto(i), s.seen)
+	t.enrol(i, now)
 	t.due[i] = s.Last + t.timeouts[s.class]
 	t.groupDue[i/groupLen] = 0
 	return true
@@ -67,16 +67,16 @@ func (t *Table) readmit(i uint32, s *Session, now uint32) bool {
 func (t *Table) plausible(i uint32, s *Session) bool {
 	switch s.kind {
 	case kind4:
-		return s.tuple[1]&0xffffffff == s.tuple[3]&0xffffffff
+		return uint32(s.tuple[1]) == uint32(s.tuple[3]) // protocol and zone
 	case kind6:
 		return true
 	case kind6nat:
-		if s.peer == 0 || s.peer > t.capacity || s.peer == i {
+		p := t.rests[i].peer
+		if p == 0 || p > t.capacity || p == i {
 			return false
 		}
-		more := &t.records[s.peer]
-		return more.kind == kindMore && more.peer == i && more.check != 0 &&
-			more.tuple[4]&0xffffffff == s.tuple[4]&0xffffffff
+		m := &t.rests[p]
+		return t.records[p].kind == kindMore && m.peer == i && m.check != 0 && uint32(m.key) == uint32(t.rests[i].key)
 	}
 	return false
 }
@@ -90,3 +90,5 @@ func (t *Table) taken(i uint32, fwd, rev uint64) bool {
 	a, b := t.Key6(f), t.Key6(r)
 	return t.Find6(&a, fwd) != 0 || t.Find6(&b, rev) != 0
 }
+
+func (t *Table) clear(i uint32) { t.records[i], t.rests[i] = Session{}, rest{} }

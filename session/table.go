@@ -55,6 +55,7 @@ const (
 // A Table is the sessions of one worker.
 type Table struct {
 	records  []Session // 0 is not used
+	rests    []rest
 	index    index
 	seed     seed
 	timeouts Timeouts
@@ -100,7 +101,7 @@ func New(c Config) (*Table, error) {
 		_ = t.Close()
 		return nil, fmt.Errorf("session: map %d records: %w", c.Capacity, err)
 	}
-	t.records = view[Session](t.memory, 0, c.Capacity+1)
+	t.setRecords(t.memory)
 	return t, nil
 }
 
@@ -123,6 +124,13 @@ func newTable(c Config) (*Table, error) {
 	t.soft.tops = view[uint64](t.derived, l.tops, (l.numGroups+63)/64)
 	t.owners = view[owner](t.derived, l.owners, 1<<16)
 	return t, nil
+}
+
+// setRecords makes m the records: all Sessions, then the rest of each.
+func (t *Table) setRecords(m []byte) {
+	n := int(t.capacity) + 1
+	t.records = view[Session](m, 0, n)
+	t.rests = view[rest](m, n*sessionLen, n)
 }
 
 // Close gives the table's memory back. Its file, if it has one, stays.
@@ -166,14 +174,14 @@ func (t *Table) Key4(r Ref) Key4 { return t.records[r.Index()].key4(r.Dir()) }
 
 // Key6 returns the key of an IPv6 session in the direction of r.
 func (t *Table) Key6(r Ref) Key6 {
-	s := &t.records[r.Index()]
-	switch {
-	case r.Dir() == Forward:
-		return s.key6()
-	case s.kind == kind6nat:
-		return t.records[s.peer].key6()
+	i := r.Index()
+	if r.Dir() == Forward {
+		return t.key6(i)
 	}
-	k := s.key6()
+	if t.records[i].kind == kind6nat {
+		return t.key6(t.rests[i].peer)
+	}
+	k := t.key6(i)
 	return k.Swap()
 }
 

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/skein-dataplane/skein/hdr"
+import (
+	"math/bits"
+
+	"github.com/skein-dataplane/skein/hdr"
+)
 
 // What has been seen of a direction, as four bits; a session's byte has those
 // of the forward direction below and those of the reverse one above. The class
@@ -51,6 +55,15 @@ func classOf(proto, seen uint8) Class {
 	return OtherUnreplied + replied
 }
 
+// next returns the class after c of the same protocol.
+func (c Class) next(seen uint8) Class {
+	if c <= TCPClosing {
+		return classTCP(seen)
+	}
+	unreplied := (c-UDPUnreplied)&^1 + UDPUnreplied // they come in pairs
+	return unreplied + Class(seen>>5&1)
+}
+
 func classTCP(seen uint8) Class {
 	switch {
 	case seen&anyRst != 0 || seen&bothFin == bothFin:
@@ -93,8 +106,11 @@ func (t *Table) Seen(r Ref, packets, bytes uint32, tcp uint8, now uint32) Event 
 		}
 	}
 	dir := r.Dir()
-	s.Packets[dir] += packets
-	s.Bytes[dir] += uint64(bytes)
+	s.packets[dir] += packets
+	sum, carry := bits.Add32(s.bytes[dir], bytes, 0)
+	if s.bytes[dir] = sum; carry != 0 { // once in 4 GiB
+		t.rests[r.Index()].bytes[dir]++
+	}
 	s.Last = now
 	return event
 }
@@ -102,14 +118,14 @@ func (t *Table) Seen(r Ref, packets, bytes uint32, tcp uint8, now uint32) Event 
 // step is Seen for packets that may change the class.
 func (t *Table) step(r Ref, s *Session, tcp uint8, now uint32) Event {
 	event := NoEvent
-	if s.Proto() == hdr.ProtoTCP {
+	if s.class <= TCPClosing {
 		if s.seen, event = stepTCP(s.seen, r.Dir(), tcp); event == Reopened {
 			s.Gen, s.Verdict = 0, Undecided
 		}
 	} else {
 		s.seen |= sawAck << (4 * r.Dir())
 	}
-	if class := classOf(s.Proto(), s.seen); class != s.class {
+	if class := s.class.next(s.seen); class != s.class {
 		t.setClass(r.Index(), s, class, now)
 		event = max(event, ClassChanged)
 	}
