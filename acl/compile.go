@@ -2,7 +2,6 @@ package acl
 
 import (
 	"fmt"
-	"math"
 )
 
 // A compiler makes the engines of a Program.
@@ -82,7 +81,7 @@ func (c *compiler) engine(v6 bool) (engine, error) {
 			e.sides |= 1
 		}
 	}
-	if len(m.blocks) > maxValue || m.count > maxValue || uint64(m.count)*uint64(m.width) > math.MaxUint32 {
+	if len(m.blocks) > maxValue || len(m.records) > maxValue {
 		return engine{}, fmt.Errorf("acl: %d rules: too many kinds of packets: %w", len(c.rules), ErrInvalid)
 	}
 	e.vectors = m.vectors

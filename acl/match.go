@@ -153,8 +153,8 @@ func (e *engine) first(k *Key, x *picks, from uint32) uint32 {
 	if e.width == 1 {
 		return e.within(k, x, 0, from)
 	}
-	for i := from / blockLen / 64; i < e.stride; i++ {
-		sum := e.sums[k.src*e.stride+i] & e.sums[k.dst*e.stride+i] & e.sums[k.l4*e.stride+i]
+	for i := from / blockLen / 64; i < e.sums; i++ {
+		sum := e.sum(k.src, i) & e.sum(k.dst, i) & e.sum(k.l4, i)
 		if i == from/blockLen/64 {
 			sum &= ^uint64(0) << (from / blockLen & 63)
 		}

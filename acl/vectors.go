@@ -14,29 +14,30 @@ type block [blockLen / 64]uint64
 
 // A vectors holds bit vectors with one bit for each rule, cut into blocks. Equal
 // blocks are there once, and so are equal vectors. A vector is named by a number:
-// with at most 512 rules by that of its only block; with more, vector v consists
-// of the blocks refs[v*width:][:width], and sums[v*sums:] has a bit for each
-// block, set if it is not empty.
+// with at most 512 rules by that of its only block; with more by the index in
+// records of
+//
+//	| summary: 2*sums words, a bit for each block that is not empty | blocks: width words |
 type vectors struct {
-	blocks []block // blocks[0] is empty
-	refs   []uint32
-	sums   []uint64
-	width  uint32 // blocks in a vector
-	stride uint32 // words of sums for a vector
+	blocks  []block // blocks[0] is empty
+	records []uint32
+	width   uint32 // blocks in a vector
+	sums    uint32 // 64 of them in a piece of the summary
 }
 
 // block returns block b of vector v.
 func (vs *vectors) block(v, b uint32) *block {
 	if vs.width > 1 {
-		v = vs.refs[v*vs.width+b]
+		v = vs.records[v+2*vs.sums+b]
 	}
 	return &vs.blocks[v]
 }
 
-// sum returns word i of the summary of vector v.
+// sum returns piece i of the summary of vector v.
 func (vs *vectors) sum(v, i uint32) uint64 {
 	if vs.width > 1 {
-		return vs.sums[v*vs.stride+i]
+		r := vs.records[v+2*i:]
+		return uint64(r[0]) | uint64(r[1])<<32
 	}
 	return 1
 }
@@ -45,7 +46,6 @@ func (vs *vectors) sum(v, i uint32) uint64 {
 type vectorMaker struct {
 	vectors
 	rules       int
-	count       uint32              // vectors of several blocks
 	known       map[uint64][]uint32 // vectors of several blocks by hash
 	knownBlocks map[uint64][]uint32 // blocks by hash
 }
@@ -53,7 +53,7 @@ type vectorMaker struct {
 func newVectorMaker(rules int) *vectorMaker {
 	width := uint32(rules+blockLen-1) / blockLen
 	return &vectorMaker{
-		vectors: vectors{blocks: make([]block, 1), width: width, stride: (width + 63) / 64},
+		vectors: vectors{blocks: make([]block, 1), width: width, sums: (width + 63) / 64},
 		rules:   rules, known: map[uint64][]uint32{}, knownBlocks: map[uint64][]uint32{0: {0}},
 	}
 }
@@ -126,17 +126,16 @@ func (m *vectorMaker) add(b *bitset) uint32 {
 		return b.refs[0]
 	}
 	for _, v := range m.known[b.hash] {
-		if slices.Equal(m.refs[v*m.width:][:m.width], b.refs) {
+		if slices.Equal(m.records[v+2*m.sums:][:m.width], b.refs) {
 			return v
 		}
 	}
-	v := m.count
-	m.count++
-	m.refs = append(m.refs, b.refs...)
-	m.sums = append(m.sums, make([]uint64, m.stride)...)
+	v := uint32(len(m.records))
+	m.records = append(m.records, make([]uint32, 2*m.sums)...)
+	m.records = append(m.records, b.refs...)
 	for i, ref := range b.refs {
 		if ref != 0 {
-			m.sums[int(v*m.stride)+i/64] |= 1 << (i % 64)
+			m.records[int(v)+i/32] |= 1 << (i % 32)
 		}
 	}
 	m.known[b.hash] = append(m.known[b.hash], v)
