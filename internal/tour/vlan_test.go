@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,4 +139,18 @@ func superFrame(src hdr.MAC, size, payload int) []byte {
 	copy(p[38:], []byte{0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff})
 	binary.BigEndian.PutUint16(p[54:], ip.PseudoSum(20+payload))
 	return append(f, superPayload(payload)...)
+}
+
+// Interfaces on top of the uplink, VLANs among them, would be lost with the
+// move: they are refused, and nothing has changed.
+func TestChildRefused(t *testing.T) {
+	h := &host{newTour(t, tour.Options{}), t, t.Context()}
+	h.ip(h.Node, "link add link enp0s3 name child type macvlan")
+	before := hostView(t, h.ctx, h.Node)
+	if err := h.Start(h.ctx); err == nil || !strings.Contains(err.Error(), "the macvlan interface child") {
+		t.Errorf("started on an uplink with a macvlan on top: %v", err)
+	}
+	if after := hostView(t, h.ctx, h.Node); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
 }
