@@ -88,6 +88,7 @@ type Chain6 struct {
 	NextAt   int   // of the byte that says Proto, for the pointer of an ICMP error
 	Frag     int   // of the fragment header; 0 if there is none
 	Routing  int   // of the first routing header; 0 if there is none
+	Routing0 bool  // there is one of type 0, which nobody is to follow (RFC 5095)
 	HopByHop bool
 	NotFirst bool // a fragment behind the first: there is no upper layer's header
 }
@@ -135,6 +136,9 @@ func (c *Chain6) step(p []byte, n int) bool {
 	case ProtoRouting:
 		if c.Routing == 0 {
 			c.Routing = c.Off
+		}
+		if typ, _ := h.Routing(); typ == 0 {
+			c.Routing0 = true
 		}
 	case ProtoFragment:
 		c.Frag = c.Off

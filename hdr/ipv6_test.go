@@ -114,7 +114,7 @@ func TestWalk6(t *testing.T) {
 		{"no header", make([]byte, 39), hdr.Chain6{Fault: hdr.ChainShort}},
 		{"none", chain(udp), hdr.Chain6{Proto: udp, Off: 40, NextAt: 6}},
 		{"all", chain(hop, ext(dst, 1), ext(rt, 2), ext(frag, 3), fragment(ah, 0, true), []byte{dst, 4, 0, 0}, make([]byte, 20), ext(udp, 1)),
-			hdr.Chain6{Proto: udp, Off: 128, NextAt: 120, Frag: 88, Routing: 64, HopByHop: true}},
+			hdr.Chain6{Proto: udp, Off: 128, NextAt: 120, Frag: 88, Routing: 64, Routing0: true, HopByHop: true}},
 		{"later fragment", chain(frag, fragment(dst, 1480, false), []byte("anything")),
 			hdr.Chain6{Proto: dst, Off: 48, NextAt: 40, Frag: 40, NotFirst: true}},
 		{"nothing follows", chain(dst, ext(hdr.ProtoNone, 1)), hdr.Chain6{Proto: hdr.ProtoNone, Off: 48, NextAt: 40}},

@@ -63,7 +63,7 @@ func arp(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	learn(w, b.RxIf, h, target.Kind)
 	b.Seek(int(b.L3) - hdr.EtherLen)
 	switch {
-	case h.Op() == hdr.ARPRequest && h.SenderIP() != h.TargetIP() && answers(w, in, h, target):
+	case h.Op() == hdr.ARPRequest && h.SenderIP() != h.TargetIP() && answers(w.State, in, target, target.Via == h.TargetIP(), h.SenderIP() == 0):
 		reply(b, h, in.MAC)
 		return arpReply
 	case in.Peer != 0:
@@ -80,7 +80,11 @@ func arp(w *graph.Worker, b *buf.Buffer) graph.Arc {
 // always for its own, and on a tap for pods and for what the host asks for
 // there only because Skein's routes lead it there. A station on the link of any
 // uplink speaks for itself. What is refused later is answered for as well.
-func answers(w *graph.Worker, in *iface.Iface, h *hdr.ARP, target *fib.Adj) bool {
+//
+// onLink says that target is its own next hop, and probe that the asker wants
+// to know whether the address is free (RFC 5227, section 2.1.1; RFC 4862,
+// section 5.4): it is on no route to it yet.
+func answers(st *state.State, in *iface.Iface, target *fib.Adj, onLink, probe bool) bool {
 	switch target.Kind {
 	case fib.Local:
 		return true
@@ -88,14 +92,12 @@ func answers(w *graph.Worker, in *iface.Iface, h *hdr.ARP, target *fib.Adj) bool
 		if in.Kind != iface.Tap {
 			return false
 		}
-		if w.State.Ifaces[target.Iface].Kind == iface.Tun {
+		if st.Ifaces[target.Iface].Kind == iface.Tun {
 			return true
 		}
-		// Whoever probes whether an address is free (RFC 5227, section 2.1.1)
-		// is on no route to it yet.
-		return h.SenderIP() != 0 && target.Kind != fib.Glean && target.Via != h.TargetIP()
+		return !probe && target.Kind != fib.Glean && !onLink
 	case fib.Blackhole, fib.Unreachable, fib.Prohibit:
-		return in.Kind == iface.Tap
+		return in.Kind == iface.Tap && !probe
 	}
 	return false
 }

@@ -76,3 +76,29 @@ func describeICMP(r *graph.Record) string {
 	h, m := (*hdr.IPv4)(r.Bytes), (*hdr.ICMP)(r.Bytes[hdr.IPv4Len:])
 	return fmt.Sprintf("icmp type %d code %d to %s from %s", m.Type(), m.Code(), h.Dst(), h.Src())
 }
+
+func describeND(r *graph.Record) string {
+	p := r.Bytes
+	if r.L3 > 0 && r.L3 < len(p) {
+		p = p[r.L3:]
+	}
+	if len(p) < hdr.IPv6Len+hdr.NeighborSolLen || !isND(p) {
+		return ""
+	}
+	m, _ := parseND(p[hdr.IPv6Len:], (*hdr.IPv6)(p).Src(), (*hdr.IPv6)(p).Dst())
+	switch {
+	case m.solicit:
+		return fmt.Sprintf("who-has %s tell %s", m.target, (*hdr.IPv6)(p).Src())
+	case m.hasMAC:
+		return fmt.Sprintf("%s is-at %s", m.target, macText(m.mac))
+	}
+	return m.target.String() + " is there"
+}
+
+func describeICMP6(r *graph.Record) string {
+	if r.Reason != "icmp6 error sent" || len(r.Bytes) < hdr.IPv6Len+hdr.ICMPLen {
+		return ""
+	}
+	h, m := (*hdr.IPv6)(r.Bytes), (*hdr.ICMP)(r.Bytes[hdr.IPv6Len:])
+	return fmt.Sprintf("icmp6 type %d code %d to %s from %s", m.Type(), m.Code(), h.Dst(), h.Src())
+}

@@ -12,10 +12,14 @@ import (
 //
 // Host and uplink have the same MAC address and are bridged, not routed, so
 // that the host sees its link as if Skein were not there: no TTL is taken, and
-// DHCP, IPv6 and whatever else it speaks pass. Only these are not bridged:
-// IPv4 to our own MAC (it may be a pod's; what is the host's is punted after
-// the lookup), ARP, and what the host sends to the tap's own MAC, which is to
-// be routed.
+// DHCP, routers' advertisements and whatever else it speaks pass. Only these
+// are not bridged: IP to our own MAC (it may be a pod's; what is the host's is
+// punted after the lookup), but for IPv6 within the link; ARP, neighbour
+// solicitations and advertisements; and what the host sends to the tap's own
+// MAC, which is to be routed.
+//
+// An interface without a link-local address has no IPv6 (RFC 4291, section
+// 2.1): there it is bridged or dropped like any protocol that Skein lacks.
 //
 // Frames with VLAN tags are all the host's, whose stack has the interfaces and
 // addresses of its VLANs. A tag of VLAN 0 names no VLAN but a priority
@@ -28,7 +32,9 @@ var EthernetInput = graph.Spec{
 	Name: "ethernet-input",
 	Arcs: []graph.To{
 		etherIP4:     {Reason: "ip4", Node: "ip4-input"},
+		etherIP6:     {Reason: "ip6", Node: "ip6-input"},
 		etherARP:     {Reason: "arp", Node: "arp-input"},
+		etherND:      {Reason: "nd", Node: "nd-input"},
 		etherBridge:  {Reason: "bridged", Node: "interface-output"},
 		etherRunt:    {Reason: "shorter than an Ethernet header", Node: graph.Drop},
 		etherNotUs:   {Reason: "link address is not ours", Node: graph.Drop},
@@ -45,13 +51,15 @@ var EthernetInput = graph.Spec{
 const (
 	_            graph.Arc = iota
 	etherIP4               // to be routed
+	etherIP6               // to be routed
 	etherARP               // both for us and for the host
+	etherND                // likewise
 	etherBridge            // the host's
 	etherRunt              // no whole header
 	etherNotUs             // the interface is promiscuous, and this is another station's
 	etherVLAN              // IEEE 802.1Q or 802.1ad; or sent to Skein, which is in no VLAN
 	etherUnknown           // no host to hand it to
-	etherGroup             // IPv4 multicast or broadcast, and no host to hand it to
+	etherGroup             // IP multicast or broadcast, and no host to hand it to
 	etherSource            // no station sends from such an address (IEEE 802.3, 3.2.3)
 )
 
@@ -81,6 +89,10 @@ func (ethernetInput) Process(w *graph.Worker, v *graph.Vector) {
 			}
 			continue
 		}
+		if h.Dst() == in.MAC && h.Type() == hdr.TypeIPv6 && !h.Src().IsGroup() && in.LinkLocal.Hi != 0 && plain6(b) {
+			v.Arc[i] = route6(b, in)
+			continue
+		}
 		v.Arc[i] = etherOther(b, h, in)
 	}
 }
@@ -105,7 +117,44 @@ func answersDHCP(b *buf.Buffer) bool {
 		h.Frag()&hdr.FragOffset == 0 && b.Bytes()[at] == 0 && b.Bytes()[at+1] == dhcpClient
 }
 
-// etherOther decides about every frame but IPv4 to our own address.
+// plain6 reports whether a frame with IPv6 is neither neighbour discovery nor
+// within the link, whatever else it is.
+func plain6(b *buf.Buffer) bool {
+	p := b.Bytes()
+	return len(p) >= hdr.EtherLen+hdr.IPv6Len && p[hdr.EtherLen+6] != hdr.ProtoICMPv6 && !withinLink(p[hdr.EtherLen:])
+}
+
+// withinLink reports whether an IPv6 packet is to a link-local or multicast
+// address, fe80::/10 or ff00::/8; there is little else in fe00::/7.
+func withinLink(p []byte) bool { return p[24] >= 0xfe }
+
+// route6 takes the link header off an IPv6 packet.
+func route6(b *buf.Buffer, in *iface.Iface) graph.Arc {
+	b.L3 = uint16(b.Off() + hdr.EtherLen)
+	b.Advance(hdr.EtherLen)
+	if in.Kind == iface.Tap {
+		b.Flags |= buf.Originated // host and Skein are one hop to others
+	}
+	return etherIP6
+}
+
+// ether6 decides about IPv6 to our own address or to a group.
+func ether6(b *buf.Buffer, in *iface.Iface, group bool) graph.Arc {
+	p := b.Bytes()[hdr.EtherLen:]
+	switch {
+	case isND(p):
+		b.L3 = uint16(b.Off() + hdr.EtherLen)
+		b.Advance(hdr.EtherLen)
+		return etherND
+	case in.Peer != 0 && (group || in.Kind == iface.Uplink && len(p) >= hdr.IPv6Len && withinLink(p)):
+		return bridge(b, in)
+	case group:
+		return etherGroup
+	}
+	return route6(b, in)
+}
+
+// etherOther decides about every frame but the usual ones to our own address.
 func etherOther(b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
 	if h.Src().IsGroup() {
 		return etherSource
@@ -121,6 +170,8 @@ func etherOther(b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
 		b.L3 = uint16(b.Off() + hdr.EtherLen)
 		b.Advance(hdr.EtherLen)
 		return etherARP
+	case t == hdr.TypeIPv6 && in.LinkLocal.Hi != 0 && (group || h.Dst() == in.MAC):
+		return ether6(b, in, group)
 	case in.Kind == iface.Uplink && !group && h.Dst() != in.MAC:
 		return etherNotUs
 	case in.Peer != 0 && (in.Kind != iface.Tap || h.Dst() != in.MAC):

@@ -122,3 +122,58 @@ func TestEthernetInputMeta(t *testing.T) {
 	}
 	rig.Put(got)
 }
+
+// IPv6 on interfaces that have it. What is within a link crosses between the
+// host and the world; what is to Skein's own address is routed.
+func TestEthernetInput6(t *testing.T) {
+	const (
+		far     = "02:00:00:00:00:01 > 02:00:00:00:00:10: "
+		toPeer  = "02:00:00:00:00:10 > 02:00:00:00:00:01: "
+		toTap   = "02:00:00:00:00:10 > 02:fe:00:00:00:01: "
+		other   = "02:00:00:00:01:01 > 02:00:00:00:00:11: "
+		udp     = "2001:db8:51::1 > fd00:1::7: udp 1 > 2 ttl 64 len 20"
+		echo    = "2001:db8:51::1 > fd00:1::7: icmp6 echo-request id 1 seq 1 ttl 64 len 20"
+		solicit = "icmp6 neighbor-solicit 2001:db8::10 lladdr 02:00:00:00:00:01 ttl 255 len 0"
+		ask     = "fe80::1 > ff02::1:ff00:10: " + solicit
+		nobody  = "link multicast nobody listens to"
+	)
+	check(t, on(t, nodes.EthernetInput, newWorld(t, both).state), nil, []row{
+		{packet: far + udp, reason: "ip6", out: udp},
+		{packet: far + echo, reason: "ip6", out: echo},
+		{packet: far + "2001:db8:51::1 > 2001:db8::10: hbh udp 1 > 2 ttl 64 len 20", reason: "ip6", out: "2001:db8:51::1 > 2001:db8::10: hbh udp 1 > 2 ttl 64 len 20"},
+		{packet: far + "fe80::1 > 2001:db8::10: udp 1 > 2 ttl 64 len 20", reason: "ip6", out: "fe80::1 > 2001:db8::10: udp 1 > 2 ttl 64 len 20"},
+		{packet: toTap + udp, meta: rx(tap0), reason: "ip6", out: udp},
+		{packet: toTap + "fe80::10 > fe80::1:1: udp 1 > 2 ttl 64 len 20", meta: rx(tap0), reason: "ip6", out: "fe80::10 > fe80::1:1: udp 1 > 2 ttl 64 len 20"},
+		{packet: other + udp, meta: rx(eth1), reason: "ip6", out: udp},
+		{packet: other + "fe80::9 > fe80::11: udp 1 > 2 ttl 64 len 20", meta: rx(eth1), reason: "ip6", out: "fe80::9 > fe80::11: udp 1 > 2 ttl 64 len 20"},
+		{packet: "hex 020000000010020000000001" + "86dd60", reason: "ip6", out: "hex 60"}, // ip6-input sees that it is cut off
+
+		// Within the link, between the world and the host.
+		{packet: far + "fe80::1 > fe80::10: udp 547 > 546", reason: "bridged"}, // DHCPv6
+		{packet: far + "fe80::1 > fe80::10: icmp6 echo-request id 1 seq 1", reason: "bridged"},
+		{packet: far + "fe80::1 > fe80::10: icmp6 router-advert", reason: "bridged"},
+		{packet: far + "fe80::1 > ff02::1: udp 1 > 2", reason: "bridged"}, // RFC 6085
+		{packet: "02:00:00:00:00:01 > 33:33:00:00:00:01: fe80::1 > ff02::1: icmp6 router-advert", reason: "bridged"},
+		{packet: "02:00:00:00:00:01 > 33:33:00:00:00:01: fe80::1 > ff02::1: hbh icmp6 type 130", reason: "bridged"},
+		{packet: "02:00:00:00:00:10 > 33:33:00:00:00:02: fe80::10 > ff02::2: icmp6 router-solicit", meta: rx(tap0), reason: "bridged"},
+		{packet: "02:00:00:00:00:10 > 33:33:00:00:00:16: fe80::10 > ff02::16: hbh icmp6 type 143 ttl 1", meta: rx(tap0), reason: "bridged"},
+		{packet: "02:00:00:00:00:10 > 33:33:00:01:00:02: fe80::10 > ff02::1:2: udp 546 > 547", meta: rx(tap0), reason: "bridged"},
+		{packet: toPeer + udp, meta: rx(tap0), reason: "bridged"},
+		{packet: toPeer + "fe80::10 > fe80::1: " + solicit, meta: rx(tap0), reason: "bridged"}, // is it still there?
+
+		// Solicitations and advertisements concern Skein too.
+		{packet: "02:00:00:00:00:01 > 33:33:ff:00:00:10: " + ask, reason: "nd", out: ask},
+		{packet: far + "fe80::1 > fe80::10: " + solicit, reason: "nd", out: "fe80::1 > fe80::10: " + solicit},
+		{packet: far + "2001:db8::1 > 2001:db8::10: icmp6 neighbor-advert 2001:db8::1 flags S ttl 255 len 0", reason: "nd", out: "2001:db8::1 > 2001:db8::10: icmp6 neighbor-advert 2001:db8::1 flags S ttl 255 len 0"},
+		{packet: "02:00:00:00:00:10 > 33:33:ff:00:00:10: " + ask, meta: rx(tap0), reason: "nd", out: ask},
+		{packet: "02:00:00:00:01:01 > 33:33:ff:00:00:10: " + ask, meta: rx(eth1), reason: "nd", out: ask},
+		{packet: far + "2001:db8::1 > 2001:db8::10: dstopts " + solicit, reason: "ip6", out: "2001:db8::1 > 2001:db8::10: dstopts " + solicit}, // the host may see
+
+		// Nobody is behind this one.
+		{packet: "02:00:00:00:01:01 > 33:33:00:00:00:01: fe80::1 > ff02::1: icmp6 router-advert", meta: rx(eth1), reason: nobody},
+		{packet: "02:00:00:00:01:01 > ff:ff:ff:ff:ff:ff: " + udp, meta: rx(eth1), reason: nobody},
+		{packet: "02:00:00:00:00:01 > 02:00:00:00:00:77: " + udp, reason: "link address is not ours"},
+		{packet: "02:00:00:00:00:01 > 02:00:00:00:00:77: fe80::1 > fe80::77: " + solicit, reason: "link address is not ours"},
+		{packet: "03:00:00:00:00:01 > 02:00:00:00:00:10: " + udp, reason: "link source is a group address"},
+	})
+}

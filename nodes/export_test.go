@@ -22,3 +22,30 @@ var ICMPError = icmpError
 
 // The options that a fragment behind the first carries.
 var CopyOptions = copyOptions
+
+// What tests need of IPv6.
+var (
+	Lookup6 = lookup6
+
+	FlowHash6 = flowHash6
+)
+
+// Check6 does what ip6-input and, if need be, ip6-extensions do, and reports
+// whether the packet has passed.
+func Check6(b *buf.Buffer) bool {
+	switch ip6Check(b) {
+	case 0:
+		b.Hash = upperHash(b, &upper{Chain6: hdr.Chain6{Proto: b.IPv6().NextHeader()}})
+		return true
+	case ip6HopByHop, ip6Extended:
+		return extensions(b) == 0
+	}
+	return false
+}
+
+// Chain6 returns where the transport header of a packet is, its protocol, and
+// whether the packet is whole.
+func Chain6(p []byte) (at int, proto uint8, whole bool) {
+	u, arc := walkUpper(p)
+	return u.Off, u.Proto, arc == 0 && !u.fragment
+}

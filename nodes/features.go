@@ -38,10 +38,19 @@ var (
 		ID:   iface.InterfaceOutput,
 		End:  "interface-tx",
 	}
-	// IP6UnicastArc and IP6OutputArc have no nodes before them yet: IPv6 is
-	// bridged between uplink and host, and not routed.
-	IP6UnicastArc = &graph.FeatureArc{Name: "ip6-unicast", ID: iface.IP6Unicast, End: graph.Drop}
-	IP6OutputArc  = &graph.FeatureArc{Name: "ip6-output", ID: iface.IP6Output, End: "interface-output"}
+	// IP6UnicastArc and IP6OutputArc are the same for IPv6, and have the same
+	// features in the same order.
+	IP6UnicastArc = &graph.FeatureArc{
+		Name:     "ip6-unicast",
+		ID:       iface.IP6Unicast,
+		Features: []string{"ip6-source-check"},
+		End:      "ip6-lookup",
+	}
+	IP6OutputArc = &graph.FeatureArc{
+		Name: "ip6-output",
+		ID:   iface.IP6Output,
+		End:  "interface-output",
+	}
 )
 
 // FeatureArcs returns all feature arcs, in the order in which packets meet them.

@@ -2,9 +2,11 @@ package nodes_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph/graphtest"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/nodes"
@@ -16,7 +18,17 @@ var seeds = []string{
 	"10.1.0.7 > 10.1.0.1: icmp echo-request id 1 seq 1",
 	"10.1.0.7 > 192.0.2.50: proto 17 mf len 1480",
 	"10.1.0.7 > 192.0.2.50: icmp unreachable code 4",
-	"2001:db8::1 > 2001:db8::2: tcp 1 > 2 len 2000",
+	"fd00:1::7 > 2001:db8:99::2: tcp 1 > 2 len 2000",
+	"fd00:1::7 > fd00:1::8: hbh dstopts frag 0 mf udp 1 > 2 len 700",
+	"fd00:1::7 > fd00:1::1: icmp6 echo-request id 1 seq 1",
+	"fd00:1::7 > 2001:db8::50: icmp6 time-exceeded",
+	"fd00:1::7 > ff02::2: icmp6 router-solicit",
+	"fe80::10 > fe80::1:1: icmp6 echo-request id 1 seq 1",
+	"02:00:00:00:00:01 > 02:00:00:00:00:10: 2001:db8:99::2 > fd00:1::7: udp 53 > 4000",
+	"02:00:00:00:00:01 > 02:00:00:00:00:10: 2001:db8:99::2 > 2001:db8::10: routing 4 tcp 53 > 4000",
+	"02:00:00:00:00:01 > 33:33:ff:00:00:10: fe80::1 > ff02::1:ff00:10: icmp6 neighbor-solicit 2001:db8::10 lladdr 02:00:00:00:00:01",
+	"02:00:00:00:00:10 > 33:33:ff:00:00:07: fe80::10 > ff02::1:ff00:7: icmp6 neighbor-solicit fd00:1::7 lladdr 02:00:00:00:00:10",
+	"02:00:00:00:00:01 > 02:00:00:00:00:10: 2001:db8::50 > fe80::10: icmp6 neighbor-advert 2001:db8::50 flags SO lladdr 02:00:00:00:00:50",
 	"02:00:00:00:00:01 > 02:00:00:00:00:10: 8.8.8.8 > 10.1.0.7: udp 53 > 4000",
 	"02:00:00:00:00:01 > 02:00:00:00:00:10: 8.8.8.8 > 192.0.2.10: udp 53 > 4000",
 	"02:00:00:00:00:10 > 02:fe:00:00:00:01: 192.0.2.10 > 10.1.0.8: udp 1 > 2 df len 1473",
@@ -63,6 +75,18 @@ func mend(b *buf.Buffer) bool {
 	return true
 }
 
+// mend6 is mend for IPv6.
+func mend6(b *buf.Buffer) bool {
+	b.L3 = uint16(b.Off())
+	if b.Len() < hdr.IPv6Len {
+		return false
+	}
+	h := b.IPv6()
+	h[0] = 0x60 | h[0]&15
+	h.SetPayloadLen(min(b.Len()-hdr.IPv6Len, 0xffff))
+	return nodes.Check6(b)
+}
+
 func contracts(w *world) map[string]contract {
 	ifaces := uint64(len(w.state.Ifaces))
 	any := func(*buf.Buffer, uint64) bool { return true }
@@ -91,6 +115,23 @@ func contracts(w *world) map[string]contract {
 			return false
 		}
 	}
+	ip6 := func(b *buf.Buffer, _ uint64) bool { return mend6(b) }
+	// As ip6-lookup leaves it.
+	adj6 := func(kinds ...fib.Kind) contract {
+		return func(b *buf.Buffer, r uint64) bool {
+			if !mend6(b) {
+				return false
+			}
+			b.Adj = nodes.Lookup6(w.state.FIB6, b.RxIf, b.IPv6().Dst(), b.Hash)
+			for i := range uint32(64) { // if it is of no such kind, some other adjacency of the table
+				if slices.Contains(kinds, w.state.FIB6.Adj(b.Adj).Kind) {
+					return true
+				}
+				b.Adj = (uint32(r>>8) + i) % 64
+			}
+			return false
+		}
+	}
 	// Longer than the next link takes, and not to be segmented.
 	long := func(c contract) contract {
 		return func(b *buf.Buffer, r uint64) bool {
@@ -113,6 +154,26 @@ func contracts(w *world) map[string]contract {
 			b.L3 = uint16(b.Off())
 			return true
 		},
+		"nd-input": func(b *buf.Buffer, r uint64) bool {
+			if b.Len() < hdr.EtherLen+hdr.IPv6Len+1 {
+				return false
+			}
+			b.Advance(hdr.EtherLen)
+			b.L3 = uint16(b.Off())
+			b.Bytes()[6], b.Bytes()[hdr.IPv6Len] = hdr.ProtoICMPv6, 135+byte(r>>9&1)
+			return true
+		},
+		"ip6-input": func(b *buf.Buffer, _ uint64) bool {
+			b.L3 = uint16(b.Off())
+			return true
+		},
+		"ip6-extensions": func(b *buf.Buffer, _ uint64) bool {
+			b.L3 = uint16(b.Off())
+			return b.Len() >= hdr.IPv6Len
+		},
+		"ip6-source-check": ip6, "ip6-lookup": ip6, "ip6-local": ip6, "icmp6-input": ip6,
+		"icmp6-error": func(b *buf.Buffer, r uint64) bool { b.Meta = uint32(r >> 16); return mend6(b) },
+		"ip6-rewrite": adj6(fib.Forward), "ip6-nd": adj6(fib.Resolve, fib.Glean), "ip6-punt": adj6(fib.Punt),
 		"ip4-source-check": ip4, "ip4-lookup": ip4, "ip4-local": ip4, "icmp4-input": ip4,
 		"icmp4-error": func(b *buf.Buffer, r uint64) bool { b.Meta = uint32(r >> 16); return mend(b) },
 		"ip4-rewrite": adj(1), "ip4-fragment": long(adj(1)), "ip4-arp": adj(2, 3), "ip4-punt": adj(5),
@@ -151,7 +212,7 @@ func FuzzNode(f *testing.F) {
 			f.Add(uint8(node), line(f, s), uint64(i*node)*0x9e3779b97f4a7c15)
 		}
 	}
-	w := newWorld(f, aNode)
+	w := newWorld(f, aNode+aNode6)
 	w.state.EchoID = 1
 	all, how := nodes.All(), contracts(w)
 	var rigs []*graphtest.Rig
@@ -185,7 +246,7 @@ func FuzzGraph(f *testing.F) {
 		f.Add(uint8(i), line(f, s), uint64(0), true)
 		f.Add(uint8(i), line(f, s), uint64(i)*0x9e3779b97f4a7c15, false)
 	}
-	w := newWhole(f, aNode)
+	w := newWhole(f, aNode+aNode6)
 	for _, q := range w.queues[1:] {
 		q.quiet = true
 	}
@@ -210,20 +271,33 @@ func fuzzed(b *buf.Buffer, p []byte, r uint64, asIs, ethernet bool) {
 	}
 	if ethernet && b.Len() > hdr.EtherLen {
 		b.Ether().Fill([]hdr.MAC{{2, 0, 0, 0, 0, 0x10}, {2, 0xfe, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 0x11}}[r>>60%3], hdr.MAC{2, 0, 0, 0, 0, 1}, hdr.TypeIPv4)
+		typ := b.Bytes()[12:14]
 		b.Advance(hdr.EtherLen)
-		mend(b)
+		if mendAny(b) == 6 {
+			typ[0], typ[1] = 0x86, 0xdd
+		}
 		b.Advance(-hdr.EtherLen)
 	} else if !ethernet {
-		mend(b)
+		mendAny(b)
 	}
 	b.L3, b.L4, b.Hash, b.HdrEnd = 0, 0, 0, 0
+}
+
+// mendAny makes the packet sound as what it claims to be, and returns that.
+func mendAny(b *buf.Buffer) (version int) {
+	if b.Len() > 0 && b.Bytes()[0]>>4 == 6 {
+		mend6(b)
+		return 6
+	}
+	mend(b)
+	return 4
 }
 
 // A million random packets, most of them nearly right, in vectors of all sizes
 // on all interfaces.
 func TestConservation(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(11, 12))
-	w := newWhole(t, aNode)
+	w := newWhole(t, aNode+aNode6)
 	for _, q := range w.queues[1:] {
 		q.quiet = true
 	}
@@ -248,7 +322,10 @@ func TestConservation(t *testing.T) {
 				q.rx = append(q.rx, memPacket{len(p), func(b *buf.Buffer) {
 					b.Set(p)
 					b.Bytes()[at] = with
-					if !q.ethernet && b.Len() >= 20 && dst&3 != 0 {
+					if !q.ethernet && b.Len() >= hdr.IPv6Len && p[0]>>4 == 6 && dst&3 != 0 {
+						b.IPv6().SetDst([]hdr.Addr6{addr6("fd00:1::7"), addr6("fd00:1::8"), addr6("2001:db8::10"), addr6("2001:db8::5"),
+							addr6("fd00:1::1"), addr6("2001:db8:ffff::1"), addr6("fd00:67::1")}[dst>>8%7])
+					} else if !q.ethernet && b.Len() >= 20 && dst&3 != 0 {
 						b.IPv4().SetDst([]hdr.Addr4{0x0a010007, 0x0a010008, 0xc000020a, 0xc0000200 + hdr.Addr4(dst>>24), 0x0a010001, 0x08080808, 0x0a430000}[dst>>8%7])
 					}
 					fuzzed(b, b.Bytes(), r, asIs, q.ethernet)
@@ -261,7 +338,7 @@ func TestConservation(t *testing.T) {
 	for range 4 {
 		w.advance(t, 1e9)
 	}
-	if n := w.Node("ip4-arp").(graphtest.Parker).Parked(); n != 0 {
+	if n := w.parked(); n != 0 {
 		t.Errorf("%d packets parked at the end", n)
 	}
 	sent := 0

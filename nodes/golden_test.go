@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/tools/txtar"
-
-	"github.com/skein-dataplane/skein/graph/graphtest"
 )
 
 var update = flag.Bool("update", false, "write what comes out into the golden files")
@@ -70,7 +68,7 @@ func golden(t *testing.T, file string) {
 	for range 4 {
 		w.advance(t, int64(time.Second))
 	}
-	if n := w.Node("ip4-arp").(graphtest.Parker).Parked(); n != 0 {
+	if n := w.parked(); n != 0 {
 		t.Errorf("%d packets parked after 4 s", n)
 	}
 }

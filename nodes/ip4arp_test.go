@@ -2,6 +2,7 @@ package nodes_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/skein-dataplane/skein/buf"
@@ -32,7 +33,11 @@ func (a *arpBench) send(lines ...string) []string {
 	}
 	bufs := a.Load(a.t, packets...)
 	for _, b := range bufs {
-		routed(*a.State)(b)
+		if b.IPv4().Version() == 6 {
+			routed6(*a.State)(b)
+		} else {
+			routed(*a.State)(b)
+		}
 	}
 	return a.words(a.RunBufs(a.t, bufs...))
 }
@@ -48,8 +53,8 @@ func (a *arpBench) round(edit string) []string {
 
 func (a *arpBench) words(results []graphtest.Result) (out []string) {
 	for _, x := range results {
-		s := pktline.Format(x.Bytes(), x.Reason == "arp request sent")
-		if x.Reason == "arp next hop does not answer" && x.Meta != nodes.ICMPError(3, 1, 0) {
+		s := pktline.Format(x.Bytes(), x.Reason == "arp request sent" || x.Reason == "nd solicitation sent")
+		if strings.HasSuffix(x.Reason, "next hop does not answer") && x.Meta != nodes.ICMPError(3, 1, 0) {
 			s += fmt.Sprintf(" error %#x", x.Meta)
 		}
 		out = append(out, x.Reason+": "+s)

@@ -2,7 +2,7 @@
 // order?
 //
 // Each file holds one node; this one lists them all, and features.go lists the
-// features of each arc. Maturity: stable for IPv4.
+// features of each arc. Maturity: stable for IPv4, new for IPv6.
 package nodes
 
 import "github.com/skein-dataplane/skein/graph"
@@ -14,6 +14,7 @@ func All() []graph.Spec {
 		DeviceInput,
 		EthernetInput,
 		ARPInput,
+		NDInput,
 		TunInput,
 
 		IP4Input,
@@ -27,6 +28,18 @@ func All() []graph.Spec {
 		IP4Rewrite,
 		IP4Fragment,
 		ICMP4Error, // errors go back to ip4-lookup
+
+		IP6Input,
+		IP6Extensions,
+		IP6SourceCheck,
+		IP6Lookup,
+
+		IP6Punt,
+		IP6Local,
+		ICMP6Input, // replies go back to ip6-lookup
+		IP6ND,      // parked packets go back to ip6-lookup
+		IP6Rewrite,
+		ICMP6Error, // errors go back to ip6-lookup
 
 		InterfaceOutput,
 		InterfaceTx,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -188,6 +189,38 @@ func routed(st state.State) func(b *buf.Buffer) {
 	}
 }
 
+// sound6 sets what ip6-input or ip6-extensions sets.
+func sound6(b *buf.Buffer) {
+	b.L3 = uint16(b.Off())
+	nodes.Check6(b)
+}
+
+// routed6 sets what ip6-lookup sets too.
+func routed6(st state.State) func(b *buf.Buffer) {
+	return func(b *buf.Buffer) {
+		sound6(b)
+		b.Adj = nodes.Lookup6(st.FIB6, b.RxIf, b.IPv6().Dst(), b.Hash)
+	}
+}
+
+// sums6 is sums for IPv6, where UDP must have a checksum.
+func sums6(p []byte) string {
+	h := (*hdr.IPv6)(p)
+	if len(p) < hdr.IPv6Len+h.PayloadLen() {
+		return "length"
+	}
+	p = p[:hdr.IPv6Len+h.PayloadLen()]
+	at, proto, whole := nodes.Chain6(p)
+	least := map[uint8]int{hdr.ProtoTCP: 20, hdr.ProtoUDP: 8, hdr.ProtoICMPv6: 4}[proto]
+	if !whole || least == 0 || len(p)-at < least {
+		return ""
+	}
+	if hdr.Fold(hdr.Sum(p[at:], uint64(h.PseudoSum(proto, len(p)-at)))) != 0xffff {
+		return "transport checksum"
+	}
+	return ""
+}
+
 // sums returns what is wrong with the checksums of an IPv4 packet, "" if
 // nothing is. A UDP datagram without a checksum is right.
 func sums(p []byte) string {
@@ -216,3 +249,5 @@ func sums(p []byte) string {
 	}
 	return ""
 }
+
+func addr6(s string) hdr.Addr6 { return hdr.Addr6From(netip.MustParseAddr(s)) }

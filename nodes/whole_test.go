@@ -87,7 +87,7 @@ func (w *whole) advance(t testing.TB, ns int64) {
 // without a reason.
 func (w *whole) balance(t testing.TB) {
 	t.Helper()
-	held := w.Node("ip4-arp").(graphtest.Parker).Parked()
+	held := w.parked()
 	s := w.Pool.Stats()
 	if n := s.SmallFree + s.LargeFree + held; n != s.Small+s.Large {
 		t.Fatalf("%d buffers, %d free or parked", s.Small+s.Large, n)
@@ -106,6 +106,11 @@ func (w *whole) balance(t testing.TB) {
 	if ended != reasons {
 		t.Fatalf("%d packets have ended, %d with a reason", ended, reasons)
 	}
+}
+
+// parked returns how many packets wait in nodes.
+func (w *whole) parked() int {
+	return w.Node("ip4-arp").(graphtest.Parker).Parked() + w.Node("ip6-nd").(graphtest.Parker).Parked()
 }
 
 // newDrops returns the drops since the last call, a line for each reason.
@@ -193,10 +198,16 @@ func (q *memQueue) format(b *buf.Buffer) string {
 	}
 	ip := b.Bytes()
 	if q.ethernet && len(ip) >= hdr.EtherLen {
-		if b.Ether().Type() != hdr.TypeIPv4 {
+		if t := b.Ether().Type(); t != hdr.TypeIPv4 && t != hdr.TypeIPv6 {
 			return s
 		}
 		ip = ip[hdr.EtherLen:]
+	}
+	if len(ip) >= hdr.IPv6Len && ip[0]>>4 == 6 {
+		if bad := sums6(ip); bad != "" && b.Flags&buf.CsumPartial == 0 {
+			s += " BAD " + bad
+		}
+		return s
 	}
 	if len(ip) < hdr.IPv4Len || ip[0]>>4 != 4 || (*hdr.IPv4)(ip).Len() > len(ip) {
 		return s
@@ -242,14 +253,26 @@ func superize(b *buf.Buffer, typ buf.GSOType, size uint16, ethernet bool) {
 		l3 += hdr.EtherLen
 	}
 	b.L3, b.L4 = uint16(l3), uint16(l3+hdr.IPv4Len)
+	version := b.Bytes()[l3-b.Off()] >> 4
+	if version == 6 {
+		at, _, _ := nodes.Chain6(b.Bytes()[l3-b.Off():])
+		b.L4 = uint16(l3 + at)
+	}
 	b.CsumOffset = 16
 	if typ == buf.GSOUDP {
 		b.CsumOffset = 6
 	}
 	b.CsumStart = b.L4
-	h := b.IPv4AtL3()
+	sum := b.IPv4AtL3().PseudoSum(b.End() - int(b.L4))
+	if version == 6 {
+		proto := uint8(hdr.ProtoTCP)
+		if typ == buf.GSOUDP {
+			proto = hdr.ProtoUDP
+		}
+		sum = b.IPv6AtL3().PseudoSum(proto, b.End()-int(b.L4))
+	}
 	at := int(b.L4) - b.Off() + int(b.CsumOffset)
-	binary.BigEndian.PutUint16(b.Bytes()[at:], h.PseudoSum(b.End()-int(b.L4)))
+	binary.BigEndian.PutUint16(b.Bytes()[at:], sum)
 	b.Flags |= buf.CsumPartial
 	b.L3, b.L4 = 0, 0 // a driver knows nothing of them
 }
@@ -261,6 +284,9 @@ func TestOrder(t *testing.T) {
 		"icmp4-input > ip4-lookup", // a reply
 		"icmp4-error > ip4-lookup", // an error
 		"ip4-arp > ip4-lookup",     // a parked packet
+		"icmp6-input > ip6-lookup", // the same for IPv6
+		"icmp6-error > ip6-lookup",
+		"ip6-nd > ip6-lookup",
 	}
 	all := nodes.All()
 	place := map[string]int{graph.Drop: len(all)}

@@ -28,20 +28,23 @@ import (
 //	no default via 192.0.2.1 dev eth0
 //
 // The kinds are uplink, tap and tun. An interface is up unless "down" follows,
-// has an MTU of 1500 unless "mtu N", and takes the offloads that follow
+// has an MTU of 1500 unless "mtu N", an IPv4, an IPv6 and a link-local address
+// if "addr" says so once for each, and takes the offloads that follow
 // "offload": csum, tso4, tso6, uso or all. "node" is the address that Skein
 // itself uses where an interface has none. Every other line is a route as ip
-// route has it, and what follows a # is a comment. Interfaces have the indices
+// route has it, of IPv6 if there is an IPv6 address in it, and what follows a #
+// is a comment. Interfaces have the indices
 // 1, 2, 3 in order of appearance.
 type world struct {
 	state state.State
 	rib   *fib.RIB4
+	rib6  *fib.RIB6
 	index map[string]uint32
 }
 
 func newWorld(t testing.TB, text string) *world {
 	t.Helper()
-	w := &world{rib: fib.NewRIB4(), index: map[string]uint32{}}
+	w := &world{rib: fib.NewRIB4(), rib6: fib.NewRIB6(), index: map[string]uint32{}}
 	w.state.Ifaces = make([]iface.Iface, 1)
 	w.edit(t, text)
 	return w
@@ -61,7 +64,7 @@ func (w *world) edit(t testing.TB, text string) state.State {
 			t.Fatalf("%q: %v", strings.TrimSpace(line), err)
 		}
 	}
-	w.state.FIB4 = w.rib.Commit()
+	w.state.FIB4, w.state.FIB6 = w.rib.Commit(), w.rib6.Commit()
 	return w.state
 }
 
@@ -75,24 +78,35 @@ func (w *world) line(words []string) error {
 		return w.iface(words[1:])
 	case "node":
 		a, err := netip.ParseAddr(words[1])
-		if err == nil {
+		switch {
+		case err != nil:
+		case a.Is4():
 			w.state.Addr4 = hdr.Addr4From(a)
+		default:
+			w.state.Addr6 = hdr.Addr6From(a)
 		}
 		return err
 	case "neigh":
 		return w.neigh(words[1:], no)
 	}
-	r, err := fib.ParseRoute4(strings.Join(words, " "), func(name string) (uint32, bool) {
+	r, err := fib.ParseRoute(strings.Join(words, " "), func(name string) (uint32, bool) {
 		i, ok := w.index[name]
 		return i, ok
 	})
 	switch {
 	case err != nil:
 		return err
-	case no:
-		return w.rib.Delete(r)
+	case r.Prefix.Addr().Is6():
+		return change(w.rib6, r, no)
 	}
-	return w.rib.Add(r)
+	return change(w.rib, r, no)
+}
+
+func change[A fib.Address, T fib.Table4 | fib.Table6](rib *fib.RIB[A, T], r fib.Route, no bool) error {
+	if no {
+		return rib.Delete(r)
+	}
+	return rib.Add(r)
 }
 
 // place returns the index of an interface, of a new one if need be.
@@ -130,7 +144,11 @@ func (w *world) iface(words []string) error {
 		words = words[n:]
 	}
 	in = &w.state.Ifaces[i] // a peer may have moved it
-	return w.rib.SetIface(fib.Iface{Index: i, MTU: in.MTU, MAC: in.MAC, Up: in.Up, PointToPoint: kind == iface.Tun})
+	link := fib.Iface{Index: i, MTU: in.MTU, MAC: in.MAC, Up: in.Up, PointToPoint: kind == iface.Tun}
+	if err := w.rib.SetIface(link); err != nil || in.MTU < 1280 {
+		return err
+	}
+	return w.rib6.SetIface(link)
 }
 
 // attribute reads one attribute of an interface, and says how many words it has.
@@ -149,8 +167,14 @@ func (w *world) attribute(i uint32, words []string) (int, error) {
 		in.MAC, err = parseMAC(value)
 	case "addr":
 		var a netip.Addr
-		if a, err = netip.ParseAddr(value); err == nil {
+		switch a, err = netip.ParseAddr(value); {
+		case err != nil:
+		case a.Is4():
 			in.Addr4 = hdr.Addr4From(a)
+		case a.IsLinkLocalUnicast():
+			in.LinkLocal = hdr.Addr6From(a)
+		default:
+			in.Addr6 = hdr.Addr6From(a)
 		}
 	case "mtu":
 		var n int
@@ -199,6 +223,8 @@ func (w *world) neigh(words []string, no bool) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("no interface %q", words[2])
+	case no && ip.Is6():
+		return w.rib6.DelNeighbor(i, ip)
 	case no:
 		return w.rib.DelNeighbor(i, ip)
 	case len(words) != 5 || words[3] != "lladdr":
@@ -207,6 +233,9 @@ func (w *world) neigh(words []string, no bool) error {
 	mac, err := parseMAC(words[4])
 	if err != nil {
 		return err
+	}
+	if ip.Is6() {
+		return w.rib6.SetNeighbor(i, ip, mac)
 	}
 	return w.rib.SetNeighbor(i, ip, mac)
 }
@@ -245,3 +274,34 @@ const (
 	pod2
 	eth1
 )
+
+// aNode6 is added to aNode: the same in IPv6. The uplinks have link-local
+// addresses, as has the tap; the default router is known by its own.
+const aNode6 = `
+	interface eth0 uplink mac 02:00:00:00:00:10 addr 2001:db8::10 addr fe80::10 peer tap0
+	interface tap0 tap    mac 02:fe:00:00:00:01 addr fe80::1:1 peer eth0
+	interface pod1 tun feature ip4-source-check feature ip6-source-check
+	interface pod2 tun mtu 1400
+	interface eth1 uplink mac 02:00:00:00:00:11 addr 2001:db8:18::10 addr fe80::11 mtu 9000
+	node fd00:1::1
+	punt 2001:db8::10 dev tap0
+	local fd00:1::1
+	local 2001:db8:18::10
+	local fe80::1:1 dev tap0
+	local fe80::11 dev eth1
+	fd00:1::7 dev pod1
+	fd00:1::8 dev pod2
+	2001:db8::/64 dev eth0
+	2001:db8:18::/64 dev eth1
+	fe80::/64 dev eth0
+	fe80::/64 dev tap0
+	fe80::/64 dev eth1
+	::/0 via fe80::1 dev eth0
+	2001:db8:113::/48 via 2001:db8:18::1 dev eth1
+	blackhole   fd00:66::/32
+	unreachable fd00:67::/32
+	prohibit    fd00:68::/32
+	fd00:80::/32 nexthop via fe80::1 dev eth0 nexthop via 2001:db8:18::1 dev eth1
+	neigh fe80::1        dev eth0 lladdr 02:00:00:00:00:01
+	neigh 2001:db8:18::1 dev eth1 lladdr 02:00:00:00:01:01
+`

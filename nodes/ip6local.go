@@ -1,0 +1,48 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
+)
+
+// IP6Local takes what is addressed to Skein itself. There is little that it
+// listens to.
+//
+// In: the packet starts at a sound IPv6 header; L4 is set.
+// Out: the same. Towards icmp6-error, Meta holds the error.
+var IP6Local = graph.Spec{
+	Name: "ip6-local",
+	Arcs: []graph.To{
+		localICMP:     {Reason: "icmp6", Node: "icmp6-input"},
+		localPort:     {Reason: "ip6 nobody listens on this port", Node: "icmp6-error", Dies: true},
+		localProto:    {Reason: "ip6 nobody speaks this protocol", Node: "icmp6-error", Dies: true},
+		localFragment: {Reason: "ip6 fragment for this node is not reassembled", Node: graph.Drop},
+		localNothing:  {Reason: "ip6 no next header", Node: graph.Drop},
+	},
+	New: func() graph.Node { return ip6Local{} },
+}
+
+// The ways out of ip6-local are those of ip4-local, and this.
+const localNothing = localFragment + 1 // RFC 8200, section 4.7
+
+type ip6Local struct{}
+
+func (ip6Local) Process(w *graph.Worker, v *graph.Vector) {
+	for i, b := range v.Bufs() {
+		u := upper6(b)
+		switch {
+		case u.fragment:
+			v.Arc[i] = localFragment
+		case u.Proto == hdr.ProtoICMPv6:
+			v.Arc[i] = localICMP
+		case u.Proto == hdr.ProtoNone:
+			v.Arc[i] = localNothing
+		case u.Proto == hdr.ProtoUDP || u.Proto == hdr.ProtoTCP:
+			b.Meta = icmpError(hdr.ICMP6Unreachable, hdr.ICMP6PortUnreachable, 0) // RFC 4443, section 3.1
+			v.Arc[i] = localPort
+		default:
+			b.Meta = icmpError(hdr.ICMP6ParamProblem, hdr.ICMP6UnknownNext, uint16(u.NextAt)) // RFC 4443, section 3.4
+			v.Arc[i] = localProto
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
+)
+
+// IP6Lookup decides where each IPv6 packet goes next, by longest matching
+// prefix, and by flow hash among equal paths.
+//
+// A link-local destination is looked up on its link (RFC 4007, section 6): that
+// which the packet came in by, or, if it is Skein's own, TxIf. From others,
+// only what is for this node is let pass (RFC 4291, section 2.5.6).
+//
+// In: the packet starts at a sound IPv6 header; ip6-input has seen to that.
+// Out: Adj is set, and not a byte of the packet has changed. Towards
+// icmp6-error, Meta holds the error.
+//
+// The hop limit is not looked at. Only ip6-rewrite, which sends packets
+// further, can know that it matters.
+var IP6Lookup = graph.Spec{
+	Name: "ip6-lookup",
+	Arcs: []graph.To{
+		lookupForward:     {Reason: "forward", Node: "ip6-rewrite"},
+		lookupResolve:     {Reason: "resolve", Node: "ip6-nd"},
+		lookupLocal:       {Reason: "local", Node: "ip6-local"},
+		lookupPunt:        {Reason: "punt", Node: "ip6-punt"},
+		lookupNoRoute:     {Reason: "ip6 no route", Node: "icmp6-error", Dies: true},
+		lookupUnreachable: {Reason: "ip6 destination unreachable by route", Node: "icmp6-error", Dies: true},
+		lookupProhibit:    {Reason: "ip6 destination prohibited by route", Node: "icmp6-error", Dies: true},
+		lookupBlackhole:   {Reason: "ip6 destination blackholed by route", Node: graph.Drop},
+		lookupLinkLocal:   {Reason: "ip6 link-local destination is not routed", Node: graph.Drop},
+	},
+	New:      func() graph.Node { return new(ip6Lookup) },
+	Describe: describeRoute6,
+}
+
+// The ways out of ip6-lookup are those of ip4-lookup, and this.
+const lookupLinkLocal = lookupBlackhole + 1 // RFC 4291, section 2.5.6
+
+// lookupError6 is what the sender is told (RFC 4443, section 3.1).
+var lookupError6 = [fib.NumKinds]uint32{
+	fib.NoRoute:     icmpError(hdr.ICMP6Unreachable, hdr.ICMP6NoRoute, 0),
+	fib.Unreachable: icmpError(hdr.ICMP6Unreachable, hdr.ICMP6AddrUnreachable, 0),
+	fib.Prohibit:    icmpError(hdr.ICMP6Unreachable, hdr.ICMP6AdminProhibited, 0),
+}
+
+type ip6Lookup struct {
+	dst  [graph.MaxVector]hdr.Addr6
+	hash [graph.MaxVector]uint32
+	adj  [graph.MaxVector]uint32
+}
+
+func (l *ip6Lookup) Process(w *graph.Worker, v *graph.Vector) {
+	bufs, routes := v.Bufs(), w.State.FIB6
+	l.find(routes, bufs)
+	for i, b := range bufs {
+		b.Adj = l.adj[i]
+		kind := routes.Adj(b.Adj).Kind % fib.NumKinds
+		v.Arc[i] = lookupArc[kind]
+		if e := lookupError6[kind]; e != 0 {
+			b.Meta = e
+		}
+		if l.dst[i].IsLinkLocal() && b.RxIf != 0 && kind != fib.Local && kind != fib.Punt {
+			v.Arc[i] = lookupLinkLocal
+		}
+	}
+}
+
+// find looks all destinations up at once, so that the misses of a large table
+// overlap, and the link-local ones each on its link.
+func (l *ip6Lookup) find(routes *fib.Table6, bufs []*buf.Buffer) {
+	onLink := false
+	for i, b := range bufs {
+		l.dst[i] = b.IPv6().Dst()
+		l.hash[i] = b.Hash
+		onLink = onLink || l.dst[i].IsLinkLocal()
+	}
+	n := len(bufs)
+	routes.LookupVector(l.dst[:n], l.hash[:n], l.adj[:n])
+	if !onLink {
+		return
+	}
+	for i, b := range bufs {
+		if l.dst[i].IsLinkLocal() {
+			l.adj[i] = routes.LookupLink(link6(b), l.dst[i], l.hash[i])
+		}
+	}
+}
+
+// link6 returns the interface on whose link a packet's link-local addresses
+// are.
+func link6(b *buf.Buffer) uint32 {
+	if b.RxIf == 0 {
+		return b.TxIf
+	}
+	return b.RxIf
+}
+
+// lookup6 looks a single address up that was seen on the link of an interface.
+func lookup6(routes *fib.Table6, iface uint32, a hdr.Addr6, hash uint32) uint32 {
+	if a.IsLinkLocal() {
+		return routes.LookupLink(iface, a, hash)
+	}
+	return routes.Lookup(a, hash)
+}
+
+func describeRoute6(r *graph.Record) string {
+	return r.State.FIB6.Describe(r.Meta.Adj, ifaceName(r.State))
+}
