@@ -143,6 +143,12 @@ func (b *Buffer) Prepend(n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(b.frame, b.off)), n)
 }
 
+// PrependEther puts a link header before the packet, which has room for it.
+func (b *Buffer) PrependEther(h *hdr.Ether) {
+	b.off -= hdr.EtherLen
+	*b.Ether() = *h
+}
+
 // Reset forgets everything but the frame, and puts an empty packet after the
 // headroom.
 func (b *Buffer) Reset() {

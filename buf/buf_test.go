@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/hdr"
 )
 
 // A Buffer fills one cache line, and only the address of its frame is a
@@ -142,6 +143,11 @@ func TestSpan(t *testing.T) {
 		b.Advance(-2)
 		if b.Off() != buf.Headroom-2 {
 			t.Errorf("after Advance back: at %d", b.Off())
+		}
+		was, at := string(b.Bytes()), b.Off()
+		b.PrependEther(&hdr.Ether{0: 'x', 13: 'y'})
+		if p := string(b.Bytes()); b.Off() != at-hdr.EtherLen || p[0] != 'x' || p[13:] != "y"+was {
+			t.Errorf("after PrependEther: %q", p)
 		}
 	}
 }

@@ -24,6 +24,14 @@ func (t *ends) end(list, hash uint32) uint32 {
 	return t.buckets[b.first+hash&b.mask]
 }
 
+// choose is end for a table that may have nothing in it.
+func (t *ends) choose(list, hash uint32) uint32 {
+	if int(list) >= len(t.bundles) {
+		return 0
+	}
+	return t.end(list, hash)
+}
+
 var noRoute Adj // never written to
 
 func (t *ends) adj(i uint32) *Adj {

@@ -86,14 +86,18 @@ func (h *IPv4) SetChecksum(c uint16) { binary.BigEndian.PutUint16(h[10:12], c) }
 func (h *IPv4) SetSrc(a Addr4)       { binary.BigEndian.PutUint32(h[12:16], uint32(a)) }
 func (h *IPv4) SetDst(a Addr4)       { binary.BigEndian.PutUint32(h[16:20], uint32(a)) }
 
-// DecTTL decrements the time to live and patches the checksum to match
-// (RFC 1624, eqn. 3). The TTL is the high byte of its 16-bit word, so one less
-// adds 0x0100 to the complement; the carry out of the top comes back in below:
-// 0xffff + 0x0100 = 0x100ff, which folds to 0x0100.
+// DecTTL decrements the time to live, which is at least 1, and patches the
+// checksum to match (RFC 1624, eqn. 3), both in one word.
+//
+//	| time to live | protocol | checksum, high | low |
+//
+// Read with the first byte as the lowest, the time to live counts ones, and
+// the checksum, its bytes swapped, 2^16s. 0x0100 is to be added to it, which
+// swapped is 1; the carry out of the top comes back in below. So the word
+// changes by 0x10000 - 1 and what is carried: ff ff becomes 01 00 and not 00 00.
 func (h *IPv4) DecTTL() {
-	h[8]--
-	sum := uint32(binary.BigEndian.Uint16(h[10:12])) + 0x0100
-	binary.BigEndian.PutUint16(h[10:12], uint16(sum+sum>>16))
+	word := uint64(binary.LittleEndian.Uint32(h[8:12])) + 0x10000 - 1
+	binary.LittleEndian.PutUint32(h[8:12], uint32(word+word>>32<<16))
 }
 
 // IsPlain reports whether the header is what that of nearly all packets is: of

@@ -1,7 +1,6 @@
 package nodes
 
 import (
-	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
@@ -68,32 +67,29 @@ var lookupError = [fib.NumKinds]uint32{
 
 type ip4Lookup struct {
 	dst  [graph.MaxVector]hdr.Addr4
-	hash [graph.MaxVector]uint32
-	adj  [graph.MaxVector]uint32
+	leaf [graph.MaxVector]uint32
 }
 
+// Process looks all destinations up at once, so that the misses of a large
+// table overlap.
 func (l *ip4Lookup) Process(w *graph.Worker, v *graph.Vector) {
-	bufs := v.Bufs()
-	l.find(w.State.FIB4, bufs)
+	routes, bufs := w.State.FIB4, v.Bufs()
+	dst, leaves := l.dst[:len(bufs)], l.leaf[:len(bufs)]
 	for i, b := range bufs {
-		b.Adj = l.adj[i]
-		kind := w.State.FIB4.Adj(b.Adj).Kind
-		v.Arc[i] = lookupArc[kind%fib.NumKinds]
-		if e := lookupError[kind%fib.NumKinds]; e != 0 {
-			b.Meta = e
+		dst[i] = b.IPv4().Dst()
+	}
+	routes.Leaves(dst, leaves)
+	for i, b := range bufs {
+		b.Adj = routes.Choose(leaves[i], b.Hash)
+		v.Arc[i] = lookupForward
+		if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward {
+			kind %= fib.NumKinds
+			v.Arc[i] = lookupArc[kind]
+			if e := lookupError[kind]; e != 0 {
+				b.Meta = e
+			}
 		}
 	}
-}
-
-// find looks all destinations up at once, so that the misses of a large table
-// overlap.
-func (l *ip4Lookup) find(routes *fib.Table4, bufs []*buf.Buffer) {
-	for i, b := range bufs {
-		l.dst[i] = b.IPv4().Dst()
-		l.hash[i] = b.Hash
-	}
-	n := len(bufs)
-	routes.LookupVector(l.dst[:n], l.hash[:n], l.adj[:n])
 }
 
 func describeRoute(r *graph.Record) string {

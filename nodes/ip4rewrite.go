@@ -5,6 +5,7 @@ import (
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
 )
 
 // IP4Rewrite sends a packet on its way: one hop less to live, the next hop's
@@ -40,23 +41,34 @@ func (ip4Rewrite) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range v.Bufs() {
 		adj := routes.Adj(b.Adj)
 		h := b.IPv4()
-		routed := b.Flags&buf.Originated == 0
-		if routed && h.TTL() <= 1 {
-			b.Meta = icmpError(hdr.ICMPTimeExceeded, hdr.ICMPTTLExceeded, 0)
-			v.Arc[i] = rewriteTTL
-			continue
-		}
-		if wireLen(b) > int(adj.MTU) {
-			v.Arc[i] = tooBig(b, adj.MTU)
-			continue
-		}
-		if routed {
+		// The usual packet comes from elsewhere, lives on and fits the link.
+		if b.Flags&buf.Originated == 0 && b.GSOType == buf.GSONone && h.TTL() > 1 && b.Len() <= int(adj.MTU) {
 			h.DecTTL()
+		} else if arc := leave(b, adj); arc != 0 {
+			v.Arc[i] = arc
+			continue
 		}
 		link(b, adj)
-		b.Feat = ifaces[b.TxIf].Feat[IP4OutputArc.ID]
-		v.Arc[i] = graph.NextFeature(b)
+		v.Arc[i], b.Feat = graph.FirstFeature(ifaces[adj.Iface].Feat[iface.IP4Output])
 	}
+}
+
+// leave takes a hop off any packet that is to go on, or returns the arc by which
+// one leaves that can't.
+func leave(b *buf.Buffer, adj *fib.Adj) graph.Arc {
+	h := b.IPv4()
+	routed := b.Flags&buf.Originated == 0
+	if routed && h.TTL() <= 1 {
+		b.Meta = icmpError(hdr.ICMPTimeExceeded, hdr.ICMPTTLExceeded, 0)
+		return rewriteTTL
+	}
+	if wireLen(b) > int(adj.MTU) {
+		return tooBig(b, adj.MTU)
+	}
+	if routed {
+		h.DecTTL()
+	}
+	return 0
 }
 
 // wireLen returns the length that the packet has on a wire, in bytes: that of
@@ -79,14 +91,14 @@ func tooBig(b *buf.Buffer, mtu uint32) graph.Arc {
 	return rewriteTooBig
 }
 
-// link puts the link header of adj before the packet. The copy is one of a
-// fixed size: Ethernet's 14 bytes are by far the most frequent.
+// link puts the link header of adj before the packet. Ethernet's is by far the
+// most frequent.
 func link(b *buf.Buffer, adj *fib.Adj) {
 	b.TxIf = adj.Iface
 	switch adj.RewriteLen {
 	case 0:
 	case hdr.EtherLen:
-		*(*[hdr.EtherLen]byte)(b.Prepend(hdr.EtherLen)) = [hdr.EtherLen]byte(adj.Rewrite[:])
+		b.PrependEther((*hdr.Ether)(adj.Rewrite[:]))
 	default:
 		copy(b.Prepend(int(adj.RewriteLen)), adj.Rewrite[:])
 	}
