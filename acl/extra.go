@@ -113,23 +113,33 @@ func (e *engine) summary(x *picks, i int, w uint32) uint64 {
 	return s
 }
 
-// extraWord returns word w of block b of extra i's vector.
-func (e *engine) extraWord(x *picks, i int, b, w uint32) uint64 {
-	y := &e.extras[i]
-	word := e.block(x.ports[i], b)[w&7]
-	for _, v := range x.of(i) {
-		word |= e.block(v, b)[w&7]
-	}
-	if x.rescan>>i&1 != 0 {
-		list, l4 := x.side(y)
-		for _, m := range list {
-			if v, ok := y.vector(m, l4); ok {
-				word |= e.block(v, b)[w&7]
-			}
+// extraWord returns what the extras leave of word w of block b.
+func (e *engine) extraWord(x *picks, b, w uint32, word uint64) uint64 {
+	for i := 0; i < len(e.extras) && word != 0; i++ {
+		y := &e.extras[i]
+		has := e.block(x.ports[i], b)[w&7]
+		for _, v := range x.of(i) {
+			has |= e.block(v, b)[w&7]
 		}
+		if x.rescan>>i&1 != 0 {
+			has |= e.rescan(x, y, b, w)
+		}
+		if y.negate {
+			has = ^has
+		}
+		word &= has
 	}
-	if y.negate {
-		return ^word
+	return word
+}
+
+// rescan returns word w of block b of the sets of an extra that picks have no
+// room for.
+func (e *engine) rescan(x *picks, y *extra, b, w uint32) (word uint64) {
+	list, l4 := x.side(y)
+	for _, m := range list {
+		if v, ok := y.vector(m, l4); ok {
+			word |= e.block(v, b)[w&7]
+		}
 	}
 	return word
 }

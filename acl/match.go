@@ -26,7 +26,10 @@ func (p *Program) Match(k *Key, s *Sets, hits []uint64) Verdict {
 		src, dst = k.Src.Hi, k.Dst.Hi
 	}
 	k.src, k.dst, k.l4 = e.src.find64(src), e.dst.find64(dst), e.l4.find64(k.l4Key())
-	return p.decide(e, k, s, hits)
+	at, logged := p.decide(e, k, s, hits)
+	v := p.verdicts[at]
+	v.Log = logged
+	return v
 }
 
 // MatchVector sets out[i] to what Match returns for keys[i]. It takes the whole
@@ -46,7 +49,9 @@ func (p *Program) MatchVector(keys []Key, s *Sets, hits []uint64, out []Verdict)
 	}
 	for i := range keys {
 		k := &keys[i]
-		out[i] = p.decide(&p.engines[k.family()], k, s, hits)
+		at, logged := p.decide(&p.engines[k.family()], k, s, hits)
+		out[i] = p.verdicts[at]
+		out[i].Log = logged
 	}
 }
 
@@ -104,10 +109,10 @@ func (e *engine) locate6(keys []Key) {
 	}
 }
 
-// decide finds the rules that match a packet, in their order, until one
-// decides. The packet's vectors are in k, or where to find them by the lower
-// halves of addresses.
-func (p *Program) decide(e *engine, k *Key, s *Sets, hits []uint64) Verdict {
+// decide returns the number of what decides about a packet, and that of the
+// first Log rule on the way. The packet's vectors are in k, or where to find them
+// by the lower halves of addresses.
+func (p *Program) decide(e *engine, k *Key, s *Sets, hits []uint64) (at, logged uint32) {
 	if k.src >= isLower {
 		k.src = e.src.lower(k.src, k.Src.Lo)
 	}
@@ -122,28 +127,28 @@ func (p *Program) decide(e *engine, k *Key, s *Sets, hits []uint64) Verdict {
 
 // decideExtra does so for an engine with extras. It is apart since its picks
 // take a while to clear.
-func (p *Program) decideExtra(e *engine, k *Key, s *Sets, hits []uint64) Verdict {
+func (p *Program) decideExtra(e *engine, k *Key, s *Sets, hits []uint64) (at, logged uint32) {
 	var x picks
 	e.pick(&x, k, s)
 	return p.follow(e, k, &x, hits)
 }
 
-func (p *Program) follow(e *engine, k *Key, x *picks, hits []uint64) Verdict {
-	logged := NoRule
-	for at := uint32(0); ; at = p.resume[at] {
-		if at = e.first(k, x, at); int(at) >= len(p.verdicts) {
-			return Verdict{} // never: the end of all matches everything
-		}
+// follow finds the rules that match, in their order, until one decides.
+func (p *Program) follow(e *engine, k *Key, x *picks, hits []uint64) (at, logged uint32) {
+	logged = NoRule
+	for {
+		at = min(e.first(k, x, at), uint32(len(p.verdicts)-1)) // the end of all matches everything
 		if int(at) < len(hits) {
 			hits[at]++
 		}
-		v := &p.verdicts[at]
-		if v.Action <= Deny {
-			return Verdict{v.Action, v.Reason, v.Tier, v.Policy, 0, v.Rule, logged}
-		}
-		if v.Action == Log {
+		switch p.verdicts[at].Action {
+		case Log:
 			logged = min(logged, at)
+		case Pass:
+		default:
+			return at, logged
 		}
+		at = p.resume[at]
 	}
 }
 
@@ -175,25 +180,38 @@ func (e *engine) first(k *Key, x *picks, from uint32) uint32 {
 // within does so for the rules of block b.
 func (e *engine) within(k *Key, x *picks, b, from uint32) uint32 {
 	src, dst, l4 := e.block(k.src, b), e.block(k.dst, b), e.block(k.l4, b)
-	first := uint32(0)
+	words := common(src, dst, l4)
 	mask := ^uint64(0)
 	if b == from/blockLen {
-		first, mask = from/64%8, mask<<(from&63)
+		words &= ^uint32(0) << (from / 64 % 8)
+		mask <<= from & 63
 	}
-	for w := first; w < uint32(len(src)); w++ {
-		word := src[w] & dst[w] & l4[w] & mask
-		mask = ^uint64(0)
-		if word == 0 {
-			continue
+	for ; words != 0; words &= words - 1 {
+		w := uint32(bits.TrailingZeros32(words)) & 7
+		word := src[w] & dst[w] & l4[w]
+		if b*8+w == from/64 {
+			word &= mask
 		}
 		if x != nil {
-			for i := 0; i < len(e.extras) && word != 0; i++ {
-				word &= e.extraWord(x, i, b, w)
-			}
+			word = e.extraWord(x, b, w, word)
 		}
 		if word != 0 {
 			return b*blockLen | w*64 | uint32(bits.TrailingZeros64(word))
 		}
 	}
 	return NoRule
+}
+
+// common returns a bit for each word in which three blocks share a bit. It has
+// no branches: which word decides can't be predicted, and to guess wrong costs
+// more than to look at all eight.
+func common(a, b, c *block) (words uint32) {
+	for w := range a {
+		bit := uint32(0)
+		if a[w]&b[w]&c[w] != 0 {
+			bit = 1
+		}
+		words |= bit << w
+	}
+	return words
 }
