@@ -31,6 +31,16 @@ type MissingError struct {
 func (e *MissingError) Error() string { return fmt.Sprintf("%s: %v", e.Need, e.Err) }
 func (e *MissingError) Unwrap() error { return e.Err }
 
+// Available says what is missing where this process can open no TUN: a
+// *MissingError, or nil.
+func Available() error {
+	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("tuntap: %w", explain(err))
+	}
+	return unix.Close(fd)
+}
+
 // explain turns the errors of opening a TUN into what an operator can act on.
 func explain(err error) error {
 	switch {

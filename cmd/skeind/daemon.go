@@ -32,7 +32,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := needRoot(); err != nil {
+	if err := needToRun(); err != nil {
 		return err
 	}
 	log, err := d.logger(cfg.Log)

@@ -16,7 +16,7 @@ func dryRun(out io.Writer, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := needRoot(); err != nil {
+	if err := needToRun(); err != nil {
 		return err
 	}
 	refused := 0

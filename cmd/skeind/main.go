@@ -119,11 +119,3 @@ func daemonCommand(config *string) *cobra.Command {
 	cmd.Flags().BoolVar(&successor, "successor", false, "take uplinks on that a predecessor has kept, when the supervisor says so")
 	return cmd
 }
-
-// needRoot says so if the process can't do what a daemon does.
-func needRoot() error {
-	if os.Geteuid() != 0 {
-		return errors.New("needs root, for CAP_NET_ADMIN, CAP_NET_RAW and CAP_SYS_ADMIN: start it with sudo, or by its systemd unit")
-	}
-	return nil
-}

@@ -21,28 +21,38 @@ func check(out io.Writer, path string) error {
 }
 
 // restore gives all uplinks back that the run directory has records of.
-func restore(out io.Writer, path string, pods bool) error {
-	cfg, err := configs.Load(path)
-	if errors.Is(err, os.ErrNotExist) {
-		cfg = configs.Default()
-	} else if err != nil {
+func restore(out io.Writer, path string, pods bool) (err error) {
+	dir, wrong := runDir(path)
+	defer func() { err = errors.Join(err, wrong) }()
+	if err := needToRestore(); err != nil {
 		return err
 	}
-	if err := needRoot(); err != nil {
-		return err
-	}
-	given, err := restoreAll(cfg.RunDir)
+	given, err := restoreAll(dir)
 	for _, name := range given {
 		fmt.Fprintln(out, "gave back", name)
 	}
 	if err != nil || !pods {
 		return err
 	}
-	names, err := control.RemovePods(cfg.RunDir)
+	names, err := control.RemovePods(dir)
 	for _, name := range names {
 		fmt.Fprintln(out, "removed", name)
 	}
 	return err
+}
+
+// runDir returns the run directory that a configuration names. A file that is
+// wrong must not leave the host without its uplink: besides the error, the
+// directory is then the one that is used where none is named.
+func runDir(path string) (string, error) {
+	cfg, err := configs.Load(path)
+	if err == nil {
+		return cfg.RunDir, nil
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return configs.Default().RunDir, err
 }
 
 // lockWait is how long a daemon that was just killed may take to be gone.

@@ -25,7 +25,7 @@ func supervised(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := needRoot(); err != nil {
+	if err := needToRun(); err != nil {
 		return err
 	}
 	log, err := logger(cfg.Log)
