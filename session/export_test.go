@@ -148,3 +148,18 @@ const (
 
 // Rest is the second part of a record, for the test of its layout.
 type Rest = rest
+
+// BeyondWindow returns the share of slots that a search does not find in its
+// first window.
+func (t *Table) BeyondWindow() float64 {
+	n, beyond := 0, 0
+	for at, e := range t.index.slots {
+		if e != 0 {
+			n++
+			if at-int(t.index.home(e)) >= window {
+				beyond++
+			}
+		}
+	}
+	return float64(beyond) / float64(n)
+}

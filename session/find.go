@@ -115,7 +115,7 @@ func (t *Table) candidates(hashes []uint64, out []Ref) {
 		_, d := bits.Sub64(want, w[3], 0)
 		at += a + b + c + d
 		e := slots[at]
-		for e > want { // 1 in 16 at 2/3 of the slots taken
+		for e > want { // 1 in 18 at 2/3 of the slots taken
 			at++
 			e = slots[at]
 		}

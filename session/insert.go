@@ -38,7 +38,7 @@ var resultNames = [NumResults]string{
 
 // Insert4 makes a session of a packet that belongs to none. fwd is its key,
 // hash is Hash4(fwd), rev the key that answers to it will have: fwd.Swap()
-// unless the session is translated. tcp are the flags of its TCP header, 0 for
+// unless the session is translated; it is of the same protocol. tcp are the flags of its TCP header, 0 for
 // other protocols. The packet itself is not counted yet: call Seen for it.
 //
 // The new session is undecided: Gen, Verdict, Flags and Data are 0. If the

@@ -51,6 +51,9 @@ func TestRuns(t *testing.T) {
 	if d := tab.MaxDisplacement(); d > 100 {
 		t.Errorf("a slot is %d from home, of %d allowed", d, 512)
 	}
+	if share := tab.BeyondWindow(); share > 0.08 {
+		t.Errorf("%.3f of the slots lie beyond the first window", share)
+	}
 	if err := tab.Check(); err != nil {
 		t.Error(err)
 	}

@@ -145,7 +145,7 @@ func (t *Table) holds6(i uint32, k *Key6) bool {
 // Proto returns the IP protocol of a session.
 func (t *Table) Proto(i uint32) uint8 { return uint8(t.restOf(i) >> 8) }
 
-// Zone returns the zone of a session's keys.
+// Zone returns the zone of a session's forward key.
 func (t *Table) Zone(i uint32) uint16 { return uint16(t.restOf(i) >> 16) }
 
 func (t *Table) restOf(i uint32) uint64 {

@@ -67,7 +67,7 @@ func (t *Table) readmit(i uint32, s *Session, now uint32) bool {
 func (t *Table) plausible(i uint32, s *Session) bool {
 	switch s.kind {
 	case kind4:
-		return uint32(s.tuple[1]) == uint32(s.tuple[3]) // protocol and zone
+		return uint8(s.tuple[1]>>8) == uint8(s.tuple[3]>>8) // the protocol
 	case kind6:
 		return true
 	case kind6nat:
@@ -76,7 +76,7 @@ func (t *Table) plausible(i uint32, s *Session) bool {
 			return false
 		}
 		m := &t.rests[p]
-		return t.records[p].kind == kindMore && m.peer == i && m.check != 0 && uint32(m.key) == uint32(t.rests[i].key)
+		return t.records[p].kind == kindMore && m.peer == i && m.check != 0 && uint8(m.key>>8) == uint8(t.rests[i].key>>8)
 	}
 	return false
 }
