@@ -8,12 +8,19 @@
 // Programs share, and no Program.
 //
 // A Program is one bit vector for each class of source addresses, destination
-// addresses, and protocols with ports (Lakshman and Stiliadis, SIGCOMM 1998),
-// each with a summary of its words that are not empty (Baboescu and Varghese,
-// SIGCOMM 2001). Bits are rules in their order. A packet takes one vector of
-// each kind; the first bit they share is the first rule that matches. What sets
-// say is or-ed in at that time. The cost is that of three range lookups and of
-// some words; at worst, of one word for each 64 rules and condition.
+// addresses, and protocols with ports (Lakshman and Stiliadis, SIGCOMM 1998), cut
+// into blocks of one cache line, with a summary of the blocks that are not empty
+// (Baboescu and Varghese, SIGCOMM 2001). Bits are rules in their order. A packet
+// takes one vector of each kind; the first bit they share is the first rule that
+// matches. What sets say is or-ed in at that time. The cost is that of three
+// range lookups and of the blocks that all three have; at worst, of one cache
+// line for each 512 rules and kind of condition.
+//
+// In vectors of 256, on a 2-core Zen 5 VM (BenchmarkMatchVector, medians), that is
+// 14 to 28 ns per packet for 1 to 1,000 rules of two masks and 48 for 10,000; 16
+// to 45 and 79 for mixed prefixes and port ranges; 133 for 1,000 rules with sets.
+// A first packet alone at 10,000 rules and 100 sets of 1,000 members takes 200 ns
+// (BenchmarkMatch).
 //
 // Maturity: complete for what Kubernetes' and Calico's policies need of single
 // packets, and checked against a walk of the rules; not yet in use by nodes.

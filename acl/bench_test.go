@@ -56,6 +56,25 @@ func mixed(rng *rand.Rand, n int) (rules []acl.Rule) {
 	return rules
 }
 
+// mixed6 returns n rules from and to IPv6 prefixes of /40 to /128, half of them
+// to a port.
+func mixed6(rng *rand.Rand, n int) (rules []acl.Rule) {
+	net := func() []netip.Prefix {
+		a := hdr.Addr6{Hi: 0x20010db8<<32 | uint64(rng.Uint32()), Lo: rng.Uint64()}
+		return []netip.Prefix{netip.PrefixFrom(a.Addr(), 40+8*rng.IntN(12)).Masked()}
+	}
+	for range n {
+		r := acl.Rule{Action: acl.Allow, Proto: hdr.ProtoTCP}
+		r.Src.Nets, r.Dst.Nets = net(), net()
+		if rng.IntN(2) == 0 {
+			port := uint16(rng.IntN(65536))
+			r.Dst.Ports = []acl.PortRange{{First: port, Last: port}}
+		}
+		rules = append(rules, r)
+	}
+	return rules
+}
+
 // withSets returns n rules from one of 100 sets to one of 100 ports.
 func withSets(rng *rand.Rand, n int) (rules []acl.Rule) {
 	for range n {
@@ -102,6 +121,10 @@ func hitting(rng *rand.Rand, st *acl.Store, r *acl.Rule) (k acl.Key) {
 	if p := r.Dst.Ports; p != nil {
 		port = p[0].First
 	}
+	if r.Src.Nets != nil && r.Src.Nets[0].Addr().Is6() {
+		k.Set6(hdr.Addr6From(r.Src.Nets[0].Addr()), hdr.Addr6From(r.Dst.Nets[0].Addr()), r.Proto, port, port)
+		return k
+	}
 	k.Set4(within(&r.Src), within(&r.Dst), r.Proto, uint16(rng.IntN(65536)), port)
 	return k
 }
@@ -117,11 +140,12 @@ func missing(rng *rand.Rand, st *acl.Store, rules []acl.Rule) (k acl.Key) {
 var kinds = []struct {
 	name string
 	make func(*rand.Rand, int) []acl.Rule
-}{{"masks", twoMasks}, {"mixed", mixed}, {"sets", withSets}}
+}{{"masks", twoMasks}, {"mixed", mixed}, {"mixed6", mixed6}, {"sets", withSets}}
 
-// measure runs batches of about 10 µs and reports the median of their times,
+// measure runs batches of 128 packets or changes and reports the median of their times,
 // which a machine with other work to do leaves alone, and its quartiles.
-func measure(b *testing.B, vector int, match func(at int)) {
+func measure(b *testing.B, unit string, vector int, match func(at int)) {
+	b.Helper()
 	var times []float64
 	batch, at := max(1, 128/vector), 0
 	for b.Loop() {
@@ -133,7 +157,7 @@ func measure(b *testing.B, vector int, match func(at int)) {
 		times = append(times, float64(time.Since(start).Nanoseconds())/float64(batch*vector))
 	}
 	slices.Sort(times)
-	b.ReportMetric(times[len(times)/2], "ns/packet")
+	b.ReportMetric(times[len(times)/2], unit)
 	b.ReportMetric(times[len(times)/4], "25%")
 	b.ReportMetric(times[len(times)*3/4], "75%")
 }
@@ -154,7 +178,7 @@ func benchmarkMatch(b *testing.B, vector int, match func(*acl.Program, []acl.Key
 			for i, keys := range [][]acl.Key{hit, miss} {
 				b.Run(fmt.Sprintf("vector=%d/kind=%s/rules=%d/%s", vector, kind.name, n, []string{"hit", "miss"}[i]), func(b *testing.B) {
 					out := make([]acl.Verdict, vector)
-					measure(b, vector, func(at int) { match(p, keys[at:at+vector], sets, out) })
+					measure(b, "ns/packet", vector, func(at int) { match(p, keys[at:at+vector], sets, out) })
 				})
 			}
 		}
@@ -219,15 +243,17 @@ func BenchmarkLoadSets(b *testing.B) {
 func BenchmarkUpdateSets(b *testing.B) {
 	st, rng := benchStore(b), rand.New(rand.NewPCG(9, 10))
 	m := acl.MemberOf(randAddr(rng))
-	for i := 0; b.Loop(); i++ {
-		if i%2 == 0 {
+	add := true
+	measure(b, "ns/change", 1, func(int) {
+		if add {
 			m = acl.MemberOf(randAddr(rng))
 			must(b, st.Add("set7", m))
 		} else {
 			must(b, st.Remove("set7", m))
 		}
+		add = !add
 		st.Commit()
-	}
+	})
 }
 
 func heap() int64 {

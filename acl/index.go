@@ -30,8 +30,8 @@ type stretch struct {
 // Chunks hold about this many stretches: cheap enough to freeze again for each
 // change, and few enough chunks to copy their list.
 const (
-	mostStretches = 512
-	fewStretches  = 128
+	mostStretches = 256
+	fewStretches  = 64
 )
 
 func newIndexMaker() indexMaker {

@@ -26,7 +26,8 @@ const (
 	NoPorts
 )
 
-// A Key is what rules look at in a packet. It fills one cache line.
+// A Key is what rules look at in a packet. It fits in one cache line. Matching
+// writes to it, so it belongs to one worker at a time.
 type Key struct {
 	Src, Dst         hdr.Addr6 // IPv4 addresses are mapped (Addr4)
 	SrcPort, DstPort uint16    // of TCP, UDP, SCTP, DCCP and UDP-Lite
