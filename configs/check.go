@@ -18,7 +18,7 @@ const (
 	maxIfName  = 15       // bytes: IFNAMSIZ less the terminating zero
 	minBuffers = 1024     // below, a single vector each way does not fit
 	maxSmall   = 4 << 20  // 8 GiB
-	minLarge   = 64       // one vector of superpackets
+	minLarge   = 64       // one vector of superpackets, and as many that each uplink's driver keeps to receive into
 	maxLarge   = 64 << 10 // 4 GiB
 	minMTU     = 1280     // RFC 8200, section 5: below, IPv6 does not work
 	maxMTU     = 9216     // the largest that NICs commonly take
@@ -45,7 +45,7 @@ func (cfg *Config) check() []Problem {
 		}
 	}
 	c.between("buffers.small", cfg.Buffers.Small, minBuffers, maxSmall)
-	c.between("buffers.large", cfg.Buffers.Large, minLarge, maxLarge)
+	c.between("buffers.large", cfg.Buffers.Large, minLarge*(1+len(cfg.Uplinks)), maxLarge)
 	if !filepath.IsAbs(cfg.API.Socket) || len(cfg.API.Socket) > 107 {
 		c.add("api.socket", "%q where an absolute path of at most 107 bytes was expected", cfg.API.Socket)
 	}

@@ -84,6 +84,7 @@ func TestRefused(t *testing.T) {
 		{"mtu", "pods: [{netns: a, addresses: [10.0.0.1/32], mtu: 100}]\n", "pods[0].mtu: ", "from 1280 to 9216"},
 		{"switch", "pods: [{netns: a, addresses: [10.0.0.1/32], offload: maybe}]\n", "pods[0].offload: ", "one of on, off"},
 		{"buffers", "buffers:\n  small: 1\n", "f:2:10: buffers.small: ", "from 1024"},
+		{"large buffers", "uplinks: [{interface: a}]\nbuffers: {large: 64}\n", "buffers.large: ", "from 128"},
 		{"relative", "run_dir: here\n", "f:1:10: run_dir: ", "absolute path"},
 		{"socket", "api: {socket: x}\n", "api.socket: ", "absolute path"},
 		{"group", "api: {group: no-such-group-here}\n", "api.group: ", "not a group"},
