@@ -199,6 +199,38 @@ func BenchmarkMatchVector(b *testing.B) {
 	})
 }
 
+// BenchmarkWorst matches packets that fit every rule in part. With kind=halves,
+// half the rules have the source and half the destination. With kind=memberships,
+// the source is in all of the sets that rules ask for, and the destination in the
+// one that none of them wants it to be in.
+func BenchmarkWorst(b *testing.B) {
+	st := benchStore(b)
+	must(b, st.Define("victims", acl.Nets))
+	must(b, st.Add("victims", acl.MemberOf(backend)))
+	for i := range numSets {
+		must(b, st.Add(fmt.Sprint("set", i), acl.MemberOf(client)))
+	}
+	low, high := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/1")}, []netip.Prefix{netip.MustParsePrefix("128.0.0.0/1")}
+	for _, n := range ruleCounts {
+		halves, memberships := make([]acl.Rule, n), make([]acl.Rule, n)
+		for i := range n {
+			halves[i] = acl.Rule{Action: acl.Allow, Src: acl.Side{Nets: low}, Dst: acl.Side{Nets: high}}
+			if i%2 == 0 {
+				halves[i].Src, halves[i].Dst = halves[i].Dst, halves[i].Src
+			}
+			memberships[i] = acl.Rule{Action: acl.Allow, Src: acl.Side{Sets: []string{fmt.Sprint("set", i%numSets)}},
+				Dst: acl.Side{NotSets: []string{"victims"}}}
+		}
+		k := packet{src: client, dst: backend, proto: 6}.key()
+		for i, rules := range [][]acl.Rule{halves, memberships} {
+			p, sets := compile(b, only(rules), st), st.Commit()
+			b.Run(fmt.Sprintf("vector=1/kind=%s/rules=%d", []string{"halves", "memberships"}[i], n), func(b *testing.B) {
+				measure(b, "ns/packet", 1, func(int) { p.Match(&k, sets, nil) })
+			})
+		}
+	}
+}
+
 // BenchmarkCompile compiles a Program and reports what it keeps in memory.
 func BenchmarkCompile(b *testing.B) {
 	st := benchStore(b)
