@@ -91,7 +91,7 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 	if err := c.addPort(ctx, p); err != nil {
 		return nil, errors.Join(err, discard())
 	}
-	if err := errors.Join(c.routePod(p), configurePod(pod, addrs)); err != nil {
+	if err := errors.Join(c.routePod(p), c.configurePod(pod, addrs)); err != nil {
 		return nil, errors.Join(err, c.removePort(ctx, p), discard())
 	}
 	c.log.Info("pod attached", zap.String("interface", pod.Name), zap.String("netns", pod.NetNS),
@@ -269,8 +269,9 @@ func (c *Control) routePod(p *port) error {
 	return c.publish()
 }
 
-// configurePod sets the pod's side up.
-func configurePod(pod configs.Pod, addrs []netip.Prefix) error {
+// configurePod sets the pod's side up. A default route that the namespace has
+// by another interface stays: the TUN is then the way of its own addresses only.
+func (c *Control) configurePod(pod configs.Pod, addrs []netip.Prefix) error {
 	link, err := tuntap.OpenLink(pod.NetNS, pod.Interface)
 	if err != nil {
 		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
@@ -297,7 +298,12 @@ func configurePod(pod configs.Pod, addrs []netip.Prefix) error {
 		if !has {
 			continue
 		}
-		if err := link.AddRoute(tuntap.Route{Dst: netip.PrefixFrom(dst, 0)}); err != nil {
+		err := link.AddRoute(tuntap.Route{Dst: netip.PrefixFrom(dst, 0)})
+		if errors.Is(err, os.ErrExist) {
+			c.log.Info("a pod keeps the default route that it has", zap.String("interface", pod.Name), zap.Error(err))
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("control: pod %s: %w", pod.Name, err)
 		}
 	}

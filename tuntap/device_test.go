@@ -271,6 +271,30 @@ func TestInsist(t *testing.T) {
 	}
 }
 
+// A second interface of a namespace does not take the first one's routes away.
+func TestRouteOfAnotherLinkStays(t *testing.T) {
+	b := newBench(t)
+	n := b.space("pod")
+	b.pod(b.create(n, Config{Name: "eth0", Offload: true}), "10.244.0.2", "2001:db8::2")
+	l, err := b.create(n, Config{Name: "eth1"}).Link()
+	lab.Need(t, err)
+	defer l.Close()
+	lab.Need(t, errors.Join(l.SetUp(), l.EnableIPv6()))
+	for _, dst := range []string{"0.0.0.0/0", "::/0"} {
+		if err := l.AddRoute(Route{Dst: netip.MustParsePrefix(dst)}); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "eth0") {
+			t.Errorf("%s: %v", dst, err)
+		}
+		lab.Need(t, l.AddRoute(Route{Dst: netip.MustParsePrefix(dst), Metric: 7}))
+	}
+	for _, family := range []string{"-4", "-6"} {
+		out, err := n.Exec(b.within(5*time.Second), "ip", family, "route", "show", "default")
+		lab.Need(t, err)
+		if lines := string(out); strings.Count(lines, "default dev") != 2 || !strings.Contains(lines, "dev eth0") {
+			t.Errorf("routes\n%s", lines)
+		}
+	}
+}
+
 func TestLink(t *testing.T) {
 	b := newBench(t)
 	n := b.space("pod")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -18,10 +19,44 @@ type Route struct {
 	Metric int          // 0: the kernel's, which is 1024 for IPv6
 }
 
-// AddRoute adds a route, marked as Protocol, or replaces the one to the same
-// destination with the same metric. The interface is up.
+// AddRoute adds a route, marked as Protocol, or replaces the interface's own to
+// the same destination with the same metric. One of another interface stays: the
+// error then names it and wraps os.ErrExist. The interface is up.
 func (l *Link) AddRoute(r Route) error {
-	return l.wrap(fmt.Sprintf("add route to %v", r.Dst), l.nl.RouteReplace(l.route(r)))
+	what, route := fmt.Sprintf("add route to %v", r.Dst), l.route(r)
+	if err := l.taken(route); err != nil {
+		return l.wrap(what, err)
+	}
+	return l.wrap(what, l.nl.RouteReplace(route))
+}
+
+// ip6Metric is what the kernel takes for an IPv6 route's metric 0
+// (IP6_RT_PRIO_USER, linux/ipv6_route.h).
+const ip6Metric = 1024
+
+// taken says who has the place of a route: replacing it would take it away.
+func (l *Link) taken(r *netlink.Route) error {
+	family, metric := netlink.FAMILY_V4, r.Priority
+	if r.Dst.IP.To4() == nil {
+		if family = netlink.FAMILY_V6; metric == 0 {
+			metric = ip6Metric
+		}
+	}
+	list, err := l.nl.RouteListFiltered(family, &netlink.Route{Dst: r.Dst}, netlink.RT_FILTER_DST)
+	if err != nil {
+		return err
+	}
+	for _, has := range list {
+		if has.Priority != metric || has.LinkIndex == l.index || has.LinkIndex == 0 {
+			continue
+		}
+		other := fmt.Sprint("interface ", has.LinkIndex)
+		if link, err := l.nl.LinkByIndex(has.LinkIndex); err == nil {
+			other = link.Attrs().Name
+		}
+		return fmt.Errorf("%s has it: %w", other, os.ErrExist)
+	}
+	return nil
 }
 
 // DelRoute removes a route that AddRoute has added. One that is gone is no
