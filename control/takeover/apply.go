@@ -129,13 +129,30 @@ func (a *applying) addresses() {
 		return
 	}
 	a.try("set sysctls", writeSysctls(a.s.Name, a.s.whileAdding()))
-	for _, addr := range missing {
+	for _, addr := range inOrder(missing) {
 		a.try("add "+addr.Prefix.String(), netlink.AddrReplace(a.link, addr.netlink()))
 	}
 	if a.s.Up {
 		awaitAddrs(a.link)
 	}
 	a.try("set sysctls", writeSysctls(a.s.Name, a.s.Sysctls))
+}
+
+// inOrder returns addresses such that they are listed afterwards as they were:
+// the kernel puts IPv4 addresses behind those that are there, and IPv6
+// addresses in front. Source addresses are chosen by that order.
+func inOrder(all []Addr) (out []Addr) {
+	for _, a := range all {
+		if a.Prefix.Addr().Is4() {
+			out = append(out, a)
+		}
+	}
+	for _, a := range slices.Backward(all) {
+		if a.Prefix.Addr().Is6() {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // same reports whether two addresses are equal but for the time that is left
