@@ -89,5 +89,12 @@ func (a *Arena) Owns(b *Buffer) bool {
 	return at < uintptr(a.small*SmallStride)
 }
 
+// isLarge tells by the address alone: a look at a buffer that has waited in a
+// device's ring is a cache miss.
+func (a *Arena) isLarge(b *Buffer) bool {
+	at := uintptr(unsafe.Pointer(b)) - uintptr(unsafe.Pointer(unsafe.SliceData(a.bufs)))
+	return at >= uintptr(a.small)*unsafe.Sizeof(*b)
+}
+
 // Buffers returns the number of buffers that the arena has in all.
 func (a *Arena) Buffers() int { return len(a.bufs) }

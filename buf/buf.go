@@ -150,10 +150,19 @@ func (b *Buffer) PrependEther(h *hdr.Ether) {
 }
 
 // Reset forgets everything but the frame, and puts an empty packet after the
-// headroom.
+// headroom. It leaves the pointer alone, as to write one makes the compiler ask
+// whether the garbage collector runs.
 func (b *Buffer) Reset() {
-	*b = Buffer{frame: b.frame, Flags: b.Flags & Large, off: Headroom, end: Headroom}
+	large := b.Flags & Large
+	*(*[metaLen]byte)(unsafe.Add(unsafe.Pointer(b), metaAt)) = [metaLen]byte{}
+	b.off, b.end, b.Flags = Headroom, Headroom, large
 }
+
+// All of a Buffer but the pointer, in bytes.
+const (
+	metaAt  = unsafe.Offsetof(Buffer{}.Feat)
+	metaLen = unsafe.Sizeof(Buffer{}) - metaAt
+)
 
 // CopyMeta takes over src's metadata, but neither its bytes nor its place in
 // the frame.

@@ -23,7 +23,7 @@ func NewPool(small, large int) (*Pool, error) {
 		small: make([]*Buffer, 0, small), large: make([]*Buffer, 0, large)}
 	// Last in, first out: the frame that was used last is still in the cache.
 	for i := len(a.bufs) - 1; i >= 0; i-- {
-		p.put(&a.bufs[i])
+		p.Put([]*Buffer{&a.bufs[i]})
 	}
 	return p, nil
 }
@@ -44,26 +44,25 @@ func take(free *[]*Buffer, out []*Buffer, misses *uint64) int {
 		*misses++
 	}
 	rest := len(*free) - n
-	for i, b := range (*free)[rest:] {
-		b.Reset()
-		out[i] = b
-	}
+	copy(out, (*free)[rest:])
 	*free = (*free)[:rest]
+	for _, b := range out[:n] {
+		b.Reset()
+	}
 	return n
 }
 
 // Put takes buffers back. Each must have come from a pool of the same arena.
 func (p *Pool) Put(bufs []*Buffer) {
-	for _, b := range bufs {
-		p.put(b)
-	}
-}
-
-func (p *Pool) put(b *Buffer) {
-	if b.Flags&Large != 0 {
-		p.large = append(p.large, b)
-	} else {
-		p.small = append(p.small, b)
+	for len(bufs) > 0 {
+		n := 0
+		for n < len(bufs) && !p.arena.isLarge(bufs[n]) {
+			n++
+		}
+		p.small = append(p.small, bufs[:n]...)
+		for bufs = bufs[n:]; len(bufs) > 0 && p.arena.isLarge(bufs[0]); bufs = bufs[1:] {
+			p.large = append(p.large, bufs[0])
+		}
 	}
 }
 

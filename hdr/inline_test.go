@@ -22,7 +22,7 @@ func TestInline(t *testing.T) {
 			"Addr6.IsMulticast", "Addr6.IsLinkLocal", "Addr6.IsLoopback", "Addr6.IsUnspecified", "Addr6.SolicitedNode"}},
 		{"github.com/skein-dataplane/skein/buf", []string{
 			"(*Buffer).Bytes", "(*Buffer).Len", "(*Buffer).Off", "(*Buffer).Advance", "(*Buffer).Trim", "(*Buffer).Prepend",
-			"(*Buffer).Ether", "(*Buffer).IPv4", "(*Buffer).IPv4AtL3", "(*Buffer).UDP", "(*Buffer).TCP", "(*Buffer).Reset"}},
+			"(*Buffer).Ether", "(*Buffer).IPv4", "(*Buffer).IPv4AtL3", "(*Buffer).UDP", "(*Buffer).TCP", "(*Buffer).PrependEther", "(*Buffer).Reset"}},
 		{"github.com/skein-dataplane/skein/graph", []string{"NextFeature", "FirstFeature", "(*Vector).Bufs", "(*Worker).port"}},
 		{"github.com/skein-dataplane/skein/fib", []string{"(*Table4).Adj", "(*Table6).Adj"}},
 		{"github.com/skein-dataplane/skein/nodes", []string{"link", "flowHash", "hasPorts", "plain", "wireLen"}},

@@ -14,6 +14,7 @@ type Source struct {
 	next    int
 	loops   int
 	mixed   bool // some packets need large buffers
+	offload bool // some packets have offload
 }
 
 // NewSource makes a source that is run through loops times more than once, or
@@ -22,6 +23,7 @@ func NewSource(packets []Packet, loops int) *Source {
 	s := &Source{packets: packets, loops: loops}
 	for _, p := range packets {
 		s.mixed = s.mixed || len(p.Data) > small
+		s.offload = s.offload || p.Offload != (Offload{})
 	}
 	return s
 }
@@ -37,10 +39,15 @@ func (s *Source) Rx(p *buf.Pool, into []*buf.Buffer, stats *drivers.Stats) (n in
 			want = want[:1]
 		}
 		got := s.get(p, want)
-		for _, b := range want[:got] {
-			s.packets[s.next].fill(b)
-			s.next++
+		for i, b := range want[:got] {
+			b.Set(s.packets[s.next+i].Data)
 		}
+		if s.offload {
+			for i, b := range want[:got] {
+				s.packets[s.next+i].Offload.set(b)
+			}
+		}
+		s.next += got
 		n += got
 		if got < len(want) {
 			stats.RxNoBufs++
@@ -72,9 +79,7 @@ func (s *Source) rewind() bool {
 	return true
 }
 
-func (p *Packet) fill(b *buf.Buffer) {
-	b.Set(p.Data)
-	o := &p.Offload
+func (o *Offload) set(b *buf.Buffer) {
 	if *o == (Offload{}) {
 		return
 	}
