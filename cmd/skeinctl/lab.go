@@ -89,6 +89,12 @@ func runLab(ctx context.Context, opts tour.Options, stay bool, out, errs io.Writ
 	return nil
 }
 
+// shellEnv returns this program's environment, for a shell that finds the
+// programs in dir: what it suggests to try shall work as it stands there.
+func shellEnv(dir string) []string {
+	return append(os.Environ(), "PS1=node# ", "PATH="+dir+string(filepath.ListSeparator)+os.Getenv("PATH"))
+}
+
 // shell leaves the user on the node until he is done.
 func shell(ctx context.Context, t *tour.Tour, out io.Writer) error {
 	fmt.Fprintf(out, `
@@ -99,7 +105,7 @@ A shell on the node. The lab goes when you leave it (exit). Some things to try:
 `, t.Socket, t.PodA.FullName())
 	cmd := exec.CommandContext(ctx, "/bin/sh", "-i")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "PS1=node# ")
+	cmd.Env = shellEnv(filepath.Dir(beside("skeinctl")))
 	if err := t.Node.Do(cmd.Start); err != nil {
 		return fmt.Errorf("start a shell: %w", err)
 	}
