@@ -2,6 +2,7 @@ package acl
 
 import (
 	"fmt"
+	"slices"
 )
 
 // A compiler makes the engines of a Program.
@@ -72,6 +73,7 @@ func (c *compiler) engine(v6 bool) (engine, error) {
 	e.l4 = m.sweep(c.l4Spans(m, v6))
 	e.depth = max(e.src.depth, e.dst.depth, e.l4.depth)
 	e.extras = append(c.extras(m, (*Rule).src, false), c.extras(m, (*Rule).dst, true)...)
+	slices.SortStableFunc(e.extras, func(a, b extra) int { return a.cost() - b.cost() })
 	for _, y := range e.extras {
 		switch {
 		case len(y.sets.slots) == 0:

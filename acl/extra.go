@@ -1,6 +1,10 @@
 package acl
 
-import "github.com/skein-dataplane/skein/hdr"
+import (
+	"math/bits"
+
+	"github.com/skein-dataplane/skein/hdr"
+)
 
 // An extra is conditions that some rules have on one side of a packet and that
 // say who is in which set, or what the source port is. Its vector for a packet
@@ -113,39 +117,93 @@ func (e *engine) summary(x *picks, i int, w uint32) uint64 {
 	return s
 }
 
-// extraWord returns what the extras leave of word w of block b.
-func (e *engine) extraWord(x *picks, b, w uint32, word uint64) uint64 {
-	for i := 0; i < len(e.extras) && word != 0; i++ {
-		y := &e.extras[i]
-		has := e.block(x.ports[i], b)[w&7]
-		for _, v := range x.of(i) {
-			has |= e.block(v, b)[w&7]
-		}
-		if x.rescan>>i&1 != 0 {
-			has |= e.rescan(x, y, b, w)
-		}
-		if y.negate {
-			has = ^has
-		}
-		word &= has
+// withExtras is within for an engine with extras. It takes all words of a block
+// at once: a packet can be in many sets, and each of them is a cache line.
+func (e *engine) withExtras(x *picks, of *[3]*block, b, from uint32) uint32 {
+	var left block
+	for w := range left {
+		left[w] = of[0][w] & of[1][w] & of[2][w]
 	}
-	return word
+	if b == from/blockLen {
+		clear(left[:from/64%8])
+		left[from/64%8] &= ^uint64(0) << (from & 63)
+	}
+	for i := range min(len(e.extras), maxExtras) {
+		has := e.union(x, i, b)
+		some := uint64(0)
+		for w := range left {
+			left[w] &= has[w]
+			some |= left[w]
+		}
+		if some == 0 {
+			return NoRule
+		}
+	}
+	for w, word := range left {
+		if word != 0 {
+			return b*blockLen | uint32(w)*64 | uint32(bits.TrailingZeros64(word))
+		}
+	}
+	return NoRule
 }
 
-// rescan returns word w of block b of the sets of an extra that picks have no
-// room for.
-func (e *engine) rescan(x *picks, y *extra, b, w uint32) (word uint64) {
-	list, l4 := x.side(y)
-	for _, m := range list {
-		if v, ok := y.vector(m, l4); ok {
-			word |= e.block(v, b)[w&7]
+// union returns block b of extra i's vector.
+func (e *engine) union(x *picks, i int, b uint32) block {
+	y := &e.extras[i]
+	has := *e.block(x.ports[i], b)
+	for _, v := range x.of(i) {
+		has.or(e.block(v, b))
+	}
+	if x.rescan>>i&1 != 0 {
+		list, l4 := x.side(y)
+		for _, m := range list {
+			if v, ok := y.vector(m, l4); ok {
+				has.or(e.block(v, b))
+			}
 		}
 	}
-	return word
+	if y.negate {
+		for w := range has {
+			has[w] = ^has[w]
+		}
+	}
+	return has
+}
+
+func (b *block) or(c *block) {
+	for w := range b {
+		b[w] |= c[w]
+	}
+}
+
+// cost orders extras: first those that need no set, then those that leave little.
+func (y *extra) cost() int {
+	switch {
+	case len(y.sets.slots) == 0:
+		return 0
+	case y.negate:
+		return 1
+	}
+	return 2
 }
 
 // extras returns the extras for one side.
 func (c *compiler) extras(m *vectorMaker, side func(*Rule) *Side, dst bool) (out []extra) {
+	if !dst && c.hasPorts(side) {
+		out = append(out, extra{ports: m.sweep(c.sourcePorts(m))})
+	}
+	without := func(s *Side) []string { return append(s.NotSets[:len(s.NotSets):len(s.NotSets)], s.NotNamedPorts...) }
+	if c.has(side, without) {
+		y := c.setExtra(m, side, without)
+		y.negate, y.ports = true, constant(m.of(nil))
+		out = append(out, y)
+	}
+	named := func(s *Side) []string { return s.NamedPorts }
+	if c.has(side, named) {
+		y := c.setExtra(m, side, named)
+		y.ports = m.sweep(c.portSpans(m, side, named))
+		out = append(out, y)
+	}
 	for at := range MaxSets {
 		names := func(s *Side) []string {
 			if at < len(s.Sets) {
@@ -156,21 +214,6 @@ func (c *compiler) extras(m *vectorMaker, side func(*Rule) *Side, dst bool) (out
 		if c.has(side, names) {
 			out = append(out, c.setExtra(m, side, names))
 		}
-	}
-	named := func(s *Side) []string { return s.NamedPorts }
-	if c.has(side, named) {
-		y := c.setExtra(m, side, named)
-		y.ports = m.sweep(c.portSpans(m, side, named))
-		out = append(out, y)
-	}
-	without := func(s *Side) []string { return append(s.NotSets[:len(s.NotSets):len(s.NotSets)], s.NotNamedPorts...) }
-	if c.has(side, without) {
-		y := c.setExtra(m, side, without)
-		y.negate, y.ports = true, constant(m.of(nil))
-		out = append(out, y)
-	}
-	if !dst && c.hasPorts(side) {
-		out = append(out, extra{ports: m.sweep(c.sourcePorts(m))})
 	}
 	for i := range out {
 		out[i].dst = dst

@@ -180,20 +180,19 @@ func (e *engine) first(k *Key, x *picks, from uint32) uint32 {
 // within does so for the rules of block b.
 func (e *engine) within(k *Key, x *picks, b, from uint32) uint32 {
 	src, dst, l4 := e.block(k.src, b), e.block(k.dst, b), e.block(k.l4, b)
-	words := common(src, dst, l4)
-	mask := ^uint64(0)
+	words, mask := common(src, dst, l4), ^uint64(0)
 	if b == from/blockLen {
 		words &= ^uint32(0) << (from / 64 % 8)
 		mask <<= from & 63
+	}
+	if x != nil && words != 0 {
+		return e.withExtras(x, &[3]*block{src, dst, l4}, b, from)
 	}
 	for ; words != 0; words &= words - 1 {
 		w := uint32(bits.TrailingZeros32(words)) & 7
 		word := src[w] & dst[w] & l4[w]
 		if b*8+w == from/64 {
 			word &= mask
-		}
-		if x != nil {
-			word = e.extraWord(x, b, w, word)
 		}
 		if word != 0 {
 			return b*blockLen | w*64 | uint32(bits.TrailingZeros64(word))
