@@ -99,7 +99,7 @@ func (n *node) view() string {
 	return passing.ReplaceAllString(all.String(), "")
 }
 
-var passing = regexp.MustCompile(`\d+sec|expires \d+|min_mtu.*|numtxqueues.*|link-netns\S* \S+|stable_secret.*`)
+var passing = regexp.MustCompile(`NO-CARRIER,|state (UP|DOWN)| linkdown|\d+sec|expires \d+|min_mtu.*|numtxqueues.*|link-netns\S* \S+|stable_secret.*`)
 
 // start runs the test binary as a role, to be killed at a step.
 func (n *node) start(role string, killAt int) *lab.Process {
