@@ -104,7 +104,7 @@ func BenchmarkIdle(b *testing.B) {
 	ns := l.Add(b, "pods")
 	var extra []tour.Pod
 	for i := range pods {
-		extra = append(extra, tour.Pod{NetNS: ns.Path(), Interface: fmt.Sprintf("pod%d", i), Addr: fmt.Sprintf("10.245.0.%d", i+1)})
+		extra = append(extra, tour.Pod{NetNS: ns.Path(), Interface: fmt.Sprintf("pod%d", i), Addrs: fmt.Sprintf("10.245.0.%d/32", i+1)})
 	}
 	t := startSkein(b, tour.Options{Pods: extra})
 	time.Sleep(2 * time.Second) // the pods' router solicitations are over

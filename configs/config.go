@@ -10,10 +10,6 @@ import (
 	"fmt"
 	"os"
 	"time"
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
 
 // A Config is what a configuration file says. The zero Config moves no packet.
@@ -118,58 +114,15 @@ func Load(path string) (Config, error) {
 // what was expected", one line for each that is wrong.
 func Parse(name string, text []byte) (Config, error) {
 	cfg := Default()
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		return Config{}, syntaxError(name, err)
+	d := decode(text, &cfg)
+	if len(d.wrong) == 0 { // else what follows would be about what is missing
+		cfg.fill()
+		d.wrong = cfg.check()
 	}
-	if wrong := plain(file); wrong != nil {
-		return Config{}, &Error{Name: name, Problems: []Problem{*wrong}}
-	}
-	if hasContent(file) { // an empty document would set everything to zero
-		if err := yaml.UnmarshalWithOptions(text, &cfg, yaml.Strict()); err != nil {
-			return Config{}, syntaxError(name, err)
-		}
-	}
-	cfg.fill()
-	if wrong := cfg.check(); len(wrong) > 0 {
-		return Config{}, &Error{Name: name, Problems: locate(file, wrong)}
+	if len(d.wrong) > 0 {
+		return Config{}, &Error{Name: name, Problems: d.locate(d.wrong)}
 	}
 	return cfg, nil
-}
-
-// plain refuses what a configuration has no use for, and what makes the library
-// panic: tags, anchors and all that goes with them.
-func plain(file *ast.File) *Problem {
-	v := &plainVisitor{}
-	for _, doc := range file.Docs {
-		if doc.Body != nil {
-			ast.Walk(v, doc.Body)
-		}
-	}
-	return v.wrong
-}
-
-type plainVisitor struct{ wrong *Problem }
-
-func (v *plainVisitor) Visit(n ast.Node) ast.Visitor {
-	switch n.Type() {
-	case ast.TagType, ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.DirectiveType:
-		if v.wrong == nil {
-			at := n.GetToken().Position
-			v.wrong = &Problem{Line: at.Line, Column: at.Column, What: "tags, anchors, aliases and directives are not supported"}
-		}
-		return nil
-	}
-	return v
-}
-
-func hasContent(file *ast.File) bool {
-	for _, doc := range file.Docs {
-		if doc.Body != nil && doc.Body.Type() != ast.NullType && doc.Body.Type() != ast.CommentGroupType {
-			return true
-		}
-	}
-	return false
 }
 
 // fill sets what a list's entries leave out.
@@ -192,39 +145,4 @@ func (c *Config) fill() {
 			p.Name = fmt.Sprintf("tun%d", i)
 		}
 	}
-}
-
-// locate finds the lines of the fields that are wrong.
-func locate(file *ast.File, wrong []Problem) []Problem {
-	for i := range wrong {
-		wrong[i].Line, wrong[i].Column = position(file, wrong[i].Field)
-	}
-	return wrong
-}
-
-// position returns where a field stands, or where the nearest one around it
-// does if it was left out.
-func position(file *ast.File, field string) (line, column int) {
-	for path := "$." + field; path != "$"; path = parent(path) {
-		p, err := yaml.PathString(path)
-		if err != nil {
-			return 0, 0
-		}
-		node, err := p.FilterFile(file)
-		if err == nil && node != nil && node.GetToken() != nil {
-			at := node.GetToken().Position
-			return at.Line, at.Column
-		}
-	}
-	return 1, 1
-}
-
-// parent cuts the last step off a path: $.a[1].b, $.a[1], $.a, $.
-func parent(path string) string {
-	for i := len(path) - 1; i > 0; i-- {
-		if path[i] == '.' || path[i] == '[' {
-			return path[:i]
-		}
-	}
-	return "$"
 }

@@ -49,6 +49,17 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// IPv6 addresses need no quotes, wherever they stand.
+func TestUnquoted(t *testing.T) {
+	cfg, err := Parse("f", []byte("pods:\n  - {netns: a, addresses: [10.0.0.1/32, 2001:db8:244::2/128]}\nroutes: [blackhole 2001:db8::/64]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Pods[0].Addresses[1] != "2001:db8:244::2/128" || cfg.Routes[0] != "blackhole 2001:db8::/64" {
+		t.Errorf("%+v", cfg)
+	}
+}
+
 // What a file leaves out is as Default says, also when it leaves out all.
 func TestDefault(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "uplinks: []\n"} {
@@ -67,7 +78,7 @@ func TestDefault(t *testing.T) {
 // expected there.
 func TestRefused(t *testing.T) {
 	tests := []struct{ name, text, at, what string }{
-		{"unknown field", "uplinks:\n  - interface: eth0\n    drivr: auto\n", "f:3:5: drivr: ", "no such field"},
+		{"unknown field", "uplinks:\n  - interface: eth0\n    drivr: auto\n", "f:3:5: uplinks[0].drivr: ", "no such field"},
 		{"driver", "uplinks:\n  - interface: eth0\n    driver: dpdk\n", "f:3:13: uplinks[0].driver: ", "one of auto, af_xdp, af_packet"},
 		{"long name", "uplinks:\n  - interface: averyveryverylongname\n", "f:2:16: uplinks[0].interface: ", "at most 15"},
 		{"uplink twice", "uplinks: [{interface: a}, {interface: a}]\n", "f:1:39: uplinks[1].interface: ", "already"},
@@ -91,8 +102,12 @@ func TestRefused(t *testing.T) {
 		{"level", "log: {level: loud}\n", "log.level: ", "one of debug"},
 		{"empty route", "routes: ['']\n", "routes[0]: ", "ip route"},
 		{"type", "buffers: {small: many}\n", "f:1:18", ""},
-		{"tag", "routes: !x\n", "f:1:9: ", "not supported"},
-		{"anchor", "run_dir: &a /x\nlog: {file: *a}\n", "f:1:10: ", "not supported"},
+		{"field twice", "run_dir: /a\nrun_dir: /b\n", "f:2:1: run_dir: ", "given twice"},
+		{"list for a map", "buffers: [1]\n", "f:1:10: buffers: ", "a list where fields were expected"},
+		{"text for a list", "routes: x\n", "f:1:9: routes: ", "where a list was expected"},
+		{"map for a text", "run_dir: {a: b}\n", "f:1:10: run_dir: ", "a map where a text was expected"},
+		{"tag", "routes: !x\n", "routes: ", "not supported"},
+		{"anchor", "run_dir: &a /x\nlog: {file: *a}\n", "run_dir: ", "not supported"},
 		{"syntax", "uplinks: [\n", "f:", ""},
 	}
 	for _, test := range tests {

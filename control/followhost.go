@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -36,7 +37,7 @@ func (c *Control) mirror(f *follower, now *takeover.Snapshot, nic side) error {
 	}
 	f.seen = nic
 	up.setHost(now, tap.index)
-	tap.peer.Addrs = up.addrs
+	tap.standFor(up)
 	up.settle()
 	tap.settle()
 	if before[0].Up && !up.Up {
@@ -86,6 +87,22 @@ func (p *port) setHost(s *takeover.Snapshot, tap uint32) {
 	}
 	p.Addr4, p.Addr6, p.LinkLocal = sourcesOf(s.Addrs)
 	p.ways = hostWays(s, p.index, tap, p.rank)
+}
+
+// standFor gives a TAP what follows from its uplink. Skein speaks IPv6 on it,
+// under an address of its own, if the host does.
+func (p *port) standFor(up *port) {
+	p.peer.Addrs, p.LinkLocal = up.addrs, hdr.Addr6{}
+	if up.LinkLocal != (hdr.Addr6{}) {
+		p.LinkLocal = linkLocalOf(p.MAC)
+	}
+}
+
+// linkLocalOf returns the link-local address that a station makes of its link
+// address (RFC 4291, appendix A: modified EUI-64).
+func linkLocalOf(m hdr.MAC) hdr.Addr6 {
+	id := [8]byte{m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]}
+	return hdr.Addr6{Hi: hdr.LinkLocalHi, Lo: binary.BigEndian.Uint64(id[:])}
 }
 
 // sourcesOf returns the addresses that Skein sends from where the host has

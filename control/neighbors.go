@@ -16,6 +16,7 @@ import (
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/nodes"
 	"github.com/skein-dataplane/skein/state"
 )
 
@@ -144,7 +145,8 @@ func (c *Control) heard(key neighborKey, known *neighbor, mac hdr.MAC) bool {
 }
 
 // ageNeighbors asks neighbours that were not heard of for a while whether they
-// are still there (RFC 1122, section 2.3.2.1, method 2: unicast poll).
+// are still there (RFC 1122, section 2.3.2.1, method 2: unicast poll; RFC 4861,
+// section 7.3.3).
 func (c *Control) ageNeighbors(ctx context.Context) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
@@ -199,7 +201,7 @@ func (c *Control) forget(key neighborKey, n *neighbor) bool {
 	return true
 }
 
-// probe sends ARP requests to neighbours at their known link addresses.
+// probe asks neighbours at their known link addresses.
 func (c *Control) probe(ctx context.Context, all []Neighbor) error {
 	if len(all) == 0 {
 		return nil
@@ -217,21 +219,11 @@ func (c *Control) probe(ctx context.Context, all []Neighbor) error {
 			if c.pool.Get(one[:]) == 0 {
 				return nil // a busy moment; they are asked again in a second
 			}
-			arpRequest(one[0], st, uint32(i), n)
+			nodes.Probe(one[0], st, uint32(i), n.IP, n.MAC)
 			c.worker.Inject("interface-output", one[0])
 		}
 		return nil
 	})
-}
-
-func arpRequest(b *buf.Buffer, st *state.State, i uint32, n Neighbor) {
-	out := &st.Ifaces[i]
-	b.SetLen(hdr.EtherLen + hdr.ARPLen)
-	b.Ether().Fill(n.MAC, out.MAC, hdr.TypeARP)
-	b.Advance(hdr.EtherLen)
-	b.ARP().Fill(hdr.ARPRequest, out.MAC, st.Source4(i), hdr.MAC{}, hdr.Addr4From(n.IP))
-	b.Advance(-hdr.EtherLen)
-	b.TxIf = i
 }
 
 // Neighbors returns all neighbours, by interface and address.

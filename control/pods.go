@@ -85,7 +85,7 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 	}
 	p := &port{device: dev, peer: Peer{Name: pod.Interface, NetNS: pod.NetNS, Addrs: addrs},
 		Iface: iface.Iface{Kind: iface.Tun, Name: pod.Name, Up: true, Offload: dev.Info().Offload, MTU: uint32(pod.MTU)}}
-	if err := p.enable(iface.IP4Unicast, "ip4-source-check"); err != nil {
+	if err := p.checkSources(); err != nil {
 		return nil, errors.Join(err, c.closeDevice(ctx, dev), discard())
 	}
 	if err := c.addPort(ctx, p); err != nil {

@@ -233,6 +233,12 @@ func (p *port) enable(arc iface.Arc, features ...string) error {
 	return fmt.Errorf("control: no feature arc %d", arc)
 }
 
+// checkSources has what is behind the interface send from its own addresses
+// only.
+func (p *port) checkSources() error {
+	return errors.Join(p.enable(iface.IP4Unicast, "ip4-source-check"), p.enable(iface.IP6Unicast, "ip6-source-check"))
+}
+
 // firstAddrs returns the first address of each family, 0 where there is none.
 func firstAddrs(all []netip.Prefix) (v4 hdr.Addr4, v6 hdr.Addr6) {
 	for _, p := range all {

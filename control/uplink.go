@@ -123,7 +123,7 @@ func (c *Control) join(up, tap *port, host *takeover.Snapshot) error {
 	up.Peer, tap.Peer = tap.index, up.index
 	up.rank = c.rank(up)
 	up.setHost(host, tap.index)
-	tap.peer.Addrs = up.addrs
+	tap.standFor(up)
 	_, err := c.mirrorRoutes()
 	return errors.Join(err, c.publish())
 }

@@ -47,11 +47,15 @@ func (arp4) wants(st *state.State, b *buf.Buffer, i uint32) (*fib.Adj, hdr.Addr4
 func (arp4) source(st *state.State, iface uint32) bool { return st.Source4(iface) != 0 }
 
 func (arp4) question(st *state.State, b *buf.Buffer, iface uint32, hop hdr.Addr4) {
-	mac := st.Ifaces[iface].MAC
+	fillRequest(b, st.Ifaces[iface].MAC, hdr.BroadcastMAC, st.Source4(iface), hop)
+}
+
+// fillRequest makes b an ARP request for ip that goes to the station to.
+func fillRequest(b *buf.Buffer, mac, to hdr.MAC, src, ip hdr.Addr4) {
 	b.SetLen(hdr.EtherLen + hdr.ARPLen)
-	b.Ether().Fill(hdr.BroadcastMAC, mac, hdr.TypeARP)
+	b.Ether().Fill(to, mac, hdr.TypeARP)
 	b.Advance(hdr.EtherLen)
-	b.ARP().Fill(hdr.ARPRequest, mac, st.Source4(iface), hdr.MAC{}, hop)
+	b.ARP().Fill(hdr.ARPRequest, mac, src, hdr.MAC{}, ip)
 	b.Advance(-hdr.EtherLen)
 }
 

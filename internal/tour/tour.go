@@ -31,7 +31,7 @@ type Options struct {
 }
 
 // A Pod is one that the daemon is to attach.
-type Pod struct{ NetNS, Interface, Addr string }
+type Pod struct{ NetNS, Interface, Addrs string } // Addrs: with commas between them
 
 // A Tour is the reference topology with a daemon at the node.
 type Tour struct {
@@ -75,21 +75,23 @@ func (t *Tour) yaml() string {
 		driver = "auto"
 	}
 	if rest == "" {
-		rest = "routes: [blackhole " + lab.PodBlock + "]\n"
+		rest = "routes: [blackhole " + lab.PodBlock + ", blackhole " + lab.PodBlock6 + "]\n"
 	}
-	pods := append([]Pod{{t.PodA.Path(), "eth0", lab.PodAddr}, {t.PodB.Path(), "eth0", lab.OtherPodAddr}}, t.opts.Pods...)
+	pods := append([]Pod{
+		{t.PodA.Path(), "eth0", lab.PodAddr + "/32, " + lab.PodAddr6 + "/128"},
+		{t.PodB.Path(), "eth0", lab.OtherPodAddr + "/32, " + lab.OtherPodAddr6 + "/128"}}, t.opts.Pods...)
 	var list strings.Builder
 	for _, p := range pods {
-		fmt.Fprintf(&list, "  - {netns: %s, interface: %s, addresses: [%s/32]}\n", p.NetNS, p.Interface, p.Addr)
+		fmt.Fprintf(&list, "  - {netns: %s, interface: %s, addresses: [%s]}\n", p.NetNS, p.Interface, p.Addrs)
 	}
 	return fmt.Sprintf(`run_dir: %s/run
 uplinks:
   - interface: %s
     driver: %s
-    host_routes: [10.244.0.0/16]
+    host_routes: [10.244.0.0/16, %s]
 pods:
 %sapi: {socket: %s}
-%s`, t.dir, lab.Uplink, driver, &list, t.Socket, rest)
+%s`, t.dir, lab.Uplink, driver, lab.PodBlock6, &list, t.Socket, rest)
 }
 
 // Start starts the daemon and waits until it is ready, as long as ctx allows.

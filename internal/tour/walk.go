@@ -22,19 +22,25 @@ func (w Way) String() string {
 	return fmt.Sprintf("%s → %s (%s)", w.From.Name(), w.To.Name(), w.Addr)
 }
 
-// Ways returns all pairs: pods, the host, the gateway and the remote host.
+// Ways returns all pairs, in both families: pods, the host, the gateway and
+// the remote host.
 func (t *Tour) Ways() []Way {
+	return append(t.ways(lab.PodAddr, lab.OtherPodAddr, lab.NodeAddr, lab.GatewayAddr, lab.RemoteAddr),
+		t.ways(lab.PodAddr6, lab.OtherPodAddr6, lab.NodeAddr6, lab.GatewayAddr6, lab.RemoteAddr6)...)
+}
+
+func (t *Tour) ways(pod, other, node, gateway, remote string) []Way {
 	return []Way{
-		{t.PodA, t.PodB, lab.OtherPodAddr},
-		{t.PodB, t.PodA, lab.PodAddr},
-		{t.PodA, t.Node, lab.NodeAddr},
-		{t.Node, t.PodA, lab.PodAddr},
-		{t.PodA, t.Router, lab.GatewayAddr},
-		{t.PodA, t.Remote, lab.RemoteAddr},
-		{t.Remote, t.PodA, lab.PodAddr},
-		{t.Node, t.Router, lab.GatewayAddr},
-		{t.Node, t.Remote, lab.RemoteAddr},
-		{t.Remote, t.Node, lab.NodeAddr},
+		{t.PodA, t.PodB, other},
+		{t.PodB, t.PodA, pod},
+		{t.PodA, t.Node, node},
+		{t.Node, t.PodA, pod},
+		{t.PodA, t.Router, gateway},
+		{t.PodA, t.Remote, remote},
+		{t.Remote, t.PodA, pod},
+		{t.Node, t.Router, gateway},
+		{t.Node, t.Remote, remote},
+		{t.Remote, t.Node, node},
 	}
 }
 
@@ -77,7 +83,7 @@ func (t *Tour) pings(ctx context.Context, out io.Writer) error {
 				best = r.RTT
 			}
 		}
-		fmt.Fprintf(out, "  %-38s %d of %d answered, best %v\n", w, len(replies), len(replies), best.Round(time.Microsecond))
+		fmt.Fprintf(out, "  %-42s %d of %d answered, best %v\n", w, len(replies), len(replies), best.Round(time.Microsecond))
 	}
 	return nil
 }
@@ -95,17 +101,23 @@ func (t *Tour) transfers(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", w, err)
 		}
-		fmt.Fprintf(out, "  %-38s %.1f Gbit/s\n", w, rate.Gbps())
+		fmt.Fprintf(out, "  %-42s %.1f Gbit/s\n", w, rate.Gbps())
 	}
 	return nil
 }
 
 func (t *Tour) traceroute(ctx context.Context, out io.Writer) error {
-	return trace(ctx, out, t.PodA, lab.RemoteAddr, lab.NodeAddr, lab.GatewayAddr, lab.RemoteAddr)
+	if err := trace(ctx, out, t.PodA, lab.RemoteAddr, lab.NodeAddr, lab.GatewayAddr, lab.RemoteAddr); err != nil {
+		return err
+	}
+	return trace(ctx, out, t.PodA, lab.RemoteAddr6, lab.NodeAddr6, lab.GatewayAddr6, lab.RemoteAddr6)
 }
 
 func (t *Tour) traceback(ctx context.Context, out io.Writer) error {
-	return trace(ctx, out, t.Remote, lab.PodAddr, "198.51.100.254", lab.NodeAddr, lab.PodAddr)
+	if err := trace(ctx, out, t.Remote, lab.PodAddr, "198.51.100.254", lab.NodeAddr, lab.PodAddr); err != nil {
+		return err
+	}
+	return trace(ctx, out, t.Remote, lab.PodAddr6, "2001:db8:100::254", lab.NodeAddr6, lab.PodAddr6)
 }
 
 // trace fails if the hops are not those that are expected.
@@ -119,7 +131,7 @@ func trace(ctx context.Context, out io.Writer, from *lab.Namespace, to string, h
 		return err
 	}
 	for i, r := range got {
-		fmt.Fprintf(out, "  %d  %-16s %-20s %v\n", i+1, r.From, r.What, r.RTT.Round(time.Microsecond))
+		fmt.Fprintf(out, "  %d  %-20s %-20s %v\n", i+1, r.From, r.What, r.RTT.Round(time.Microsecond))
 		if i >= len(hops) || r.From.String() != hops[i] {
 			return fmt.Errorf("hop %d is %s, not as expected: %s", i+1, r.From, strings.Join(hops, ", "))
 		}
