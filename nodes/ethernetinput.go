@@ -75,7 +75,7 @@ func (ethernetInput) Process(w *graph.Worker, v *graph.Vector) {
 		in := &ifaces[b.RxIf]
 		h := b.Ether()
 		// The usual case in one look: IPv4, to us.
-		if h.Dst() == in.MAC && h.Type() == hdr.TypeIPv4 && !h.Src().IsGroup() {
+		if h.Type() == hdr.TypeIPv4 && h.Dst() == in.MAC && !h.Src().IsGroup() {
 			b.L3 = uint16(b.Off() + hdr.EtherLen)
 			b.Advance(hdr.EtherLen)
 			v.Arc[i] = etherIP4
@@ -89,7 +89,7 @@ func (ethernetInput) Process(w *graph.Worker, v *graph.Vector) {
 			}
 			continue
 		}
-		if h.Dst() == in.MAC && h.Type() == hdr.TypeIPv6 && !h.Src().IsGroup() && in.LinkLocal.Hi != 0 && plain6(b) {
+		if h.Type() == hdr.TypeIPv6 && h.Dst() == in.MAC && !h.Src().IsGroup() && in.LinkLocal.Hi != 0 && plain6(b) {
 			v.Arc[i] = route6(b, in)
 			continue
 		}
@@ -120,8 +120,10 @@ func answersDHCP(b *buf.Buffer) bool {
 // plain6 reports whether a frame with IPv6 is neither neighbour discovery nor
 // within the link, whatever else it is.
 func plain6(b *buf.Buffer) bool {
-	p := b.Bytes()
-	return len(p) >= hdr.EtherLen+hdr.IPv6Len && p[hdr.EtherLen+6] != hdr.ProtoICMPv6 && !withinLink(p[hdr.EtherLen:])
+	b.Advance(hdr.EtherLen)
+	h := b.IPv6()
+	b.Advance(-hdr.EtherLen)
+	return b.Len() >= hdr.EtherLen+hdr.IPv6Len && h.NextHeader() != hdr.ProtoICMPv6 && !withinLink(h[:])
 }
 
 // withinLink reports whether an IPv6 packet is to a link-local or multicast

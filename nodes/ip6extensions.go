@@ -77,15 +77,12 @@ func extensions(b *buf.Buffer) graph.Arc {
 // upperHash leaves out for all fragments what only the first one says: the
 // ports, and for sure the protocol (RFC 8200, section 4.5).
 func upperHash(b *buf.Buffer, u *upper) uint32 {
-	proto, ports := u.Proto, uint32(0)
-	switch {
-	case u.fragment:
+	proto := u.Proto
+	if u.fragment {
 		proto = hdr.ProtoNone
-	case hasPorts(proto) && b.End() >= int(b.L4)+4:
-		ports = b.UDP().Ports()
 	}
 	h := b.IPv6()
-	return flowHash6(h.Src(), h.Dst(), proto, ports)
+	return flowHash6(h.Src(), h.Dst(), proto, upperPorts(b, proto))
 }
 
 // An upper is what the headers before the transport header say.

@@ -6,6 +6,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
 )
 
 // IP6Input lets only sound IPv6 headers pass (RFC 8200, section 3; RFC 4291,
@@ -56,26 +57,48 @@ type ip6Input struct{}
 
 func (ip6Input) Process(w *graph.Worker, v *graph.Vector) {
 	ifaces := w.State.Ifaces
+	in, first, rest := uint32(0), graph.Arc(0), uint64(0) // index 0 is nobody's
 	for i, b := range v.Bufs() {
 		// The usual packet in one look: no extension headers, no padding, no
 		// superpacket, and nothing wrong. All others are looked at one by one.
 		h := b.IPv6()
 		src, dst, proto := h.Src(), h.Dst(), h.NextHeader()
-		if n := b.Len(); n >= hdr.IPv6Len && h.Version() == 6 && hdr.IPv6Len+h.PayloadLen() == n &&
-			!hdr.IsExt(proto) && b.GSOType == buf.GSONone && unicast6(src) && unicast6(dst) {
+		var ports uint32
+		if n := b.Len(); n >= hdr.IPv6Len+4 && b.GSOType == buf.GSONone && h.Version() == 6 && hdr.IPv6Len+h.PayloadLen() == n &&
+			!stepOver[proto] && unicast6(src) && unicast6(dst) {
 			b.L4 = b.L3 + hdr.IPv6Len
+			ports = b.UDP().Ports() & portMask[proto]
 		} else if arc := ip6Check(b); arc != 0 {
 			v.Arc[i] = arc
 			continue
-		}
-		ports := uint32(0)
-		if hasPorts(proto) && b.End() >= int(b.L4)+4 {
-			ports = b.UDP().Ports()
+		} else {
+			ports = upperPorts(b, proto)
 		}
 		b.Hash = flowHash6(src, dst, proto, ports)
-		b.Feat = ifaces[b.RxIf].Feat[IP6UnicastArc.ID]
-		v.Arc[i] = graph.NextFeature(b)
+		if b.RxIf != in {
+			in = b.RxIf
+			first, rest = graph.FirstFeature(ifaces[in].Feat[iface.IP6Unicast])
+		}
+		b.Feat = rest
+		v.Arc[i] = first
 	}
+}
+
+// stepOver says which numbers are those of extension headers.
+var stepOver = func() (is [256]bool) {
+	for proto := range is {
+		is[proto] = hdr.IsExt(uint8(proto))
+	}
+	return is
+}()
+
+// upperPorts returns the ports of a packet whose transport header is of
+// protocol proto and at L4; 0 if it has none.
+func upperPorts(b *buf.Buffer, proto uint8) uint32 {
+	if b.End() < int(b.L4)+4 {
+		return 0
+	}
+	return b.UDP().Ports() & portMask[proto]
 }
 
 // unicast6 reports whether an address is a station's beyond doubt. Of those

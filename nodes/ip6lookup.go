@@ -53,41 +53,53 @@ type ip6Lookup struct {
 	adj  [graph.MaxVector]uint32
 }
 
+// Process looks all destinations up at once, so that the misses of a large
+// table overlap, and then the link-local ones each on its link.
 func (l *ip6Lookup) Process(w *graph.Worker, v *graph.Vector) {
-	bufs, routes := v.Bufs(), w.State.FIB6
-	l.find(routes, bufs)
-	for i, b := range bufs {
-		b.Adj = l.adj[i]
-		kind := routes.Adj(b.Adj).Kind % fib.NumKinds
-		v.Arc[i] = lookupArc[kind]
-		if e := lookupError6[kind]; e != 0 {
-			b.Meta = e
-		}
-		if l.dst[i].IsLinkLocal() && b.RxIf != 0 && kind != fib.Local && kind != fib.Punt {
-			v.Arc[i] = lookupLinkLocal
-		}
-	}
-}
-
-// find looks all destinations up at once, so that the misses of a large table
-// overlap, and the link-local ones each on its link.
-func (l *ip6Lookup) find(routes *fib.Table6, bufs []*buf.Buffer) {
+	routes, bufs := w.State.FIB6, v.Bufs()
+	dst, hash, adj := l.dst[:len(bufs)], l.hash[:len(bufs)], l.adj[:len(bufs)]
 	onLink := false
 	for i, b := range bufs {
-		l.dst[i] = b.IPv6().Dst()
-		l.hash[i] = b.Hash
-		onLink = onLink || l.dst[i].IsLinkLocal()
+		dst[i] = b.IPv6().Dst()
+		hash[i] = b.Hash
+		onLink = onLink || dst[i].IsLinkLocal()
 	}
-	n := len(bufs)
-	routes.LookupVector(l.dst[:n], l.hash[:n], l.adj[:n])
+	routes.LookupVector(dst, hash, adj)
+	for i, b := range bufs {
+		b.Adj = adj[i]
+		v.Arc[i] = lookupForward
+		if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward {
+			v.Arc[i] = unusual6(b, kind)
+		}
+	}
 	if !onLink {
 		return
 	}
 	for i, b := range bufs {
-		if l.dst[i].IsLinkLocal() {
-			l.adj[i] = routes.LookupLink(link6(b), l.dst[i], l.hash[i])
+		if dst[i].IsLinkLocal() {
+			v.Arc[i] = lookupOnLink(routes, b, dst[i])
 		}
 	}
+}
+
+// unusual6 returns the way out for an adjacency of a kind but to forward by.
+func unusual6(b *buf.Buffer, kind fib.Kind) graph.Arc {
+	kind %= fib.NumKinds
+	if e := lookupError6[kind]; e != 0 {
+		b.Meta = e
+	}
+	return lookupArc[kind]
+}
+
+// lookupOnLink decides about a packet to a link-local address. From others
+// than Skein it lets pass only what is for this node.
+func lookupOnLink(routes *fib.Table6, b *buf.Buffer, dst hdr.Addr6) graph.Arc {
+	b.Adj = routes.LookupLink(link6(b), dst, b.Hash)
+	kind := routes.Adj(b.Adj).Kind
+	if b.RxIf != 0 && kind != fib.Local && kind != fib.Punt {
+		return lookupLinkLocal
+	}
+	return unusual6(b, kind)
 }
 
 // link6 returns the interface on whose link a packet's link-local addresses
