@@ -17,6 +17,11 @@ var BroadcastMAC = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 // (IEEE 802, the individual/group bit).
 func (m MAC) IsGroup() bool { return m[0]&1 != 0 }
 
+// Word returns the address as a number of 48 bits, the first byte the lowest.
+func (m MAC) Word() uint64 {
+	return uint64(binary.LittleEndian.Uint32(m[0:4])) | uint64(binary.LittleEndian.Uint16(m[4:6]))<<32
+}
+
 // EtherLen is the length of an Ethernet header without tags, in bytes.
 const EtherLen = 14
 
@@ -38,6 +43,11 @@ type Ether [EtherLen]byte
 func (h *Ether) Dst() MAC     { return MAC(h[0:6]) }
 func (h *Ether) Src() MAC     { return MAC(h[6:12]) }
 func (h *Ether) Type() uint16 { return binary.BigEndian.Uint16(h[12:14]) }
+
+// ToWord returns the destination as MAC.Word does, and bit 48 set if the source
+// is a group address. So one comparison tells that a frame is from a station, to
+// that of a known address. It is one load: the group bit is the first to follow.
+func (h *Ether) ToWord() uint64 { return binary.LittleEndian.Uint64(h[0:8]) & (1<<49 - 1) }
 
 // Fill sets the whole header.
 func (h *Ether) Fill(dst, src MAC, etherType uint16) {

@@ -118,3 +118,21 @@ func TestLinkLen(t *testing.T) {
 		}
 	}
 }
+
+func TestToWord(t *testing.T) {
+	a := hdr.MAC{2, 0x80, 3, 0x90, 4, 0xff}
+	for _, src := range []hdr.MAC{{2, 1, 1, 1, 1, 1}, {3, 1, 1, 1, 1, 1}, hdr.BroadcastMAC, {0xfe}} {
+		var h hdr.Ether
+		h.Fill(a, src, 0xffff)
+		if h.ToWord() == a.Word() == src.IsGroup() {
+			t.Errorf("from %x: %#x, to %#x", src, h.ToWord(), a.Word())
+		}
+		for bit := range 48 {
+			h := h
+			h[bit/8] ^= 1 << (bit % 8)
+			if h.ToWord() == a.Word() {
+				t.Errorf("from %x: bit %d of the destination makes no difference", src, bit)
+			}
+		}
+	}
+}

@@ -14,7 +14,7 @@ func TestInline(t *testing.T) {
 		funcs []string
 	}{
 		{"github.com/skein-dataplane/skein/hdr", []string{
-			"(*Ether).Dst", "(*Ether).Src", "(*Ether).Type", "MAC.IsGroup",
+			"(*Ether).Dst", "(*Ether).Src", "(*Ether).Type", "MAC.IsGroup", "MAC.Word", "(*Ether).ToWord",
 			"(*IPv4).HeaderLen", "(*IPv4).Len", "(*IPv4).Frag", "(*IPv4).TTL", "(*IPv4).Protocol", "(*IPv4).Src", "(*IPv4).Dst",
 			"(*IPv4).DecTTL", "(*IPv4).IsPlain", "(*IPv4).SumsUp", "(*IPv4).PlainPorts", "(*UDP).SrcPort", "(*UDP).DstPort", "Patch16", "Fold",
 			"Addr4.IsLoopback", "Addr4.IsMulticast",

@@ -67,33 +67,39 @@ type ethernetInput struct{}
 
 func (ethernetInput) Process(w *graph.Worker, v *graph.Vector) {
 	ifaces := w.State.Ifaces
+	rx, in := uint32(0), &ifaces[0]
+	mac := in.MAC.Word()
 	for i, b := range v.Bufs() {
+		if b.RxIf != rx {
+			rx = b.RxIf
+			in = &ifaces[rx]
+			mac = in.MAC.Word()
+		}
 		if b.Len() < hdr.EtherLen {
 			v.Arc[i] = etherRunt
 			continue
 		}
-		in := &ifaces[b.RxIf]
 		h := b.Ether()
-		// The usual case in one look: IPv4, to us.
-		if h.Type() == hdr.TypeIPv4 && h.Dst() == in.MAC && !h.Src().IsGroup() {
-			b.L3 = uint16(b.Off() + hdr.EtherLen)
-			b.Advance(hdr.EtherLen)
+		toUs, t := h.ToWord() == mac, h.Type()
+		switch { // the usual cases in one look: IP, to us
+		case toUs && t == hdr.TypeIPv4:
+			l3 := b.Off() + hdr.EtherLen
+			b.Seek(l3)
+			b.L3 = uint16(l3)
 			v.Arc[i] = etherIP4
 			switch {
 			case in.Kind == iface.Tap:
 				b.Flags |= buf.Originated // host and Skein are one hop to others
-			case in.Peer != 0 && answersDHCP(b):
+			case in.Peer != 0 && b.IPv4().Protocol() == hdr.ProtoUDP && answersDHCP(b):
 				b.Advance(-hdr.EtherLen)
 				b.L3 = 0
 				v.Arc[i] = bridge(b, in)
 			}
-			continue
-		}
-		if h.Type() == hdr.TypeIPv6 && h.Dst() == in.MAC && !h.Src().IsGroup() && in.LinkLocal.Hi != 0 && plain6(b) {
+		case toUs && t == hdr.TypeIPv6 && in.LinkLocal.Hi != 0 && plain6(b):
 			v.Arc[i] = route6(b, in)
-			continue
+		default:
+			v.Arc[i] = etherOther(b, h, in)
 		}
-		v.Arc[i] = etherOther(b, h, in)
 	}
 }
 
