@@ -211,3 +211,42 @@ func FuzzRule(f *testing.F) {
 		compare(t, p, st.Commit(), &twin{*rs, sets}, packets)
 	})
 }
+
+// TestManyLogs goes from rule to rule over words and blocks, without sets.
+func TestManyLogs(t *testing.T) {
+	var rules []acl.Rule
+	for i := range 1500 {
+		r := acl.Rule{Action: acl.Log}
+		if i%3 == 1 {
+			r.Proto = hdr.ProtoUDP
+		}
+		rules = append(rules, r)
+	}
+	for _, n := range []int{10, 70, 511, 512, 1500} {
+		rs := tier("logs", rules[:n]...)
+		p := compile(t, rs, nil)
+		compare(t, p, nil, &twin{rs: *rs}, []packet{{src: client, dst: backend, proto: 6}, {src: client, dst: backend, proto: 17}})
+	}
+}
+
+// TestNamedOrNumeric: a port may be a number of Ports or in a set of
+// NamedPorts, on either side, and NotPorts hold for both.
+func TestNamedOrNumeric(t *testing.T) {
+	st := acl.NewStore()
+	must(t, st.Define("p:web", acl.NetPorts))
+	member := endpoint(client.String(), 6, 8080)
+	must(t, st.Add("p:web", member, endpoint(client.String(), 6, 9090)))
+	side := acl.Side{Ports: []acl.PortRange{{First: 80, Last: 80}}, NamedPorts: []string{"p:web"}, NotPorts: []acl.PortRange{{First: 9090, Last: 9090}}}
+	dst, src := acl.Rule{Action: acl.Allow, Dst: side}, acl.Rule{Action: acl.Allow, Src: side}
+	for _, rule := range []acl.Rule{dst, src} {
+		rs := tier("web", rule)
+		var packets []packet
+		for _, proto := range []uint8{6, 17} {
+			for _, port := range []uint16{79, 80, 8080, 9090} {
+				packets = append(packets, packet{src: client, dst: backend, proto: proto, srcPort: port, dstPort: port},
+					packet{src: backend, dst: client, proto: proto, srcPort: port, dstPort: port})
+			}
+		}
+		compare(t, compile(t, rs, st), st.Commit(), &twin{*rs, map[string][]acl.Member{"p:web": {member, endpoint(client.String(), 6, 9090)}}}, packets)
+	}
+}
