@@ -46,23 +46,10 @@ const (
 
 // addTun creates a TUN, or attaches to it if it was made before.
 func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin) (_ *Interface, err error) {
-	if pod.Name == "" {
-		pod.Name = c.freeName("tun")
-	}
-	if pod.Interface == "" {
-		pod.Interface = "eth0"
-	}
-	addrs, err := prefixes(pod.Addresses)
+	addrs, err := c.complete(&pod)
 	if err != nil {
-		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
-	}
-	if err := c.free(pod.Name, addrs); err != nil {
 		return nil, err
 	}
-	if pod.MTU == 0 {
-		pod.MTU = c.podMTU()
-	}
-	pod.NetNS = netnsPath(pod.NetNS)
 	// It is remembered first: whatever happens next, it will be found.
 	asked := store.Tun{Pod: pod, Configured: origin == tunConfigured || origin == tunKept}
 	if err := c.store.PutTun(asked); err != nil {
@@ -97,6 +84,26 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 	c.log.Info("pod attached", zap.String("interface", pod.Name), zap.String("netns", pod.NetNS),
 		zap.Strings("addresses", pod.Addresses), zap.String("detail", dev.Info().Detail))
 	return c.interfaceOf(ctx, p)
+}
+
+// complete fills in what a pod leaves out, and returns its addresses if it may
+// have them.
+func (c *Control) complete(pod *configs.Pod) ([]netip.Prefix, error) {
+	if pod.Name == "" {
+		pod.Name = c.freeName("tun")
+	}
+	if pod.Interface == "" {
+		pod.Interface = "eth0"
+	}
+	if pod.MTU == 0 {
+		pod.MTU = c.podMTU()
+	}
+	pod.NetNS = netnsPath(pod.NetNS)
+	addrs, err := prefixes(pod.Addresses)
+	if err != nil {
+		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
+	}
+	return addrs, c.free(pod.Name, addrs)
 }
 
 // openTun makes a pod's TUN, or attaches to it.

@@ -56,7 +56,7 @@ var mayImport = []struct {
 		"api", "api/skeinpb", "internal/pktline", "internal/tsc", "internal/version"}},
 
 	// Commands and what serves them.
-	{"cmd/skeind", []string{"configs", "control", "control/takeover", "api/server", "internal/supervise", "internal/version"}},
+	{"cmd/skeind", []string{"configs", "control", "control/takeover", "api/server", "internal/supervise", "internal/version", "tuntap"}},
 	{"cmd/skeinctl", []string{"internal/cli", "internal/tour"}},
 	{"internal/cli", []string{"api", "api/skeinpb"}},
 	{"internal/tour", []string{"api", "api/skeinpb", "internal/lab"}},
