@@ -148,6 +148,10 @@ func TestEthernetInput6(t *testing.T) {
 		{packet: other + "fe80::9 > fe80::11: udp 1 > 2 ttl 64 len 20", meta: rx(eth1), reason: "ip6", out: "fe80::9 > fe80::11: udp 1 > 2 ttl 64 len 20"},
 		{packet: "hex 020000000010020000000001" + "86dd60", reason: "ip6", out: "hex 60"}, // ip6-input sees that it is cut off
 
+		// A priority is no VLAN.
+		{packet: "02:00:00:00:00:01 > 02:00:00:00:00:10: vlan 0 " + udp, reason: "ip6", out: udp},
+		{packet: "02:00:00:00:00:01 > 33:33:ff:00:00:10: vlan 0 " + ask, reason: "nd", out: ask},
+
 		// Within the link, between the world and the host.
 		{packet: far + "fe80::1 > fe80::10: udp 547 > 546", reason: "bridged"}, // DHCPv6
 		{packet: far + "fe80::1 > fe80::10: icmp6 echo-request id 1 seq 1", reason: "bridged"},

@@ -45,14 +45,15 @@ func Parse(line string) ([]byte, error) {
 }
 
 type parser struct {
-	line   string
-	words  []string
-	layers []gopacket.SerializableLayer
-	eth    *layers.Ethernet
-	ip     *layers.IPv4
-	ip6    *layers.IPv6
-	ttl    uint8
-	size   int
+	line      string
+	words     []string
+	layers    []gopacket.SerializableLayer
+	eth       *layers.Ethernet
+	etherType *layers.EthernetType // of the last header before the network's
+	ip        *layers.IPv4
+	ip6       *layers.IPv6
+	ttl       uint8
+	size      int
 }
 
 func (p *parser) next() string {
@@ -107,6 +108,7 @@ func (p *parser) ethernet() error {
 	}
 	p.eth = &layers.Ethernet{SrcMAC: src, DstMAC: dst, EthernetType: layers.EthernetTypeIPv4}
 	p.layers = append(p.layers, p.eth)
+	p.etherType = &p.eth.EthernetType
 	if len(p.words) > 1 && p.words[0] == "vlan" {
 		p.next()
 		id, err := p.number(4095)
@@ -114,7 +116,9 @@ func (p *parser) ethernet() error {
 			return err
 		}
 		p.eth.EthernetType = layers.EthernetTypeDot1Q
-		p.layers = append(p.layers, &layers.Dot1Q{VLANIdentifier: uint16(id), Type: layers.EthernetTypeIPv4})
+		tag := &layers.Dot1Q{VLANIdentifier: uint16(id), Type: layers.EthernetTypeIPv4}
+		p.layers = append(p.layers, tag)
+		p.etherType = &tag.Type
 	}
 	return nil
 }
@@ -190,7 +194,7 @@ func (p *parser) network() error {
 		p.ip6 = &layers.IPv6{Version: 6, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
 		p.layers = append(p.layers, p.ip6)
 		if p.eth != nil {
-			p.eth.EthernetType = layers.EthernetTypeIPv6
+			*p.etherType = layers.EthernetTypeIPv6
 		}
 	}
 	if err := p.upper(); err != nil {

@@ -30,6 +30,7 @@ var lines = []string{
 	"2001:db8::1 > 2001:db8::2: hbh dstopts routing 4 ah frag 0 mf udp 1 > 2 ttl 64 len 24",
 	"2001:db8::1 > 2001:db8::2: frag 1448 mf proto 17 ttl 64 len 24",
 	"2001:db8::1 > 2001:db8::2: icmp6 echo-request id 1 seq 2 ttl 64 len 24",
+	"02:00:00:00:00:01 > 02:00:00:00:00:02: vlan 7 2001:db8::1 > 2001:db8::2: udp 1 > 2 ttl 64 len 30",
 	"2001:db8::1 > 2001:db8::2: proto 59 ttl 64 len 0",
 	"2001:db8::1 > 2001:db8::2: icmp6 type 130 code 0 ttl 64 len 0",
 	"02:00:00:00:00:01 > 33:33:00:00:00:01: fe80::1 > ff02::1: icmp6 router-advert ttl 255 len 40",
