@@ -195,15 +195,19 @@ func losses(t *testing.T, c *api.Client, pod *lab.Namespace) {
 	}
 }
 
-// features takes the source check off, which every pod has, and sets the
+// features takes the source checks off, which every pod has, and sets the
 // interface down.
 func features(t *testing.T, c *api.Client) {
-	if f := show(t, c).Features; len(f) != 1 || f[0].Arc != "ip4-unicast" || strings.Join(f[0].Features, " ") != "ip4-source-check" {
-		t.Errorf("%v", f)
+	has := ""
+	for _, f := range show(t, c).Features {
+		has += f.Arc + ": " + strings.Join(f.Features, " ") + "; "
+	}
+	if has != "ip4-unicast: ip4-source-check; ip6-unicast: ip6-source-check; " {
+		t.Errorf("a new pod has the features %s", has)
 	}
 	down, mtu := false, uint32(1000)
 	set(t, c, &pb.SetInterfaceRequest{Name: "tun0", AdminUp: &down, Mtu: &mtu,
-		Features: []*pb.FeatureChange{{Arc: "ip4-unicast", Feature: "ip4-source-check"}}})
+		Features: []*pb.FeatureChange{{Arc: "ip4-unicast", Feature: "ip4-source-check"}, {Arc: "ip6-unicast", Feature: "ip6-source-check"}}})
 	if i := show(t, c); i.AdminUp || i.Mtu != 1000 || len(i.Features) != 0 {
 		t.Errorf("%v", i)
 	}
