@@ -13,8 +13,9 @@
 // (Baboescu and Varghese, SIGCOMM 2001). Bits are rules in their order. A packet
 // takes one vector of each kind; the first bit they share is the first rule that
 // matches. What sets say is or-ed in at that time. The cost is that of three
-// range lookups and of the blocks that all three have; at worst, of one cache
-// line for each 512 rules and kind of condition.
+// range lookups and of the blocks that all three have; at worst, for
+// each 512 rules, of one cache line for each kind of condition and each set that
+// the packet is in.
 //
 // In vectors of 256, on a 2-core Zen 5 VM (BenchmarkMatchVector, medians), that is
 // 14 to 32 ns per packet for 1 to 1,000 rules of two masks and 52 for 10,000; 16
