@@ -216,15 +216,24 @@ func (f *follower) record(now *takeover.Snapshot) error {
 	return nil
 }
 
+// ip6Metric is the metric of an IPv6 route that is given none
+// (IP6_RT_PRIO_USER, linux/ipv6_route.h); for IPv4 it is 0.
+const ip6Metric = 1024
+
 // ownHostRoutes returns the host's routes to what is behind Skein. Those by the
 // first uplink are preferred: two of one metric would take each other's place.
+// Metrics are as the kernel reports them, so that a route that is there is found.
 func ownHostRoutes(prefixes []string, rank int) (out []tuntap.Route, err error) {
 	for _, text := range prefixes {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
 			return nil, fmt.Errorf("control: host route %q: %w", text, err)
 		}
-		out = append(out, tuntap.Route{Dst: p, Metric: rank})
+		metric := rank
+		if p.Addr().Is6() {
+			metric += ip6Metric
+		}
+		out = append(out, tuntap.Route{Dst: p, Metric: metric})
 	}
 	return out, nil
 }
