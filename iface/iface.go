@@ -49,7 +49,7 @@ type Iface struct {
 	MTU       uint32    // largest IP packet, in bytes
 	Addr4     hdr.Addr4 // source of what Skein itself sends here; 0: the node's
 	Addr6     hdr.Addr6 // likewise, never link-local
-	LinkLocal hdr.Addr6 // likewise for what stays on the link; 0: Addr6 or the node's
+	LinkLocal hdr.Addr6 // its address on its link; 0: an Ethernet interface has no IPv6 (see ethernet-input)
 	Peer      uint32    // uplink: its host tap; tap: its uplink; 0: none
 	MAC       hdr.MAC   // uplink: the NIC's; tap: Skein's side
 	Feat      [NumArcs]uint64
