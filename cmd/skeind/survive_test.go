@@ -104,13 +104,7 @@ var passing = regexp.MustCompile(`NO-CARRIER,|state (UP|DOWN)| linkdown|\d+sec|e
 // start runs the test binary as a role, to be killed at a step.
 func (n *node) start(role string, killAt int) *lab.Process {
 	n.t.Helper()
-	for k, v := range map[string]string{envRole: role, envConfig: n.config, envKillAt: fmt.Sprint(killAt)} {
-		lab.Need(n.t, os.Setenv(k, v))
-	}
-	p, err := n.Node.Start(n.ctx, os.Args[0])
-	for _, k := range []string{envRole, envConfig, envKillAt} {
-		lab.Need(n.t, os.Unsetenv(k))
-	}
+	p, err := n.Node.Start(n.ctx, "env", envRole+"="+role, envConfig+"="+n.config, fmt.Sprintf("%s=%d", envKillAt, killAt), os.Args[0])
 	lab.Need(n.t, err)
 	return p
 }
@@ -203,6 +197,7 @@ const maxSteps = 40
 // uplink over or gives it back, and wherever the restore is killed that
 // follows, another restore makes the host what it was.
 func TestKilledThenRestored(t *testing.T) {
+	t.Parallel()
 	eachDriver(t, func(t *testing.T, n *node) {
 		before := n.view()
 		step := 1
@@ -222,6 +217,7 @@ func TestKilledThenRestored(t *testing.T) {
 
 // The same without a restore: the next daemon puts it right by itself.
 func TestKilledThenRestarted(t *testing.T) {
+	t.Parallel()
 	eachDriver(t, func(t *testing.T, n *node) {
 		before := n.view()
 		for step := 1; n.crash(step); step++ {
@@ -247,6 +243,9 @@ func TestKilledThenRestarted(t *testing.T) {
 
 func eachDriver(t *testing.T, test func(*testing.T, *node)) {
 	for _, driver := range []string{"af_packet", "af_xdp"} {
-		t.Run(driver, func(t *testing.T) { test(t, newNode(t, driver)) })
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel() // most of the time the kernel waits for itself
+			test(t, newNode(t, driver))
+		})
 	}
 }
