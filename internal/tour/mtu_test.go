@@ -23,6 +23,7 @@ func TestMTU(t *testing.T) {
 				plainPod(h)
 			})
 			h.shows(h.Log, "af_packet\", \"detail")
+			h.shows(h.Log, "plain, one packet at a time")
 			for _, to := range []string{lab.PodAddr, lab.NodeAddr, lab.OtherPodAddr} {
 				if err := fits(h, h.Remote, to, mtu); err != nil {
 					t.Errorf("from the remote host: %v", err)
@@ -56,13 +57,12 @@ func TestMTU(t *testing.T) {
 func plainPod(h *host) {
 	h.t.Helper()
 	text, err := os.ReadFile(h.Config)
-	if err == nil {
-		was := "addresses: [" + lab.OtherPodAddr + "/32]"
-		err = os.WriteFile(h.Config, []byte(strings.Replace(string(text), was, was+", offload: false", 1)), 0o644)
+	lab.Need(h.t, err)
+	was := "addresses: [" + lab.OtherPodAddr + "/32"
+	if strings.Count(string(text), was) != 1 {
+		h.t.Fatalf("%q is not once in\n%s", was, text)
 	}
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	lab.Need(h.t, os.WriteFile(h.Config, []byte(strings.Replace(string(text), was, "offload: off, "+was, 1)), 0o644))
 }
 
 // fits reports whether a packet as large as the MTU crosses.
