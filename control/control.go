@@ -62,8 +62,10 @@ type Control struct {
 	mirrored  map[wayKey]fib.Route // what the RIB has because the host has it
 	gone      []goneIndex          // indices without an interface, the longest so first
 	neighbors map[neighborKey]*neighbor
-	pings     pings
-	closing   bool
+	// unresolved is how many of neighbors have not answered.
+	unresolved int
+	pings      pings
+	closing    bool
 }
 
 // New makes the data plane that cfg asks for. Nothing outside the process is

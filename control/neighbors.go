@@ -21,8 +21,11 @@ import (
 )
 
 const (
-	// maxNeighbors bounds the table: Linux's gc_thresh3 for a node's ports.
-	maxNeighbors = 8192
+	// maxNeighbors bounds those that are known, and maxUnresolved those that
+	// have not answered: whoever scans a prefix fills up only the latter, and
+	// they are there to be shown (RFC 6583, section 6.1).
+	maxNeighbors  = 8192
+	maxUnresolved = 1024
 	// reachable is how long a neighbour counts as reachable after it was
 	// heard of (RFC 4861, section 10: REACHABLE_TIME, and Linux for IPv4).
 	reachable = 30 * time.Second
@@ -45,6 +48,9 @@ type neighbor struct {
 	probes int
 	heard  time.Time // when it was last confirmed
 }
+
+// unresolved reports whether nothing is known of it but that somebody wants it.
+func (n *neighbor) unresolved() bool { return n.state == Incomplete || n.state == Failed }
 
 // A NeighborState says what is known of a neighbour's link address (RFC 4861,
 // section 7.3.2, as far as it applies to ARP).
@@ -108,8 +114,9 @@ func (c *Control) notice(n state.Notice) bool {
 	case state.NeighborSeen:
 		return c.heard(key, known, n.MAC)
 	case state.NeighborWanted:
-		if known == nil && len(c.neighbors) < maxNeighbors {
+		if known == nil && c.unresolved < maxUnresolved {
 			c.neighbors[key] = &neighbor{state: Incomplete, heard: time.Now()}
+			c.unresolved++
 		}
 	case state.NeighborFailed:
 		if known != nil && known.state == Incomplete {
@@ -122,7 +129,7 @@ func (c *Control) notice(n state.Notice) bool {
 // heard takes in a neighbour's link address. c.mu is held.
 func (c *Control) heard(key neighborKey, known *neighbor, mac hdr.MAC) bool {
 	if known == nil {
-		if len(c.neighbors) >= maxNeighbors {
+		if len(c.neighbors)-c.unresolved >= maxNeighbors {
 			return false
 		}
 		known = &neighbor{}
@@ -131,7 +138,10 @@ func (c *Control) heard(key neighborKey, known *neighbor, mac hdr.MAC) bool {
 	if known.static {
 		return false
 	}
-	changed := known.mac != mac || known.state == Incomplete || known.state == Failed
+	if known.unresolved() {
+		c.unresolved--
+	}
+	changed := known.mac != mac || known.state == 0 || known.unresolved()
 	known.mac, known.state, known.probes, known.heard = mac, Reachable, 0, time.Now()
 	if !changed {
 		return false
@@ -172,7 +182,7 @@ func (c *Control) age(now time.Time) (ask []Neighbor) {
 		if n.static || now.Sub(n.heard) < reachable {
 			continue
 		}
-		if n.state == Incomplete || n.state == Failed || n.probes == maxProbes {
+		if n.unresolved() || n.probes == maxProbes {
 			changed = c.forget(key, n) || changed
 			continue
 		}
@@ -188,11 +198,19 @@ func (c *Control) age(now time.Time) (ask []Neighbor) {
 	return ask
 }
 
+// dropNeighbor takes a neighbour out of the table. c.mu is held.
+func (c *Control) dropNeighbor(key neighborKey, n *neighbor) {
+	delete(c.neighbors, key)
+	if n.unresolved() {
+		c.unresolved--
+	}
+}
+
 // forget deletes a neighbour, and reports whether the State has to change.
 // c.mu is held.
 func (c *Control) forget(key neighborKey, n *neighbor) bool {
-	delete(c.neighbors, key)
-	if n.state == Incomplete || n.state == Failed {
+	c.dropNeighbor(key, n)
+	if n.unresolved() {
 		return false
 	}
 	if err := c.rib.DelNeighbor(key.iface, key.ip); err != nil && !errors.Is(err, fib.ErrNotFound) {
@@ -256,6 +274,9 @@ func (c *Control) AddNeighbor(name string, ip netip.Addr, mac hdr.MAC) error {
 	}
 	if err := c.rib.SetNeighbor(i, ip, mac); err != nil {
 		return fmt.Errorf("control: %w", err)
+	}
+	if old := c.neighbors[neighborKey{i, ip}]; old != nil {
+		c.dropNeighbor(neighborKey{i, ip}, old)
 	}
 	c.neighbors[neighborKey{i, ip}] = &neighbor{mac: mac, state: Reachable, static: true, heard: time.Now()}
 	if err := c.publish(); err != nil {

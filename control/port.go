@@ -120,9 +120,9 @@ func (p *port) link() fib.Iface {
 
 // unregister takes an interface out of the State. c.mu is held.
 func (c *Control) unregister(p *port) error {
-	for k := range c.neighbors {
+	for k, n := range c.neighbors {
 		if k.iface == p.index {
-			delete(c.neighbors, k)
+			c.dropNeighbor(k, n)
 		}
 	}
 	c.ports[p.index] = nil
