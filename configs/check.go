@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/skein-dataplane/skein/fib"
 )
 
 // Bounds of what may be asked for.
@@ -39,11 +41,7 @@ func (cfg *Config) check() []Problem {
 	}
 	c.uplinks(cfg.Uplinks)
 	c.pods(cfg.Pods)
-	for i, line := range cfg.Routes {
-		if strings.TrimSpace(line) == "" {
-			c.add(fmt.Sprintf("routes[%d]", i), "empty where a line as for ip route was expected")
-		}
-	}
+	c.routes(cfg)
 	c.between("buffers.small", cfg.Buffers.Small, minBuffers, maxSmall)
 	c.between("buffers.large", cfg.Buffers.Large, minLarge*(1+len(cfg.Uplinks)), maxLarge)
 	if !filepath.IsAbs(cfg.API.Socket) || len(cfg.API.Socket) > 107 {
@@ -70,6 +68,24 @@ func (c *checker) between(field string, n, low, high int) {
 func (c *checker) oneOf(field, word string, allowed ...string) {
 	if !slices.Contains(allowed, word) {
 		c.add(field, "%q where one of %s was expected", word, strings.TrimPrefix(strings.Join(allowed, ", "), ", "))
+	}
+}
+
+// routes checks that each line is a route over interfaces that there will be.
+func (c *checker) routes(cfg *Config) {
+	known := map[string]uint32{}
+	for i, u := range cfg.Uplinks {
+		known["host-"+u.Interface] = uint32(2*i + 1)
+		known[fmt.Sprintf("tap%d", i)] = uint32(2*i + 2)
+	}
+	for _, p := range cfg.Pods {
+		known[p.Name] = uint32(len(known) + 1)
+	}
+	index := func(name string) (uint32, bool) { i, ok := known[name]; return i, ok }
+	for i, line := range cfg.Routes {
+		if _, err := fib.ParseRoute(line, index); err != nil {
+			c.add(fmt.Sprintf("routes[%d]", i), "%s; a line as for ip route was expected", strings.TrimPrefix(err.Error(), "fib: "))
+		}
 	}
 }
 

@@ -66,13 +66,15 @@ type Control struct {
 	unresolved int
 	pings      pings
 	closing    bool
+
+	failed chan error // what makes it useless to go on
 }
 
 // New makes the data plane that cfg asks for. Nothing outside the process is
 // touched before Run.
 func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 	c := &Control{cfg: cfg, log: log, started: time.Now(), pub: state.NewPublisher(), rib: newRIBs(),
-		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}}
+		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}, failed: make(chan error, 1)}
 	var err error
 	if c.pool, err = buf.NewPool(cfg.Buffers.Small, cfg.Buffers.Large); err != nil {
 		return nil, fmt.Errorf("control: %w", err)
@@ -107,6 +109,7 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 		ready()
 		select {
 		case <-ctx.Done():
+		case err = <-c.failed:
 		case err = <-worker:
 			worker <- err // for below
 		}
@@ -118,6 +121,14 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 		err = errors.Join(err, c.giveBack(), stop(), c.worker.Close())
 	}
 	return errors.Join(err, c.release(), c.pool.Arena().Close())
+}
+
+// fail ends Run, which gives back what it has taken.
+func (c *Control) fail(err error) {
+	select {
+	case c.failed <- err:
+	default: // the first reason is the one
+	}
 }
 
 // configure brings up what the configuration asks for.

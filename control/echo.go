@@ -38,12 +38,24 @@ func (c *Control) sendEcho(r PingRequest, id, seq uint16) (int64, error) {
 
 var errNoOwn = fmt.Errorf("control: %w: there is no own address to ping from; name one", ErrInvalid)
 
+// pingable says why there is no use in sending a ping, if so. One to a
+// blackhole is sent: a trace shows where it ends.
+func pingable(k fib.Kind, r PingRequest) error {
+	switch k {
+	case fib.NoRoute:
+		return fmt.Errorf("control: no route to %s", r.To)
+	case fib.Punt:
+		return fmt.Errorf("control: %w: %s is the host's own: ping it from another station", ErrInvalid, r.To)
+	}
+	return nil
+}
+
 // fillEcho4 makes b an echo request (RFC 792).
 func fillEcho4(b *buf.Buffer, st *state.State, r PingRequest, rest uint32) error {
 	to := hdr.Addr4From(r.To)
 	adj := st.FIB4.Adj(st.FIB4.Lookup(to, 0))
-	if adj.Kind == fib.NoRoute {
-		return fmt.Errorf("control: no route to %s", r.To)
+	if err := pingable(adj.Kind, r); err != nil {
+		return err
 	}
 	from := st.Source4(adj.Iface)
 	if r.From.IsValid() {
@@ -67,8 +79,8 @@ func fillEcho4(b *buf.Buffer, st *state.State, r PingRequest, rest uint32) error
 func fillEcho6(b *buf.Buffer, st *state.State, r PingRequest, rest uint32) error {
 	to := hdr.Addr6From(r.To)
 	adj := st.FIB6.Adj(st.FIB6.Lookup(to, 0))
-	if adj.Kind == fib.NoRoute {
-		return fmt.Errorf("control: no route to %s", r.To)
+	if err := pingable(adj.Kind, r); err != nil {
+		return err
 	}
 	from := st.Source6(adj.Iface)
 	if r.From.IsValid() {

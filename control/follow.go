@@ -44,6 +44,7 @@ type follower struct {
 	last takeover.Snapshot // as the record has it
 	at   time.Time         // when that was read
 	odd  string            // what was last complained about
+	gone bool              // the TAP was not there at the last look
 
 	wake chan struct{} // there is news
 	stop context.CancelFunc
@@ -140,6 +141,14 @@ func (f *follower) end() {
 // look brings everything in step, and reports whether it could.
 func (f *follower) look() bool {
 	err := f.step()
+	if !errors.Is(err, takeover.ErrGone) {
+		f.gone = false
+	} else if f.gone {
+		// Without its TAP the host is cut off until it gets the uplink back.
+		f.c.fail(fmt.Errorf("control: uplink %s: %w", f.name, err))
+	} else {
+		f.gone = true // perhaps it is only being renamed
+	}
 	switch {
 	case err == nil:
 		f.odd = ""

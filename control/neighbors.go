@@ -142,7 +142,13 @@ func (c *Control) heard(key neighborKey, known *neighbor, mac hdr.MAC) bool {
 		c.unresolved--
 	}
 	changed := known.mac != mac || known.state == 0 || known.unresolved()
+	moved := changed && known.state != 0 && !known.unresolved()
 	known.mac, known.state, known.probes, known.heard = mac, Reachable, 0, time.Now()
+	if moved {
+		// Anybody can say so. It is asked at the next tick, and the one who was
+		// there before is back if it answers (as in RFC 4861, section 7.2.5).
+		known.state, known.heard = Stale, known.heard.Add(-reachable)
+	}
 	if !changed {
 		return false
 	}

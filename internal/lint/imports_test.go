@@ -45,7 +45,7 @@ var mayImport = []struct {
 	{"nodes", []string{"hdr", "buf", "drivers", "fib", "iface", "acl", "nat", "session", "state", "graph"}},
 
 	// Control.
-	{"configs", nil},
+	{"configs", []string{"fib", "hdr"}},
 	{"control/takeover", []string{"tuntap"}},
 	{"control/store", []string{"configs"}},
 	{"control", []string{"hdr", "buf", "drivers", "drivers/a*", "fib", "iface", "acl", "nat", "session", "tuntap",
