@@ -36,6 +36,8 @@ The machine's own network is not touched, and nothing stays behind. Needs root.`
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			// A reader that goes, such as head, is no reason to leave the lab standing.
+			signal.Ignore(syscall.SIGPIPE)
 			return runLab(ctx, opts, stay, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
