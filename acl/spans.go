@@ -28,14 +28,6 @@ func prefixSpan(p netip.Prefix) (first, end hdr.Addr6) {
 	return first, end
 }
 
-// addrNumber returns an address of a Key as a number, as prefixSpan does.
-func addrNumber(a hdr.Addr6, v6 bool) hdr.Addr6 {
-	if v6 {
-		return a
-	}
-	return hdr.Addr6{Hi: a.Lo & 0xffffffff}
-}
-
 // netSpans returns the spans of one side's prefixes, and the rules without.
 func netSpans(m *vectorMaker, conds []*Rule, v6 bool, side func(*Rule) *Side) (any *bitset, spans []span) {
 	any = m.bitset()

@@ -91,7 +91,7 @@ func (c *census) visit(e uint32, depth int, a hdr.Addr6) {
 		}
 		return
 	}
-	place := hdr.Addr6{}
+	var place hdr.Addr6
 	if e&isMany == 0 {
 		c.few++
 		place = c.trie.few.places[n/perSlab][n%perSlab]

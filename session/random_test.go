@@ -254,7 +254,7 @@ func (p *pair) same() {
 			p.t.Fatalf("session %d: %+v, want %+v", i, s, f)
 		}
 		for dir := range uint32(2) {
-			var is any = nil
+			var is any
 			if r := session.Ref(i<<1 | dir); s.IsIPv6() {
 				is = p.tab.Key6(r)
 			} else {

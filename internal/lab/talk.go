@@ -63,7 +63,7 @@ func (t *Talk) answer() {
 }
 
 func (t *Talk) ask() {
-	defer t.conn.CloseWrite() // an orderly end; an error has shown before
+	defer func() { _ = t.conn.CloseWrite() }() // an orderly end; an error has shown before
 	question, got := make([]byte, talkBytes), make([]byte, talkBytes)
 	for {
 		select {

@@ -52,7 +52,7 @@ func behave(how string) error {
 		}
 		text, err := io.ReadAll(devices["tun 0"])
 		if err != nil || string(text) != "kept" {
-			return fmt.Errorf("the device says %q, %v", text, err)
+			return fmt.Errorf("the device says %q, %w", text, err)
 		}
 	}
 	if err := l.Say(Ready); err != nil {
