@@ -133,6 +133,11 @@ func (c *Control) fail(err error) {
 
 // configure brings up what the configuration asks for.
 func (c *Control) configure(ctx context.Context) error {
+	for i, p := range c.cfg.Pods { // before anything is touched
+		if _, err := os.Stat(netnsPath(p.NetNS)); err != nil {
+			return fmt.Errorf("pods[%d].netns: there is no such network namespace: %w", i, err)
+		}
+	}
 	if err := c.restoreOthers(); err != nil {
 		return err
 	}
