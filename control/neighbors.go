@@ -141,16 +141,17 @@ func (c *Control) heard(key neighborKey, known *neighbor, mac hdr.MAC) bool {
 	if known.unresolved() {
 		c.unresolved--
 	}
-	changed := known.mac != mac || known.state == 0 || known.unresolved()
-	moved := changed && known.state != 0 && !known.unresolved()
+	had := known.state == Reachable || known.state == Stale // a link address
+	changed := !had || known.mac != mac
 	known.mac, known.state, known.probes, known.heard = mac, Reachable, 0, time.Now()
-	if moved {
-		// Anybody can say so. It is asked at the next tick, and the one who was
-		// there before is back if it answers (as in RFC 4861, section 7.2.5).
-		known.state, known.heard = Stale, known.heard.Add(-reachable)
-	}
 	if !changed {
 		return false
+	}
+	if had {
+		// Anybody can say that a neighbour has moved. It is asked there at the
+		// next tick, and soon forgotten, to be looked for anew, if nobody
+		// answers (as in RFC 4861, section 7.2.5).
+		known.state, known.heard = Stale, known.heard.Add(-reachable)
 	}
 	if err := c.rib.SetNeighbor(key.iface, key.ip, mac); err != nil {
 		c.log.Warn("neighbour not taken in", zap.Stringer("ip", key.ip), zap.Error(err))

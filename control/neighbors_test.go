@@ -96,3 +96,17 @@ func TestNeighborsLife(t *testing.T) {
 		t.Errorf("a forgotten neighbour's route is of kind %v", k)
 	}
 }
+
+// Whoever says that a neighbour has moved is taken at its word for a second
+// only: the neighbour is asked there at the next tick.
+func TestMovedIsAsked(t *testing.T) {
+	c := onLink(t)
+	c.notice(seen("10.0.0.9", 9))
+	if ask := c.age(time.Now()); len(ask) != 0 {
+		t.Errorf("one that has just answered is asked: %+v", ask)
+	}
+	c.notice(seen("10.0.0.9", 8))
+	if ask := c.age(time.Now()); len(ask) != 1 || ask[0].MAC != (hdr.MAC{2, 0, 0, 0, 1, 8}) {
+		t.Errorf("asks %+v", ask)
+	}
+}
