@@ -132,9 +132,9 @@ func (c *Control) openTun(pod configs.Pod, made bool) (*tuntap.Device, error) {
 func (c *Control) deleteTun(ctx context.Context, p *port) error {
 	c.mu.Lock()
 	var routes []fib.Route
-	for _, r := range c.routesOnly(p.index) {
-		if r.Source == fib.SourceAPI {
-			routes = append(routes, r)
+	for _, ch := range c.withoutIface(p.index) {
+		if ch.Op == fib.OpDelete && ch.Route.Source == fib.SourceAPI {
+			routes = append(routes, ch.Route)
 		}
 	}
 	var neighbors []netip.Addr

@@ -127,35 +127,16 @@ func (c *Control) unregister(p *port) error {
 	}
 	c.ports[p.index] = nil
 	c.gone = append(c.gone, goneIndex{p.index, time.Now()})
-	err := c.dropRoutes(p.index)
+	err := c.rib.Apply(c.withoutIface(p.index)...)
 	return errors.Join(err, c.rib.DelIface(p.index), c.publish())
 }
 
-// routesOnly returns the routes that cannot be without an interface: those
-// whose only way it is. c.mu is held.
-func (c *Control) routesOnly(i uint32) (gone []fib.Route) {
-	for e := range c.rib.Routes() {
-		if e.Route.Source == fib.SourceNeighbor || len(e.Route.NextHops) == 0 {
-			continue
-		}
-		only := true
-		for _, nh := range e.Route.NextHops {
-			only = only && nh.Iface == i
-		}
-		if only {
-			gone = append(gone, e.Route)
-		}
-	}
-	return gone
-}
-
-// dropRoutes takes the ways over an interface out of all routes, and deletes
-// those that have no other. c.mu is held.
-func (c *Control) dropRoutes(i uint32) error {
-	var changes []fib.Change
+// withoutIface returns the changes that take the ways over an interface out of
+// all routes, and delete those that have no other. c.mu is held.
+func (c *Control) withoutIface(i uint32) (changes []fib.Change) {
+	over := func(nh fib.NextHop) bool { return nh.Iface == i }
 	for e := range c.rib.Routes() {
 		r := e.Route
-		over := func(nh fib.NextHop) bool { return nh.Iface == i }
 		if r.Source == fib.SourceNeighbor || !slices.ContainsFunc(r.NextHops, over) {
 			continue // what the RIB makes of neighbours it takes away itself
 		}
@@ -165,7 +146,7 @@ func (c *Control) dropRoutes(i uint32) error {
 		}
 		changes = append(changes, fib.Change{Op: op, Route: r})
 	}
-	return c.rib.Apply(changes...)
+	return changes
 }
 
 // removePort takes an interface away: out of the State, then its queues, then

@@ -72,10 +72,28 @@ func (r ribs) inverse(changes []fib.Change) (undo []fib.Change) {
 	return undo
 }
 
+// to returns the routes to one prefix, best first.
+func (r ribs) to(prefix netip.Prefix) iter.Seq[fib.Entry] {
+	return func(yield func(fib.Entry) bool) {
+		found := false
+		for e := range r.of(prefix.Addr()).Routes() {
+			if e.Route.Prefix != prefix {
+				if found {
+					return // they stand together
+				}
+				continue
+			}
+			if found = true; !yield(e) {
+				return
+			}
+		}
+	}
+}
+
 // route returns the route of the same prefix, source and metric.
 func (r ribs) route(want fib.Route) (fib.Route, bool) {
-	for e := range r.of(want.Prefix.Addr()).Routes() {
-		if e.Route.Prefix == want.Prefix && e.Route.Source == want.Source && e.Route.Metric == want.Metric {
+	for e := range r.to(want.Prefix) {
+		if keyOf(e.Route) == keyOf(want) {
 			return e.Route, true
 		}
 	}

@@ -39,12 +39,8 @@ func (c *Control) Routes(each func(RouteView) bool) {
 func (c *Control) RoutesTo(prefix netip.Prefix) (out []RouteView) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for e := range c.rib.Routes() {
-		if e.Route.Prefix == prefix {
-			out = append(out, c.view(e))
-		} else if len(out) > 0 {
-			break
-		}
+	for e := range c.rib.to(prefix) {
+		out = append(out, c.view(e))
 	}
 	return out
 }
@@ -125,9 +121,9 @@ func (c *Control) DelRoute(prefix netip.Prefix, fits func(r fib.Route, name func
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var found fib.Route
-	for e := range c.rib.Routes() {
+	for e := range c.rib.to(prefix) {
 		r := e.Route
-		removable := r.Prefix == prefix && (r.Source == fib.SourceAPI || r.Source == fib.SourceStatic)
+		removable := r.Source == fib.SourceAPI || r.Source == fib.SourceStatic
 		if removable && (found.Source == 0 || r.Source == fib.SourceAPI && found.Source == fib.SourceStatic) && fits(r, c.name) {
 			found = r
 		}
