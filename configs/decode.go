@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -138,9 +137,6 @@ func kindName(n *yaml.Node) string {
 }
 
 func typeName(t reflect.Type) string {
-	if t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
 	switch {
 	case t == reflect.TypeFor[time.Duration]():
 		return "a duration such as 10s"
@@ -158,8 +154,7 @@ var lineOf = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 // syntaxProblem turns the YAML library's error into a Problem.
 func syntaxProblem(err error) Problem {
 	p := Problem{What: err.Error()}
-	var typed *yaml.TypeError
-	if m := lineOf.FindStringSubmatch(p.What); m != nil && !errors.As(err, &typed) {
+	if m := lineOf.FindStringSubmatch(p.What); m != nil {
 		p.What = m[2]
 		if line, err := strconv.Atoi(m[1]); err == nil {
 			p.Line, p.Column = line, 1

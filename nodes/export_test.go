@@ -11,7 +11,7 @@ var Check4 = ip4Check
 // Hash4 is the hash that ip4-input sets.
 func Hash4(b *buf.Buffer) uint32 {
 	h, ports := b.IPv4AtL3(), uint32(0)
-	if hasPorts(h.Protocol()) && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0 && b.End() >= int(b.L4)+4 {
+	if portMask[h.Protocol()] != 0 && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0 && b.End() >= int(b.L4)+4 {
 		ports = b.UDP().Ports()
 	}
 	return flowHash(h.Src(), h.Dst(), h.Protocol(), ports)

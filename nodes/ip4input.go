@@ -203,9 +203,6 @@ func gsoFits(b *buf.Buffer) bool {
 // ports.
 var portMask = [256]uint32{hdr.ProtoTCP: ^uint32(0), hdr.ProtoUDP: ^uint32(0), hdr.ProtoSCTP: ^uint32(0)}
 
-// hasPorts reports whether a transport header begins with two ports.
-func hasPorts(proto uint8) bool { return portMask[proto] != 0 }
-
 // ip4Ports returns the ports of any sound packet; 0 if it has none.
 func ip4Ports(b *buf.Buffer) uint32 {
 	h := b.IPv4()
