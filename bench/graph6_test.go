@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"sync"
 	"testing"
 
 	"github.com/skein-dataplane/skein/drivers/mem"
@@ -47,56 +46,18 @@ func packets6(dst []hdr.Addr6, flows int) []mem.Packet {
 	return out
 }
 
-var tables6 sync.Map // by number of routes
-
-type made6 struct {
-	table *fib.Table6
-	addrs []hdr.Addr6
-}
-
 // tableOf6 is tableOf for IPv6. The prefixes lie in 2000::/12, in a hundred
 // blocks of registries each, as those in use do.
 func tableOf6(b *testing.B, n int) (*fib.Table6, []hdr.Addr6) {
 	b.Helper()
-	if m, ok := tables6.Load(n); ok {
-		return m.(made6).table, m.(made6).addrs
-	}
-	rnd := rand.New(rand.NewPCG(1, uint64(n)))
-	rib := fib.NewRIB6()
-	router := netip.MustParseAddr("fe80::1")
-	must := func(err error) {
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	must(rib.SetIface(fib.Iface{Index: 2, MTU: 1500, MAC: hdr.MAC{2, 0, 0, 0, 0, 0x11}, Up: true}))
-	var routes []fib.Route
-	hops := make([]fib.NextHop, 16)
-	for i := range hops {
-		hops[i] = fib.NextHop{Iface: 2, Via: router}
-		must(rib.SetNeighbor(2, router, hdr.MAC{2, 0, 0, 0, 1, byte(i)}))
-		router = router.Next()
-	}
-	seen := map[netip.Prefix]bool{}
-	var addrs []hdr.Addr6
-	for len(routes) < n {
+	return tableBy(b, &made6, n, fib.NewRIB6, "fe80::1", func(rnd *rand.Rand) (hdr.Addr6, netip.Prefix, bool) {
 		bits := 0
 		if n > 1 {
 			bits = prefixLen6(rnd)
 		}
 		a := hdr.Addr6{Hi: (0x2000+rnd.Uint64N(100)*2)<<48 | rnd.Uint64()>>16, Lo: rnd.Uint64()}
-		p := netip.PrefixFrom(a.Addr(), bits).Masked()
-		if seen[p] {
-			continue
-		}
-		seen[p] = true
-		routes = append(routes, fib.Route{Prefix: p, Type: fib.TypeUnicast, Source: fib.SourceBGP, NextHops: hops[len(routes)%16:][:1]})
-		addrs = append(addrs, a)
-	}
-	must(rib.Add(routes...))
-	m := made6{rib.Commit(), addrs}
-	tables6.Store(n, m)
-	return m.table, m.addrs
+		return a, netip.PrefixFrom(a.Addr(), bits).Masked(), true
+	})
 }
 
 // prefixLen6 returns a length as they are spread in the Internet's table: near

@@ -266,22 +266,41 @@ func packets(dst []hdr.Addr4, flows int) []mem.Packet {
 	return out
 }
 
-var tables sync.Map // by number of routes: it takes seconds to make the large ones
-
-type made struct {
-	table *fib.Table4
-	addrs []hdr.Addr4
+// A made is a table, and an address that lies in each of its routes.
+type made[A fib.Address, T fib.Table4 | fib.Table6] struct {
+	table *T
+	addrs []A
 }
 
-// tableOf returns a table of so many routes, and an address that lies in each.
+// made4 and made6 keep what was made, by number of routes: it takes seconds to
+// make the large ones.
+var made4, made6 sync.Map
+
+// tableOf returns an IPv4 table of so many routes, and an address that lies in
+// each.
 func tableOf(b *testing.B, n int) (*fib.Table4, []hdr.Addr4) {
 	b.Helper()
-	if m, ok := tables.Load(n); ok {
-		return m.(made).table, m.(made).addrs
+	return tableBy(b, &made4, n, fib.NewRIB4, "192.0.2.1", func(rnd *rand.Rand) (hdr.Addr4, netip.Prefix, bool) {
+		bits := 0
+		if n > 1 {
+			bits = prefixLen(rnd)
+		}
+		a := hdr.Addr4(rnd.Uint32N(223<<24-1<<24) + 1<<24)
+		return a, netip.PrefixFrom(a.Addr(), bits).Masked(), a>>24 != 127
+	})
+}
+
+// tableBy makes a table of n different prefixes from draw, which also says
+// whether what it has drawn is of use, unless kept has one already. The routes
+// go by 16 neighbours, from router on.
+func tableBy[A fib.Address, T fib.Table4 | fib.Table6](b *testing.B, kept *sync.Map, n int, newRIB func() *fib.RIB[A, T],
+	router string, draw func(*rand.Rand) (A, netip.Prefix, bool)) (*T, []A) {
+	b.Helper()
+	if m, ok := kept.Load(n); ok {
+		return m.(made[A, T]).table, m.(made[A, T]).addrs
 	}
 	rnd := rand.New(rand.NewPCG(1, uint64(n)))
-	rib := fib.NewRIB4()
-	router := netip.MustParseAddr("192.0.2.1")
+	rib, via := newRIB(), netip.MustParseAddr(router)
 	must := func(err error) {
 		if err != nil {
 			b.Fatal(err)
@@ -291,23 +310,15 @@ func tableOf(b *testing.B, n int) (*fib.Table4, []hdr.Addr4) {
 	var routes []fib.Route
 	hops := make([]fib.NextHop, 16)
 	for i := range hops {
-		hops[i] = fib.NextHop{Iface: 2, Via: router}
-		must(rib.SetNeighbor(2, router, hdr.MAC{2, 0, 0, 0, 1, byte(i)}))
-		router = router.Next()
+		hops[i] = fib.NextHop{Iface: 2, Via: via}
+		must(rib.SetNeighbor(2, via, hdr.MAC{2, 0, 0, 0, 1, byte(i)}))
+		via = via.Next()
 	}
 	seen := map[netip.Prefix]bool{}
-	var addrs []hdr.Addr4
+	var addrs []A
 	for len(routes) < n {
-		bits := 0
-		if n > 1 {
-			bits = prefixLen(rnd)
-		}
-		a := hdr.Addr4(rnd.Uint32N(223<<24-1<<24) + 1<<24)
-		if a>>24 == 127 {
-			continue
-		}
-		p := netip.PrefixFrom(a.Addr(), bits).Masked()
-		if seen[p] {
+		a, p, ok := draw(rnd)
+		if !ok || seen[p] {
 			continue
 		}
 		seen[p] = true
@@ -315,8 +326,8 @@ func tableOf(b *testing.B, n int) (*fib.Table4, []hdr.Addr4) {
 		addrs = append(addrs, a)
 	}
 	must(rib.Add(routes...))
-	m := made{rib.Commit(), addrs}
-	tables.Store(n, m)
+	m := made[A, T]{rib.Commit(), addrs}
+	kept.Store(n, m)
 	return m.table, m.addrs
 }
 
