@@ -182,5 +182,17 @@ func (c *checker) pods(all []Pod) {
 			}
 			addrs[addr] = p.Name
 		}
+		c.namedPorts(at+".workload.ports", p.Workload.Ports)
+	}
+}
+
+func (c *checker) namedPorts(at string, ports []NamedPort) {
+	for i, p := range ports {
+		at := fmt.Sprintf("%s[%d]", at, i)
+		if p.Name == "" {
+			c.add(at+".name", "missing: the port's name was expected, such as http")
+		}
+		c.oneOf(at+".protocol", p.Protocol, "", "TCP", "UDP", "SCTP")
+		c.between(at+".port", p.Port, 1, 65535)
 	}
 }

@@ -62,6 +62,33 @@ type Pod struct {
 	Addresses []string `yaml:"addresses"` // with prefix length
 	MTU       int      `yaml:"mtu"`       // bytes; 0: the smallest of the uplinks
 	Offload   Switch   `yaml:"offload"`   // on: checksums and superpackets pass as they are
+	Workload  Workload `yaml:"workload"`  // what policy and services know it by
+}
+
+// A Workload is what runs behind a TUN, as Kubernetes knows it. The zero
+// Workload is one that nobody has named: policy then knows it by its addresses.
+type Workload struct {
+	Namespace      string            `yaml:"namespace" json:",omitempty"`
+	Name           string            `yaml:"name" json:",omitempty"` // the pod's
+	UID            string            `yaml:"uid" json:",omitempty"`
+	ServiceAccount string            `yaml:"service_account" json:",omitempty"`
+	Labels         map[string]string `yaml:"labels" json:",omitempty"`
+	Ports          []NamedPort       `yaml:"ports" json:",omitempty"` // those that have a name
+}
+
+// A NamedPort is a port that policy and services may call by its name.
+type NamedPort struct {
+	Name     string `yaml:"name"`
+	Protocol string `yaml:"protocol"` // TCP, UDP or SCTP; TCP if empty
+	Port     int    `yaml:"port"`
+}
+
+// String names the workload as kubectl does: "default/frontend".
+func (w *Workload) String() string {
+	if w.Namespace == "" {
+		return w.Name
+	}
+	return w.Namespace + "/" + w.Name
 }
 
 // A Switch is on or off. Left out it is on.

@@ -18,6 +18,11 @@ uplinks:
 pods:
   - netns: pod-a
     addresses: [10.244.0.2/32]
+    workload:
+      namespace: default
+      name: frontend-1
+      labels: {app: frontend, app.kubernetes.io/tier: '1'}
+      ports: [{name: http, port: 80}, {name: dns, protocol: UDP, port: 53}]
   - {name: web, netns: /run/netns/b, interface: net1, addresses: [10.244.0.3/32], mtu: 1400, offload: off}
 routes:
   - blackhole 10.244.0.0/24
@@ -37,6 +42,10 @@ func TestParse(t *testing.T) {
 	}
 	if b.Name != "web" || b.Interface != "net1" || b.MTU != 1400 || b.Offload.On() {
 		t.Errorf("a pod with everything: %+v", b)
+	}
+	if w := a.Workload; w.String() != "default/frontend-1" || len(w.Labels) != 2 || w.Labels["app.kubernetes.io/tier"] != "1" ||
+		len(w.Ports) != 2 || w.Ports[1] != (NamedPort{"dns", "UDP", 53}) {
+		t.Errorf("a workload: %+v", w)
 	}
 	if u := cfg.Uplinks[0].Confirm; u.Timeout != 20*time.Second || u.Gateway.On() || u.TCP != "10.0.0.1:6443" {
 		t.Errorf("confirm: %+v", u)
@@ -94,6 +103,11 @@ func TestRefused(t *testing.T) {
 		{"name twice", "pods: [{name: x, netns: a, addresses: [10.0.0.1/32]}, {name: x, netns: b, addresses: [10.0.0.2/32]}]\n", "pods[1].name: ", "another pod"},
 		{"mtu", "pods: [{netns: a, addresses: [10.0.0.1/32], mtu: 100}]\n", "pods[0].mtu: ", "from 1280 to 9216"},
 		{"switch", "pods: [{netns: a, addresses: [10.0.0.1/32], offload: maybe}]\n", "pods[0].offload: ", "one of on, off"},
+		{"labels", "pods: [{netns: a, addresses: [10.0.0.1/32], workload: {labels: [app]}}]\n", "pods[0].workload.labels: ", "names and values"},
+		{"label twice", "pods: [{netns: a, addresses: [10.0.0.1/32], workload: {labels: {a: b, a: c}}}]\n", "pods[0].workload.labels.a: ", "given twice"},
+		{"label", "pods: [{netns: a, addresses: [10.0.0.1/32], workload: {labels: {a: [b]}}}]\n", "pods[0].workload.labels.a: ", "a list where a text"},
+		{"named port", "pods: [{netns: a, addresses: [10.0.0.1/32], workload: {ports: [{name: x, port: 70000}]}}]\n", "pods[0].workload.ports[0].port: ", "from 1 to 65535"},
+		{"named protocol", "pods: [{netns: a, addresses: [10.0.0.1/32], workload: {ports: [{name: x, port: 7, protocol: TCPP}]}}]\n", "pods[0].workload.ports[0].protocol: ", "one of TCP"},
 		{"buffers", "buffers:\n  small: 1\n", "f:2:10: buffers.small: ", "from 1024"},
 		{"large buffers", "uplinks: [{interface: a}]\nbuffers: {large: 64}\n", "buffers.large: ", "from 128"},
 		{"relative", "run_dir: here\n", "f:1:10: run_dir: ", "absolute path"},

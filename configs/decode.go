@@ -46,6 +46,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, field string) {
 		d.mapping(n, v, field)
 	case v.Kind() == reflect.Slice:
 		d.list(n, v, field)
+	case v.Kind() == reflect.Map:
+		d.texts(n, v, field)
 	case n.Kind != yaml.ScalarNode:
 		d.add(field, "a %s where %s was expected", kindName(n), typeName(v.Type()))
 	default:
@@ -77,6 +79,27 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 			d.value(n.Content[i+1], to, path)
 		}
 	}
+}
+
+// texts fills a map of texts, such as labels.
+func (d *decoder) texts(n *yaml.Node, v reflect.Value, field string) {
+	if n.Kind != yaml.MappingNode {
+		d.add(field, "a %s where names and values were expected", kindName(n))
+		return
+	}
+	m := make(map[string]string, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i].Value
+		path := field + "." + key
+		if _, twice := m[key]; twice {
+			d.at[path] = place{n.Content[i].Line, n.Content[i].Column}
+			d.add(path, "given twice")
+		}
+		var text string
+		d.value(n.Content[i+1], reflect.ValueOf(&text).Elem(), path)
+		m[key] = text
+	}
+	v.Set(reflect.ValueOf(m))
 }
 
 func fieldOf(v reflect.Value, key string) (reflect.Value, bool) {

@@ -70,7 +70,7 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 		}
 		return nil
 	}
-	p := &port{device: dev, peer: Peer{Name: pod.Interface, NetNS: pod.NetNS, Addrs: addrs},
+	p := &port{device: dev, peer: Peer{Name: pod.Interface, NetNS: pod.NetNS, Addrs: addrs, Workload: pod.Workload},
 		Iface: iface.Iface{Kind: iface.Tun, Name: pod.Name, Up: true, Offload: dev.Info().Offload, MTU: uint32(pod.MTU)}}
 	if err := p.checkSources(); err != nil {
 		return nil, errors.Join(err, c.closeDevice(ctx, dev), discard())

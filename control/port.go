@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/fib"
@@ -47,6 +48,8 @@ type Peer struct {
 	NetNS   string         // path of its namespace; empty: the daemon's own
 	Mirrors string         // TAP: the uplink that it stands for
 	Addrs   []netip.Prefix // that packets are routed to it for
+
+	Workload configs.Workload // TUN: what runs there, where somebody has said
 }
 
 // addPort gives the data plane an interface. The device is closed if that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"reflect"
 	"slices"
 
 	"google.golang.org/grpc/codes"
@@ -54,7 +55,8 @@ func (s *service) CreateTun(ctx context.Context, r *pb.CreateTunRequest) (*pb.Cr
 	if err := checkTun(r); err != nil {
 		return nil, err
 	}
-	pod := configs.Pod{Name: r.Name, NetNS: r.Netns, Interface: r.Ifname, Addresses: r.Addresses, MTU: int(r.Mtu), Offload: offloadSwitch(r.Offload)}
+	pod := configs.Pod{Name: r.Name, NetNS: r.Netns, Interface: r.Ifname, Addresses: r.Addresses, MTU: int(r.Mtu), Offload: offloadSwitch(r.Offload),
+		Workload: workload(r.Workload)}
 	made, err := s.control.CreateTun(ctx, pod)
 	if errors.Is(err, control.ErrExists) {
 		if there := s.sameTun(ctx, r); there != nil {
@@ -87,6 +89,9 @@ func checkTun(r *pb.CreateTunRequest) error {
 	if r.Mtu != 0 && (r.Mtu < 68 || r.Mtu > maxTunMTU) { // RFC 791, section 3.2
 		return invalid("an MTU of %d: from 68 to %d bytes are possible", r.Mtu, maxTunMTU)
 	}
+	if err := checkWorkload(r.Workload); err != nil {
+		return err
+	}
 	_, err := addresses(r.Addresses)
 	return err
 }
@@ -104,7 +109,7 @@ func (s *service) sameTun(ctx context.Context, r *pb.CreateTunRequest) *pb.Inter
 	addrs, err := addresses(r.Addresses)
 	if err != nil || has.Kind != iface.Tun || has.Peer.Name != wanted || has.Peer.NetNS != r.Netns ||
 		!slices.Equal(has.Peer.Addrs, addrs) || r.Mtu != 0 && r.Mtu != has.MTU ||
-		(r.Offload == nil || *r.Offload) != (has.Offload != 0) {
+		(r.Offload == nil || *r.Offload) != (has.Offload != 0) || !reflect.DeepEqual(has.Peer.Workload, workload(r.Workload)) {
 		return nil
 	}
 	return interfaceMessage(has)
@@ -142,7 +147,7 @@ func interfaceMessage(i *control.Interface) *pb.Interface {
 		m.Mac = macText(i.MAC)
 	}
 	if i.Peer.Name != "" {
-		m.Peer = &pb.Peer{Name: i.Peer.Name, Netns: i.Peer.NetNS, Mirrors: i.Peer.Mirrors, Addresses: texts(i.Peer.Addrs)}
+		m.Peer = &pb.Peer{Name: i.Peer.Name, Netns: i.Peer.NetNS, Mirrors: i.Peer.Mirrors, Addresses: texts(i.Peer.Addrs), Workload: workloadMessage(&i.Peer.Workload)}
 	}
 	for _, arc := range nodes.FeatureArcs() {
 		if names := i.Features(arc); len(names) > 0 {

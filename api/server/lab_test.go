@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/skein-dataplane/skein/api"
@@ -24,10 +25,11 @@ func TestPodsLife(t *testing.T) {
 	pod := l.Add(t, "pod")
 	c, _ := daemon(t)
 	ctx := t.Context()
-	tun := &pb.CreateTunRequest{Name: "tun0", Netns: pod.Path(), Addresses: []string{lab.PodAddr + "/32"}, Mtu: 1400}
+	tun := &pb.CreateTunRequest{Name: "tun0", Netns: pod.Path(), Addresses: []string{lab.PodAddr + "/32"}, Mtu: 1400,
+		Workload: &pb.Workload{Namespace: "default", Name: "web", Labels: map[string]string{"app": "web"}, Ports: []*pb.NamedPort{{Name: "http", Port: 80}}}}
 	made := need[*pb.CreateTunResponse](t)(c.CreateTun(ctx, tun)).Interface
 	if made.Name != "tun0" || made.Kind != pb.InterfaceKind_INTERFACE_KIND_TUN || !made.AdminUp || !made.LinkUp || made.Mtu != 1400 ||
-		made.Mac != "" || made.Driver.GetName() != "tun" || made.Peer.GetName() != "eth0" || made.Peer.GetNetns() != pod.Path() {
+		made.Mac != "" || made.Driver.GetName() != "tun" || made.Peer.GetName() != "eth0" || made.Peer.GetNetns() != pod.Path() || !proto.Equal(made.Peer.GetWorkload(), tun.Workload) {
 		t.Errorf("%v", made)
 	}
 	again := need[*pb.CreateTunResponse](t)(c.CreateTun(ctx, tun)).Interface

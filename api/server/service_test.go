@@ -184,6 +184,8 @@ func TestRefusals(t *testing.T) {
 			"an MTU of 67: from 68 to 65535 bytes are possible"},
 		{tun(&pb.CreateTunRequest{Name: "tun0", Netns: "x", Addresses: []string{"::ffff:10.0.0.1/128"}}), codes.InvalidArgument,
 			`"::ffff:10.0.0.1/128" is not an address with a prefix length, such as 10.244.0.2/32`},
+		{tun(&pb.CreateTunRequest{Name: "tun0", Netns: "x", Workload: &pb.Workload{Ports: []*pb.NamedPort{{Name: "http"}}}}), codes.InvalidArgument,
+			`a port of 0 with the name "http": a name and a number from 1 to 65535 were expected`},
 		{route(nil), codes.InvalidArgument, "the route is missing"},
 		{route(&pb.Route{Prefix: "10.0.0.1/8", Type: unicast}), codes.InvalidArgument,
 			"10.0.0.1/8 has bits beyond its length: 10.0.0.0/8 was meant, or another length"},

@@ -771,6 +771,7 @@ type Peer struct {
 	Netns         string                 `protobuf:"bytes,2,opt,name=netns,proto3" json:"netns,omitempty"`         // path of its network namespace; empty for the daemon's own
 	Mirrors       string                 `protobuf:"bytes,3,opt,name=mirrors,proto3" json:"mirrors,omitempty"`     // TAP: the uplink whose name, MAC and addresses it bears
 	Addresses     []string               `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"` // routed to it
+	Workload      *Workload              `protobuf:"bytes,5,opt,name=workload,proto3" json:"workload,omitempty"`   // pods that were named
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -829,6 +830,13 @@ func (x *Peer) GetMirrors() string {
 func (x *Peer) GetAddresses() []string {
 	if x != nil {
 		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Peer) GetWorkload() *Workload {
+	if x != nil {
+		return x.Workload
 	}
 	return nil
 }
@@ -1333,6 +1341,7 @@ type CreateTunRequest struct {
 	Mtu           uint32                 `protobuf:"varint,5,opt,name=mtu,proto3" json:"mtu,omitempty"`               // bytes; 0 = the uplink's, less what tunnels need
 	Queues        uint32                 `protobuf:"varint,6,opt,name=queues,proto3" json:"queues,omitempty"`         // 0 = one for each worker
 	Offload       *bool                  `protobuf:"varint,7,opt,name=offload,proto3,oneof" json:"offload,omitempty"` // checksums and superpackets pass as they are; on if absent
+	Workload      *Workload              `protobuf:"bytes,8,opt,name=workload,proto3" json:"workload,omitempty"`      // what policy and services know it by
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1416,6 +1425,158 @@ func (x *CreateTunRequest) GetOffload() bool {
 	return false
 }
 
+func (x *CreateTunRequest) GetWorkload() *Workload {
+	if x != nil {
+		return x.Workload
+	}
+	return nil
+}
+
+// A Workload is what runs behind a TUN, as Kubernetes knows it.
+type Workload struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name           string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // the pod's
+	Uid            string                 `protobuf:"bytes,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	ServiceAccount string                 `protobuf:"bytes,4,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	Labels         map[string]string      `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Ports          []*NamedPort           `protobuf:"bytes,6,rep,name=ports,proto3" json:"ports,omitempty"` // those that have a name
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Workload) Reset() {
+	*x = Workload{}
+	mi := &file_skein_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Workload) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Workload) ProtoMessage() {}
+
+func (x *Workload) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Workload.ProtoReflect.Descriptor instead.
+func (*Workload) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Workload) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Workload) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Workload) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *Workload) GetServiceAccount() string {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return ""
+}
+
+func (x *Workload) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Workload) GetPorts() []*NamedPort {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+type NamedPort struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Protocol      string                 `protobuf:"bytes,2,opt,name=protocol,proto3" json:"protocol,omitempty"` // "TCP", "UDP", "SCTP"; TCP if empty
+	Port          uint32                 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NamedPort) Reset() {
+	*x = NamedPort{}
+	mi := &file_skein_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NamedPort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NamedPort) ProtoMessage() {}
+
+func (x *NamedPort) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NamedPort.ProtoReflect.Descriptor instead.
+func (*NamedPort) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *NamedPort) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *NamedPort) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *NamedPort) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
 type CreateTunResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Interface     *Interface             `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
@@ -1425,7 +1586,7 @@ type CreateTunResponse struct {
 
 func (x *CreateTunResponse) Reset() {
 	*x = CreateTunResponse{}
-	mi := &file_skein_proto_msgTypes[15]
+	mi := &file_skein_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1437,7 +1598,7 @@ func (x *CreateTunResponse) String() string {
 func (*CreateTunResponse) ProtoMessage() {}
 
 func (x *CreateTunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[15]
+	mi := &file_skein_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1450,7 +1611,7 @@ func (x *CreateTunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTunResponse.ProtoReflect.Descriptor instead.
 func (*CreateTunResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{15}
+	return file_skein_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateTunResponse) GetInterface() *Interface {
@@ -1469,7 +1630,7 @@ type DeleteInterfaceRequest struct {
 
 func (x *DeleteInterfaceRequest) Reset() {
 	*x = DeleteInterfaceRequest{}
-	mi := &file_skein_proto_msgTypes[16]
+	mi := &file_skein_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1481,7 +1642,7 @@ func (x *DeleteInterfaceRequest) String() string {
 func (*DeleteInterfaceRequest) ProtoMessage() {}
 
 func (x *DeleteInterfaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[16]
+	mi := &file_skein_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1494,7 +1655,7 @@ func (x *DeleteInterfaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteInterfaceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteInterfaceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{16}
+	return file_skein_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteInterfaceRequest) GetName() string {
@@ -1512,7 +1673,7 @@ type DeleteInterfaceResponse struct {
 
 func (x *DeleteInterfaceResponse) Reset() {
 	*x = DeleteInterfaceResponse{}
-	mi := &file_skein_proto_msgTypes[17]
+	mi := &file_skein_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1685,7 @@ func (x *DeleteInterfaceResponse) String() string {
 func (*DeleteInterfaceResponse) ProtoMessage() {}
 
 func (x *DeleteInterfaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[17]
+	mi := &file_skein_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1698,7 @@ func (x *DeleteInterfaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteInterfaceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteInterfaceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{17}
+	return file_skein_proto_rawDescGZIP(), []int{19}
 }
 
 type GetRuntimeRequest struct {
@@ -1548,7 +1709,7 @@ type GetRuntimeRequest struct {
 
 func (x *GetRuntimeRequest) Reset() {
 	*x = GetRuntimeRequest{}
-	mi := &file_skein_proto_msgTypes[18]
+	mi := &file_skein_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1721,7 @@ func (x *GetRuntimeRequest) String() string {
 func (*GetRuntimeRequest) ProtoMessage() {}
 
 func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[18]
+	mi := &file_skein_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1734,7 @@ func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*GetRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{18}
+	return file_skein_proto_rawDescGZIP(), []int{20}
 }
 
 type GetRuntimeResponse struct {
@@ -1585,7 +1746,7 @@ type GetRuntimeResponse struct {
 
 func (x *GetRuntimeResponse) Reset() {
 	*x = GetRuntimeResponse{}
-	mi := &file_skein_proto_msgTypes[19]
+	mi := &file_skein_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1758,7 @@ func (x *GetRuntimeResponse) String() string {
 func (*GetRuntimeResponse) ProtoMessage() {}
 
 func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[19]
+	mi := &file_skein_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1771,7 @@ func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeResponse.ProtoReflect.Descriptor instead.
 func (*GetRuntimeResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{19}
+	return file_skein_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetRuntimeResponse) GetWorkers() []*WorkerRuntime {
@@ -1640,7 +1801,7 @@ type WorkerRuntime struct {
 
 func (x *WorkerRuntime) Reset() {
 	*x = WorkerRuntime{}
-	mi := &file_skein_proto_msgTypes[20]
+	mi := &file_skein_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1813,7 @@ func (x *WorkerRuntime) String() string {
 func (*WorkerRuntime) ProtoMessage() {}
 
 func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[20]
+	mi := &file_skein_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1826,7 @@ func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRuntime.ProtoReflect.Descriptor instead.
 func (*WorkerRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{20}
+	return file_skein_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WorkerRuntime) GetWorker() uint32 {
@@ -1757,7 +1918,7 @@ type NodeRuntime struct {
 
 func (x *NodeRuntime) Reset() {
 	*x = NodeRuntime{}
-	mi := &file_skein_proto_msgTypes[21]
+	mi := &file_skein_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +1930,7 @@ func (x *NodeRuntime) String() string {
 func (*NodeRuntime) ProtoMessage() {}
 
 func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[21]
+	mi := &file_skein_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +1943,7 @@ func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRuntime.ProtoReflect.Descriptor instead.
 func (*NodeRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{21}
+	return file_skein_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NodeRuntime) GetName() string {
@@ -1822,7 +1983,7 @@ type GetErrorsRequest struct {
 
 func (x *GetErrorsRequest) Reset() {
 	*x = GetErrorsRequest{}
-	mi := &file_skein_proto_msgTypes[22]
+	mi := &file_skein_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +1995,7 @@ func (x *GetErrorsRequest) String() string {
 func (*GetErrorsRequest) ProtoMessage() {}
 
 func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[22]
+	mi := &file_skein_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +2008,7 @@ func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsRequest.ProtoReflect.Descriptor instead.
 func (*GetErrorsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{22}
+	return file_skein_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetErrorsRequest) GetAll() bool {
@@ -1866,7 +2027,7 @@ type GetErrorsResponse struct {
 
 func (x *GetErrorsResponse) Reset() {
 	*x = GetErrorsResponse{}
-	mi := &file_skein_proto_msgTypes[23]
+	mi := &file_skein_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +2039,7 @@ func (x *GetErrorsResponse) String() string {
 func (*GetErrorsResponse) ProtoMessage() {}
 
 func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[23]
+	mi := &file_skein_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +2052,7 @@ func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsResponse.ProtoReflect.Descriptor instead.
 func (*GetErrorsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{23}
+	return file_skein_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetErrorsResponse) GetErrors() []*ErrorCount {
@@ -1915,7 +2076,7 @@ type ErrorCount struct {
 
 func (x *ErrorCount) Reset() {
 	*x = ErrorCount{}
-	mi := &file_skein_proto_msgTypes[24]
+	mi := &file_skein_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +2088,7 @@ func (x *ErrorCount) String() string {
 func (*ErrorCount) ProtoMessage() {}
 
 func (x *ErrorCount) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[24]
+	mi := &file_skein_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2101,7 @@ func (x *ErrorCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorCount.ProtoReflect.Descriptor instead.
 func (*ErrorCount) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{24}
+	return file_skein_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ErrorCount) GetCount() uint64 {
@@ -1986,7 +2147,7 @@ type GetBuffersRequest struct {
 
 func (x *GetBuffersRequest) Reset() {
 	*x = GetBuffersRequest{}
-	mi := &file_skein_proto_msgTypes[25]
+	mi := &file_skein_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2159,7 @@ func (x *GetBuffersRequest) String() string {
 func (*GetBuffersRequest) ProtoMessage() {}
 
 func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[25]
+	mi := &file_skein_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2172,7 @@ func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersRequest.ProtoReflect.Descriptor instead.
 func (*GetBuffersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{25}
+	return file_skein_proto_rawDescGZIP(), []int{27}
 }
 
 type GetBuffersResponse struct {
@@ -2023,7 +2184,7 @@ type GetBuffersResponse struct {
 
 func (x *GetBuffersResponse) Reset() {
 	*x = GetBuffersResponse{}
-	mi := &file_skein_proto_msgTypes[26]
+	mi := &file_skein_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2035,7 +2196,7 @@ func (x *GetBuffersResponse) String() string {
 func (*GetBuffersResponse) ProtoMessage() {}
 
 func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[26]
+	mi := &file_skein_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2048,7 +2209,7 @@ func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersResponse.ProtoReflect.Descriptor instead.
 func (*GetBuffersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{26}
+	return file_skein_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetBuffersResponse) GetPools() []*BufferPool {
@@ -2074,7 +2235,7 @@ type BufferPool struct {
 
 func (x *BufferPool) Reset() {
 	*x = BufferPool{}
-	mi := &file_skein_proto_msgTypes[27]
+	mi := &file_skein_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2247,7 @@ func (x *BufferPool) String() string {
 func (*BufferPool) ProtoMessage() {}
 
 func (x *BufferPool) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[27]
+	mi := &file_skein_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2260,7 @@ func (x *BufferPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferPool.ProtoReflect.Descriptor instead.
 func (*BufferPool) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{27}
+	return file_skein_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *BufferPool) GetName() string {
@@ -2162,7 +2323,7 @@ type ClearCountersRequest struct {
 
 func (x *ClearCountersRequest) Reset() {
 	*x = ClearCountersRequest{}
-	mi := &file_skein_proto_msgTypes[28]
+	mi := &file_skein_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2335,7 @@ func (x *ClearCountersRequest) String() string {
 func (*ClearCountersRequest) ProtoMessage() {}
 
 func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[28]
+	mi := &file_skein_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2348,7 @@ func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersRequest.ProtoReflect.Descriptor instead.
 func (*ClearCountersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{28}
+	return file_skein_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ClearCountersRequest) GetInterfaces() bool {
@@ -2219,7 +2380,7 @@ type ClearCountersResponse struct {
 
 func (x *ClearCountersResponse) Reset() {
 	*x = ClearCountersResponse{}
-	mi := &file_skein_proto_msgTypes[29]
+	mi := &file_skein_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2231,7 +2392,7 @@ func (x *ClearCountersResponse) String() string {
 func (*ClearCountersResponse) ProtoMessage() {}
 
 func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[29]
+	mi := &file_skein_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2244,7 +2405,7 @@ func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersResponse.ProtoReflect.Descriptor instead.
 func (*ClearCountersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{29}
+	return file_skein_proto_rawDescGZIP(), []int{31}
 }
 
 type AddTraceRequest struct {
@@ -2261,7 +2422,7 @@ type AddTraceRequest struct {
 
 func (x *AddTraceRequest) Reset() {
 	*x = AddTraceRequest{}
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2273,7 +2434,7 @@ func (x *AddTraceRequest) String() string {
 func (*AddTraceRequest) ProtoMessage() {}
 
 func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2286,7 +2447,7 @@ func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceRequest.ProtoReflect.Descriptor instead.
 func (*AddTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{30}
+	return file_skein_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AddTraceRequest) GetAt() isAddTraceRequest_At {
@@ -2345,7 +2506,7 @@ type AddTraceResponse struct {
 
 func (x *AddTraceResponse) Reset() {
 	*x = AddTraceResponse{}
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2518,7 @@ func (x *AddTraceResponse) String() string {
 func (*AddTraceResponse) ProtoMessage() {}
 
 func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2531,7 @@ func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceResponse.ProtoReflect.Descriptor instead.
 func (*AddTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{31}
+	return file_skein_proto_rawDescGZIP(), []int{33}
 }
 
 type GetTraceRequest struct {
@@ -2382,7 +2543,7 @@ type GetTraceRequest struct {
 
 func (x *GetTraceRequest) Reset() {
 	*x = GetTraceRequest{}
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2555,7 @@ func (x *GetTraceRequest) String() string {
 func (*GetTraceRequest) ProtoMessage() {}
 
 func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2568,7 @@ func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceRequest.ProtoReflect.Descriptor instead.
 func (*GetTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{32}
+	return file_skein_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetTraceRequest) GetMax() uint32 {
@@ -2426,7 +2587,7 @@ type GetTraceResponse struct {
 
 func (x *GetTraceResponse) Reset() {
 	*x = GetTraceResponse{}
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2438,7 +2599,7 @@ func (x *GetTraceResponse) String() string {
 func (*GetTraceResponse) ProtoMessage() {}
 
 func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2451,7 +2612,7 @@ func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceResponse.ProtoReflect.Descriptor instead.
 func (*GetTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{33}
+	return file_skein_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetTraceResponse) GetPackets() []*TracedPacket {
@@ -2474,7 +2635,7 @@ type TracedPacket struct {
 
 func (x *TracedPacket) Reset() {
 	*x = TracedPacket{}
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2486,7 +2647,7 @@ func (x *TracedPacket) String() string {
 func (*TracedPacket) ProtoMessage() {}
 
 func (x *TracedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2499,7 +2660,7 @@ func (x *TracedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracedPacket.ProtoReflect.Descriptor instead.
 func (*TracedPacket) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{34}
+	return file_skein_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *TracedPacket) GetId() uint64 {
@@ -2551,7 +2712,7 @@ type TraceRecord struct {
 
 func (x *TraceRecord) Reset() {
 	*x = TraceRecord{}
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2563,7 +2724,7 @@ func (x *TraceRecord) String() string {
 func (*TraceRecord) ProtoMessage() {}
 
 func (x *TraceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2576,7 +2737,7 @@ func (x *TraceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRecord.ProtoReflect.Descriptor instead.
 func (*TraceRecord) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{35}
+	return file_skein_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *TraceRecord) GetOffsetNs() uint64 {
@@ -2622,7 +2783,7 @@ type ClearTraceRequest struct {
 
 func (x *ClearTraceRequest) Reset() {
 	*x = ClearTraceRequest{}
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2634,7 +2795,7 @@ func (x *ClearTraceRequest) String() string {
 func (*ClearTraceRequest) ProtoMessage() {}
 
 func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2647,7 +2808,7 @@ func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceRequest.ProtoReflect.Descriptor instead.
 func (*ClearTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{36}
+	return file_skein_proto_rawDescGZIP(), []int{38}
 }
 
 type ClearTraceResponse struct {
@@ -2658,7 +2819,7 @@ type ClearTraceResponse struct {
 
 func (x *ClearTraceResponse) Reset() {
 	*x = ClearTraceResponse{}
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +2831,7 @@ func (x *ClearTraceResponse) String() string {
 func (*ClearTraceResponse) ProtoMessage() {}
 
 func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +2844,7 @@ func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceResponse.ProtoReflect.Descriptor instead.
 func (*ClearTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{37}
+	return file_skein_proto_rawDescGZIP(), []int{39}
 }
 
 type NextHop struct {
@@ -2697,7 +2858,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +2870,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +2883,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{38}
+	return file_skein_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *NextHop) GetInterface() string {
@@ -2761,7 +2922,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2773,7 +2934,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2786,7 +2947,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{39}
+	return file_skein_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Route) GetPrefix() string {
@@ -2853,7 +3014,7 @@ type Adjacency struct {
 
 func (x *Adjacency) Reset() {
 	*x = Adjacency{}
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2865,7 +3026,7 @@ func (x *Adjacency) String() string {
 func (*Adjacency) ProtoMessage() {}
 
 func (x *Adjacency) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2878,7 +3039,7 @@ func (x *Adjacency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adjacency.ProtoReflect.Descriptor instead.
 func (*Adjacency) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{40}
+	return file_skein_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Adjacency) GetKind() string {
@@ -2937,7 +3098,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +3110,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3123,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{41}
+	return file_skein_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListRoutesRequest) GetFamily() Family {
@@ -3022,7 +3183,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3034,7 +3195,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3047,7 +3208,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{42}
+	return file_skein_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -3067,7 +3228,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +3240,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +3253,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{43}
+	return file_skein_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -3117,7 +3278,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +3290,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +3303,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{44}
+	return file_skein_proto_rawDescGZIP(), []int{46}
 }
 
 type DeleteRouteRequest struct {
@@ -3154,7 +3315,7 @@ type DeleteRouteRequest struct {
 
 func (x *DeleteRouteRequest) Reset() {
 	*x = DeleteRouteRequest{}
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3327,7 @@ func (x *DeleteRouteRequest) String() string {
 func (*DeleteRouteRequest) ProtoMessage() {}
 
 func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3340,7 @@ func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{45}
+	return file_skein_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DeleteRouteRequest) GetRoute() *Route {
@@ -3197,7 +3358,7 @@ type DeleteRouteResponse struct {
 
 func (x *DeleteRouteResponse) Reset() {
 	*x = DeleteRouteResponse{}
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3370,7 @@ func (x *DeleteRouteResponse) String() string {
 func (*DeleteRouteResponse) ProtoMessage() {}
 
 func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3383,7 @@ func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{46}
+	return file_skein_proto_rawDescGZIP(), []int{48}
 }
 
 type Neighbor struct {
@@ -3239,7 +3400,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3251,7 +3412,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3264,7 +3425,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{47}
+	return file_skein_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Neighbor) GetIp() string {
@@ -3319,7 +3480,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3331,7 +3492,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3344,7 +3505,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{48}
+	return file_skein_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListNeighborsRequest) GetInterface() string {
@@ -3370,7 +3531,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3543,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3556,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{49}
+	return file_skein_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -3416,7 +3577,7 @@ type AddNeighborRequest struct {
 
 func (x *AddNeighborRequest) Reset() {
 	*x = AddNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3428,7 +3589,7 @@ func (x *AddNeighborRequest) String() string {
 func (*AddNeighborRequest) ProtoMessage() {}
 
 func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3441,7 +3602,7 @@ func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborRequest.ProtoReflect.Descriptor instead.
 func (*AddNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{50}
+	return file_skein_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *AddNeighborRequest) GetIp() string {
@@ -3473,7 +3634,7 @@ type AddNeighborResponse struct {
 
 func (x *AddNeighborResponse) Reset() {
 	*x = AddNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3646,7 @@ func (x *AddNeighborResponse) String() string {
 func (*AddNeighborResponse) ProtoMessage() {}
 
 func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3659,7 @@ func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborResponse.ProtoReflect.Descriptor instead.
 func (*AddNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{51}
+	return file_skein_proto_rawDescGZIP(), []int{53}
 }
 
 type DeleteNeighborRequest struct {
@@ -3511,7 +3672,7 @@ type DeleteNeighborRequest struct {
 
 func (x *DeleteNeighborRequest) Reset() {
 	*x = DeleteNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +3684,7 @@ func (x *DeleteNeighborRequest) String() string {
 func (*DeleteNeighborRequest) ProtoMessage() {}
 
 func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +3697,7 @@ func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{52}
+	return file_skein_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DeleteNeighborRequest) GetIp() string {
@@ -3561,7 +3722,7 @@ type DeleteNeighborResponse struct {
 
 func (x *DeleteNeighborResponse) Reset() {
 	*x = DeleteNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3573,7 +3734,7 @@ func (x *DeleteNeighborResponse) String() string {
 func (*DeleteNeighborResponse) ProtoMessage() {}
 
 func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3586,7 +3747,7 @@ func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{53}
+	return file_skein_proto_rawDescGZIP(), []int{55}
 }
 
 type GetGraphRequest struct {
@@ -3597,7 +3758,7 @@ type GetGraphRequest struct {
 
 func (x *GetGraphRequest) Reset() {
 	*x = GetGraphRequest{}
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3609,7 +3770,7 @@ func (x *GetGraphRequest) String() string {
 func (*GetGraphRequest) ProtoMessage() {}
 
 func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3622,7 +3783,7 @@ func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphRequest.ProtoReflect.Descriptor instead.
 func (*GetGraphRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{54}
+	return file_skein_proto_rawDescGZIP(), []int{56}
 }
 
 type GetGraphResponse struct {
@@ -3635,7 +3796,7 @@ type GetGraphResponse struct {
 
 func (x *GetGraphResponse) Reset() {
 	*x = GetGraphResponse{}
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +3808,7 @@ func (x *GetGraphResponse) String() string {
 func (*GetGraphResponse) ProtoMessage() {}
 
 func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +3821,7 @@ func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphResponse.ProtoReflect.Descriptor instead.
 func (*GetGraphResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{55}
+	return file_skein_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *GetGraphResponse) GetNodes() []*GraphNode {
@@ -3688,7 +3849,7 @@ type GraphNode struct {
 
 func (x *GraphNode) Reset() {
 	*x = GraphNode{}
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3700,7 +3861,7 @@ func (x *GraphNode) String() string {
 func (*GraphNode) ProtoMessage() {}
 
 func (x *GraphNode) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3713,7 +3874,7 @@ func (x *GraphNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphNode.ProtoReflect.Descriptor instead.
 func (*GraphNode) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{56}
+	return file_skein_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *GraphNode) GetName() string {
@@ -3751,7 +3912,7 @@ type GraphArc struct {
 
 func (x *GraphArc) Reset() {
 	*x = GraphArc{}
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3763,7 +3924,7 @@ func (x *GraphArc) String() string {
 func (*GraphArc) ProtoMessage() {}
 
 func (x *GraphArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3776,7 +3937,7 @@ func (x *GraphArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphArc.ProtoReflect.Descriptor instead.
 func (*GraphArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{57}
+	return file_skein_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GraphArc) GetReason() string {
@@ -3826,7 +3987,7 @@ type FeatureArc struct {
 
 func (x *FeatureArc) Reset() {
 	*x = FeatureArc{}
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3838,7 +3999,7 @@ func (x *FeatureArc) String() string {
 func (*FeatureArc) ProtoMessage() {}
 
 func (x *FeatureArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3851,7 +4012,7 @@ func (x *FeatureArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureArc.ProtoReflect.Descriptor instead.
 func (*FeatureArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{58}
+	return file_skein_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *FeatureArc) GetName() string {
@@ -3889,7 +4050,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3901,7 +4062,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3914,7 +4075,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{59}
+	return file_skein_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *PingRequest) GetAddress() string {
@@ -3974,7 +4135,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3986,7 +4147,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3999,7 +4160,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{60}
+	return file_skein_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *PingResponse) GetSequence() uint32 {
@@ -4092,12 +4253,13 @@ const file_skein_proto_rawDesc = "" +
 	"\x0fDriverCandidate\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06chosen\x18\x02 \x01(\bR\x06chosen\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"h\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x98\x01\n" +
 	"\x04Peer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x02 \x01(\tR\x05netns\x12\x18\n" +
 	"\amirrors\x18\x03 \x01(\tR\amirrors\x12\x1c\n" +
-	"\taddresses\x18\x04 \x03(\tR\taddresses\"\xb8\x01\n" +
+	"\taddresses\x18\x04 \x03(\tR\taddresses\x12.\n" +
+	"\bworkload\x18\x05 \x01(\v2\x12.skein.v1.WorkloadR\bworkload\"\xb8\x01\n" +
 	"\x11InterfaceCounters\x12\x1d\n" +
 	"\n" +
 	"rx_packets\x18\x01 \x01(\x04R\trxPackets\x12\x19\n" +
@@ -4137,7 +4299,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x03arc\x18\x01 \x01(\tR\x03arc\x12\x18\n" +
 	"\afeature\x18\x02 \x01(\tR\afeature\x12\x16\n" +
 	"\x06enable\x18\x03 \x01(\bR\x06enable\"\x16\n" +
-	"\x14SetInterfaceResponse\"\xc7\x01\n" +
+	"\x14SetInterfaceResponse\"\xf7\x01\n" +
 	"\x10CreateTunRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x02 \x01(\tR\x05netns\x12\x16\n" +
@@ -4145,9 +4307,24 @@ const file_skein_proto_rawDesc = "" +
 	"\taddresses\x18\x04 \x03(\tR\taddresses\x12\x10\n" +
 	"\x03mtu\x18\x05 \x01(\rR\x03mtu\x12\x16\n" +
 	"\x06queues\x18\x06 \x01(\rR\x06queues\x12\x1d\n" +
-	"\aoffload\x18\a \x01(\bH\x00R\aoffload\x88\x01\x01B\n" +
+	"\aoffload\x18\a \x01(\bH\x00R\aoffload\x88\x01\x01\x12.\n" +
+	"\bworkload\x18\b \x01(\v2\x12.skein.v1.WorkloadR\bworkloadB\n" +
 	"\n" +
-	"\b_offload\"F\n" +
+	"\b_offload\"\x95\x02\n" +
+	"\bWorkload\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\tR\x03uid\x12'\n" +
+	"\x0fservice_account\x18\x04 \x01(\tR\x0eserviceAccount\x126\n" +
+	"\x06labels\x18\x05 \x03(\v2\x1e.skein.v1.Workload.LabelsEntryR\x06labels\x12)\n" +
+	"\x05ports\x18\x06 \x03(\v2\x13.skein.v1.NamedPortR\x05ports\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"O\n" +
+	"\tNamedPort\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bprotocol\x18\x02 \x01(\tR\bprotocol\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\"F\n" +
 	"\x11CreateTunResponse\x121\n" +
 	"\tinterface\x18\x01 \x01(\v2\x13.skein.v1.InterfaceR\tinterface\",\n" +
 	"\x16DeleteInterfaceRequest\x12\x12\n" +
@@ -4400,7 +4577,7 @@ func file_skein_proto_rawDescGZIP() []byte {
 }
 
 var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
 	(Severity)(0),                   // 1: skein.v1.Severity
@@ -4423,56 +4600,59 @@ var file_skein_proto_goTypes = []any{
 	(*FeatureChange)(nil),           // 18: skein.v1.FeatureChange
 	(*SetInterfaceResponse)(nil),    // 19: skein.v1.SetInterfaceResponse
 	(*CreateTunRequest)(nil),        // 20: skein.v1.CreateTunRequest
-	(*CreateTunResponse)(nil),       // 21: skein.v1.CreateTunResponse
-	(*DeleteInterfaceRequest)(nil),  // 22: skein.v1.DeleteInterfaceRequest
-	(*DeleteInterfaceResponse)(nil), // 23: skein.v1.DeleteInterfaceResponse
-	(*GetRuntimeRequest)(nil),       // 24: skein.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),      // 25: skein.v1.GetRuntimeResponse
-	(*WorkerRuntime)(nil),           // 26: skein.v1.WorkerRuntime
-	(*NodeRuntime)(nil),             // 27: skein.v1.NodeRuntime
-	(*GetErrorsRequest)(nil),        // 28: skein.v1.GetErrorsRequest
-	(*GetErrorsResponse)(nil),       // 29: skein.v1.GetErrorsResponse
-	(*ErrorCount)(nil),              // 30: skein.v1.ErrorCount
-	(*GetBuffersRequest)(nil),       // 31: skein.v1.GetBuffersRequest
-	(*GetBuffersResponse)(nil),      // 32: skein.v1.GetBuffersResponse
-	(*BufferPool)(nil),              // 33: skein.v1.BufferPool
-	(*ClearCountersRequest)(nil),    // 34: skein.v1.ClearCountersRequest
-	(*ClearCountersResponse)(nil),   // 35: skein.v1.ClearCountersResponse
-	(*AddTraceRequest)(nil),         // 36: skein.v1.AddTraceRequest
-	(*AddTraceResponse)(nil),        // 37: skein.v1.AddTraceResponse
-	(*GetTraceRequest)(nil),         // 38: skein.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),        // 39: skein.v1.GetTraceResponse
-	(*TracedPacket)(nil),            // 40: skein.v1.TracedPacket
-	(*TraceRecord)(nil),             // 41: skein.v1.TraceRecord
-	(*ClearTraceRequest)(nil),       // 42: skein.v1.ClearTraceRequest
-	(*ClearTraceResponse)(nil),      // 43: skein.v1.ClearTraceResponse
-	(*NextHop)(nil),                 // 44: skein.v1.NextHop
-	(*Route)(nil),                   // 45: skein.v1.Route
-	(*Adjacency)(nil),               // 46: skein.v1.Adjacency
-	(*ListRoutesRequest)(nil),       // 47: skein.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 48: skein.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),         // 49: skein.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),        // 50: skein.v1.AddRouteResponse
-	(*DeleteRouteRequest)(nil),      // 51: skein.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),     // 52: skein.v1.DeleteRouteResponse
-	(*Neighbor)(nil),                // 53: skein.v1.Neighbor
-	(*ListNeighborsRequest)(nil),    // 54: skein.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),   // 55: skein.v1.ListNeighborsResponse
-	(*AddNeighborRequest)(nil),      // 56: skein.v1.AddNeighborRequest
-	(*AddNeighborResponse)(nil),     // 57: skein.v1.AddNeighborResponse
-	(*DeleteNeighborRequest)(nil),   // 58: skein.v1.DeleteNeighborRequest
-	(*DeleteNeighborResponse)(nil),  // 59: skein.v1.DeleteNeighborResponse
-	(*GetGraphRequest)(nil),         // 60: skein.v1.GetGraphRequest
-	(*GetGraphResponse)(nil),        // 61: skein.v1.GetGraphResponse
-	(*GraphNode)(nil),               // 62: skein.v1.GraphNode
-	(*GraphArc)(nil),                // 63: skein.v1.GraphArc
-	(*FeatureArc)(nil),              // 64: skein.v1.FeatureArc
-	(*PingRequest)(nil),             // 65: skein.v1.PingRequest
-	(*PingResponse)(nil),            // 66: skein.v1.PingResponse
-	(*durationpb.Duration)(nil),     // 67: google.protobuf.Duration
+	(*Workload)(nil),                // 21: skein.v1.Workload
+	(*NamedPort)(nil),               // 22: skein.v1.NamedPort
+	(*CreateTunResponse)(nil),       // 23: skein.v1.CreateTunResponse
+	(*DeleteInterfaceRequest)(nil),  // 24: skein.v1.DeleteInterfaceRequest
+	(*DeleteInterfaceResponse)(nil), // 25: skein.v1.DeleteInterfaceResponse
+	(*GetRuntimeRequest)(nil),       // 26: skein.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),      // 27: skein.v1.GetRuntimeResponse
+	(*WorkerRuntime)(nil),           // 28: skein.v1.WorkerRuntime
+	(*NodeRuntime)(nil),             // 29: skein.v1.NodeRuntime
+	(*GetErrorsRequest)(nil),        // 30: skein.v1.GetErrorsRequest
+	(*GetErrorsResponse)(nil),       // 31: skein.v1.GetErrorsResponse
+	(*ErrorCount)(nil),              // 32: skein.v1.ErrorCount
+	(*GetBuffersRequest)(nil),       // 33: skein.v1.GetBuffersRequest
+	(*GetBuffersResponse)(nil),      // 34: skein.v1.GetBuffersResponse
+	(*BufferPool)(nil),              // 35: skein.v1.BufferPool
+	(*ClearCountersRequest)(nil),    // 36: skein.v1.ClearCountersRequest
+	(*ClearCountersResponse)(nil),   // 37: skein.v1.ClearCountersResponse
+	(*AddTraceRequest)(nil),         // 38: skein.v1.AddTraceRequest
+	(*AddTraceResponse)(nil),        // 39: skein.v1.AddTraceResponse
+	(*GetTraceRequest)(nil),         // 40: skein.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),        // 41: skein.v1.GetTraceResponse
+	(*TracedPacket)(nil),            // 42: skein.v1.TracedPacket
+	(*TraceRecord)(nil),             // 43: skein.v1.TraceRecord
+	(*ClearTraceRequest)(nil),       // 44: skein.v1.ClearTraceRequest
+	(*ClearTraceResponse)(nil),      // 45: skein.v1.ClearTraceResponse
+	(*NextHop)(nil),                 // 46: skein.v1.NextHop
+	(*Route)(nil),                   // 47: skein.v1.Route
+	(*Adjacency)(nil),               // 48: skein.v1.Adjacency
+	(*ListRoutesRequest)(nil),       // 49: skein.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 50: skein.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),         // 51: skein.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),        // 52: skein.v1.AddRouteResponse
+	(*DeleteRouteRequest)(nil),      // 53: skein.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),     // 54: skein.v1.DeleteRouteResponse
+	(*Neighbor)(nil),                // 55: skein.v1.Neighbor
+	(*ListNeighborsRequest)(nil),    // 56: skein.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),   // 57: skein.v1.ListNeighborsResponse
+	(*AddNeighborRequest)(nil),      // 58: skein.v1.AddNeighborRequest
+	(*AddNeighborResponse)(nil),     // 59: skein.v1.AddNeighborResponse
+	(*DeleteNeighborRequest)(nil),   // 60: skein.v1.DeleteNeighborRequest
+	(*DeleteNeighborResponse)(nil),  // 61: skein.v1.DeleteNeighborResponse
+	(*GetGraphRequest)(nil),         // 62: skein.v1.GetGraphRequest
+	(*GetGraphResponse)(nil),        // 63: skein.v1.GetGraphResponse
+	(*GraphNode)(nil),               // 64: skein.v1.GraphNode
+	(*GraphArc)(nil),                // 65: skein.v1.GraphArc
+	(*FeatureArc)(nil),              // 66: skein.v1.FeatureArc
+	(*PingRequest)(nil),             // 67: skein.v1.PingRequest
+	(*PingResponse)(nil),            // 68: skein.v1.PingResponse
+	nil,                             // 69: skein.v1.Workload.LabelsEntry
+	(*durationpb.Duration)(nil),     // 70: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	67, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	70, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
 	0,  // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
 	9,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
 	11, // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
@@ -4480,83 +4660,87 @@ var file_skein_proto_depIdxs = []int32{
 	14, // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
 	10, // 6: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
 	13, // 7: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
-	8,  // 8: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
-	18, // 9: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
-	8,  // 10: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
-	26, // 11: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	67, // 12: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	67, // 13: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	67, // 14: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
-	27, // 15: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	30, // 16: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
-	1,  // 17: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	33, // 18: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	40, // 19: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	67, // 20: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	41, // 21: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
-	2,  // 22: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	44, // 23: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	46, // 24: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	3,  // 25: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
-	45, // 26: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	45, // 27: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	45, // 28: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	4,  // 29: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	67, // 30: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	3,  // 31: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
-	53, // 32: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	62, // 33: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	64, // 34: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	63, // 35: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	67, // 36: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	67, // 37: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	5,  // 38: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	67, // 39: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	6,  // 40: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	15, // 41: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	17, // 42: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	20, // 43: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	22, // 44: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	24, // 45: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	28, // 46: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	31, // 47: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	34, // 48: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	36, // 49: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	38, // 50: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	42, // 51: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	47, // 52: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	49, // 53: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	51, // 54: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	54, // 55: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	56, // 56: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	58, // 57: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	60, // 58: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	65, // 59: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,  // 60: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	16, // 61: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	19, // 62: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	21, // 63: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	23, // 64: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	25, // 65: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	29, // 66: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	32, // 67: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	35, // 68: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	37, // 69: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	39, // 70: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	43, // 71: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	48, // 72: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	50, // 73: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	52, // 74: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	55, // 75: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	57, // 76: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	59, // 77: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	61, // 78: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	66, // 79: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	60, // [60:80] is the sub-list for method output_type
-	40, // [40:60] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	21, // 8: skein.v1.Peer.workload:type_name -> skein.v1.Workload
+	8,  // 9: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
+	18, // 10: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
+	21, // 11: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
+	69, // 12: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
+	22, // 13: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
+	8,  // 14: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
+	28, // 15: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	70, // 16: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	70, // 17: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	70, // 18: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	29, // 19: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	32, // 20: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	1,  // 21: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
+	35, // 22: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	42, // 23: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	70, // 24: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	43, // 25: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	2,  // 26: skein.v1.Route.type:type_name -> skein.v1.RouteType
+	46, // 27: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	48, // 28: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	3,  // 29: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
+	47, // 30: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	47, // 31: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	47, // 32: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	4,  // 33: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	70, // 34: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	3,  // 35: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
+	55, // 36: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	64, // 37: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	66, // 38: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	65, // 39: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	70, // 40: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	70, // 41: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	5,  // 42: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	70, // 43: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	6,  // 44: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	15, // 45: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	17, // 46: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	20, // 47: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	24, // 48: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	26, // 49: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	30, // 50: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	33, // 51: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	36, // 52: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	38, // 53: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	40, // 54: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	44, // 55: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	49, // 56: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	51, // 57: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	53, // 58: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	56, // 59: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	58, // 60: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	60, // 61: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	62, // 62: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	67, // 63: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,  // 64: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	16, // 65: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	19, // 66: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	23, // 67: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	25, // 68: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	27, // 69: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	31, // 70: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	34, // 71: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	37, // 72: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	39, // 73: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	41, // 74: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	45, // 75: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	50, // 76: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	52, // 77: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	54, // 78: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	57, // 79: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	59, // 80: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	61, // 81: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	63, // 82: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	68, // 83: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	64, // [64:84] is the sub-list for method output_type
+	44, // [44:64] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -4566,22 +4750,22 @@ func file_skein_proto_init() {
 	}
 	file_skein_proto_msgTypes[11].OneofWrappers = []any{}
 	file_skein_proto_msgTypes[14].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[30].OneofWrappers = []any{
+	file_skein_proto_msgTypes[32].OneofWrappers = []any{
 		(*AddTraceRequest_Node)(nil),
 		(*AddTraceRequest_Interface)(nil),
 	}
-	file_skein_proto_msgTypes[41].OneofWrappers = []any{
+	file_skein_proto_msgTypes[43].OneofWrappers = []any{
 		(*ListRoutesRequest_Prefix)(nil),
 		(*ListRoutesRequest_Address)(nil),
 	}
-	file_skein_proto_msgTypes[59].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[61].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   61,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
