@@ -52,6 +52,8 @@ type Iface struct {
 	LinkLocal hdr.Addr6 // its address on its link; 0: an Ethernet interface has no IPv6 (see ethernet-input)
 	Peer      uint32    // uplink: its host tap; tap: its uplink; 0: none
 	MAC       hdr.MAC   // uplink: the NIC's; tap: Skein's side
+	RxLimit   Limit     // of rate-limit-in, where that is enabled
+	TxLimit   Limit     // of rate-limit-out
 	Feat      [NumArcs]uint64
 	Name      string
 }

@@ -13,7 +13,11 @@ var (
 	DeviceInputArc = &graph.FeatureArc{
 		Name: "device-input",
 		ID:   iface.DeviceInput,
-		End:  "device-input-end",
+		Features: []string{
+			"deny-list",     // first: what is denied uses up no rate
+			"rate-limit-in", // before anything that costs
+		},
+		End: "device-input-end",
 	}
 	// IP4UnicastArc follows ip4-input: the header is sound.
 	IP4UnicastArc = &graph.FeatureArc{
@@ -36,7 +40,10 @@ var (
 	InterfaceOutputArc = &graph.FeatureArc{
 		Name: "interface-output",
 		ID:   iface.InterfaceOutput,
-		End:  "interface-tx",
+		Features: []string{
+			"rate-limit-out", // last: only what would go out is counted
+		},
+		End: "interface-tx",
 	}
 	// IP6UnicastArc and IP6OutputArc are the same for IPv6, and have the same
 	// features in the same order.

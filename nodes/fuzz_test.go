@@ -9,7 +9,9 @@ import (
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph/graphtest"
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/state"
 )
 
 var seeds = []string{
@@ -142,6 +144,7 @@ func contracts(w *world) map[string]contract {
 	}
 	out := func(b *buf.Buffer, r uint64) bool { b.TxIf = uint32(r % ifaces); return true }
 	return map[string]contract{
+		"deny-list": any, "rate-limit-in": any,
 		"device-input-end": any, "ethernet-input": any, "tun-input": any, "ip4-input": func(b *buf.Buffer, _ uint64) bool {
 			b.L3 = uint16(b.Off())
 			return true
@@ -177,7 +180,7 @@ func contracts(w *world) map[string]contract {
 		"ip4-source-check": ip4, "ip4-lookup": ip4, "ip4-local": ip4, "icmp4-input": ip4,
 		"icmp4-error": func(b *buf.Buffer, r uint64) bool { b.Meta = uint32(r >> 16); return mend(b) },
 		"ip4-rewrite": adj(1), "ip4-fragment": long(adj(1)), "ip4-arp": adj(2, 3), "ip4-punt": adj(5),
-		"interface-output": out, "interface-tx": out,
+		"interface-output": out, "interface-tx": out, "rate-limit-out": out,
 		"uplink-output": out, "tap-output": out, "tun-output": out,
 		"gso-segment": func(b *buf.Buffer, r uint64) bool {
 			b.TxIf = uint32(r%(ifaces-1)) + 1
@@ -214,6 +217,8 @@ func FuzzNode(f *testing.F) {
 	}
 	w := newWorld(f, aNode+aNode6)
 	w.state.EchoID = 1
+	w.state.Ifaces[pod1].RxLimit, w.state.Ifaces[pod1].TxLimit = iface.Bandwidth(1e6, 1e4), iface.PacketRate(10, 3)
+	w.state.Deny, _ = state.NewDeny(prefixes("10.0.0.0/9", "fd00::/9"))
 	all, how := nodes.All(), contracts(w)
 	var rigs []*graphtest.Rig
 	for _, spec := range all {

@@ -11,6 +11,8 @@ import "github.com/skein-dataplane/skein/graph"
 // node further up is a backward one: it is taken in the next pass of a sweep.
 func All() []graph.Spec {
 	return []graph.Spec{
+		DenyList,
+		RateLimitIn,
 		DeviceInput,
 		EthernetInput,
 		ARPInput,
@@ -42,6 +44,7 @@ func All() []graph.Spec {
 		ICMP6Error, // errors go back to ip6-lookup
 
 		InterfaceOutput,
+		RateLimitOut,
 		InterfaceTx,
 		GSOSegment,
 		UplinkOutput,

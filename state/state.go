@@ -21,6 +21,7 @@ type State struct {
 	FIB6   *fib.Table6   // never nil
 	Addr4  hdr.Addr4     // the node's own, for interfaces that have none
 	Addr6  hdr.Addr6     // likewise; never link-local
+	Deny   *Deny         // sources that deny-list drops; nil: none
 	EchoID uint16        // of the echo requests that Skein itself has sent, 0: none
 }
 
