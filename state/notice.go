@@ -16,6 +16,7 @@ const (
 	NeighborFailed            // IP has not answered, its packets are dropped
 	DeviceGone                // the device of Iface is broken for good
 	EchoReply                 // IP has answered an echo request, Echo says which
+	PolicyLog                 // a Log rule has matched a packet, Log says which
 )
 
 // A Notice is what the data plane tells the one writer. It holds no pointer,
@@ -29,6 +30,21 @@ type Notice struct {
 	Echo  uint32    // EchoReply: identifier<<16 | sequence number
 	Len   uint32    // EchoReply: bytes of ICMP header and payload
 	Now   int64     // the worker's clock, in nanoseconds
+	Log   Logged    // PolicyLog
+}
+
+// Logged is a packet that a Log rule has matched: Iface and Gate say at which
+// Ruled, IP is its source. The worker sends some of them only, if there are many.
+// Rule is a number of the Program that was there under Gen; a later Policy's may
+// have others.
+type Logged struct {
+	Gen              uint32 // of the Policy
+	Rule             uint32 // number in the Program
+	Dst              hdr.Addr6
+	SrcPort, DstPort uint16 // of ICMP: type and code
+	Proto            uint8
+	Gate             Gate
+	Allowed          bool // what that Program came to
 }
 
 // Addr returns the address that the notice is about, of its own family.

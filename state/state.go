@@ -22,6 +22,7 @@ type State struct {
 	Addr4  hdr.Addr4     // the node's own, for interfaces that have none
 	Addr6  hdr.Addr6     // likewise; never link-local
 	Deny   *Deny         // sources that deny-list drops; nil: none
+	Policy *Policy       // nil: there is none, and no feature that asks for it
 	EchoID uint16        // of the echo requests that Skein itself has sent, 0: none
 }
 
