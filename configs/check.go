@@ -183,6 +183,20 @@ func (c *checker) pods(all []Pod) {
 			addrs[addr] = p.Name
 		}
 		c.namedPorts(at+".workload.ports", p.Workload.Ports)
+		c.podExtras(at, &p)
+	}
+}
+
+func (c *checker) podExtras(at string, p *Pod) {
+	for j, line := range p.Routes {
+		if _, err := ParsePodRoute(line); err != nil {
+			c.add(fmt.Sprintf("%s.routes[%d]", at, j), "%s", strings.TrimPrefix(err.Error(), "configs: "))
+		}
+	}
+	for name := range p.Sysctls {
+		if _, err := SysctlKey(name, p.Interface); err != nil {
+			c.add(at+".sysctls."+name, "%s", strings.TrimPrefix(err.Error(), "configs: "))
+		}
 	}
 }
 

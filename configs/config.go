@@ -63,6 +63,15 @@ type Pod struct {
 	MTU       int      `yaml:"mtu"`       // bytes; 0: the smallest of the uplinks
 	Offload   Switch   `yaml:"offload"`   // on: checksums and superpackets pass as they are
 	Workload  Workload `yaml:"workload"`  // what policy and services know it by
+
+	// Routes are the pod's ways over the TUN besides its default route, as
+	// ParsePodRoute reads them.
+	Routes []string `yaml:"routes" json:",omitempty"`
+	// Sysctls are parameters of the pod's network; see SysctlKey.
+	Sysctls   map[string]string `yaml:"sysctls" json:",omitempty"`
+	Bandwidth Bandwidth         `yaml:"bandwidth" json:",omitzero"`
+	// Attachment is what a container runtime knows it by. It is not for files.
+	Attachment Attachment `yaml:"-" json:",omitzero"`
 }
 
 // A Workload is what runs behind a TUN, as Kubernetes knows it. The zero

@@ -104,7 +104,7 @@ func (d *decoder) texts(n *yaml.Node, v reflect.Value, field string) {
 
 func fieldOf(v reflect.Value, key string) (reflect.Value, bool) {
 	for i := range v.NumField() {
-		if v.Type().Field(i).Tag.Get("yaml") == key {
+		if tag := v.Type().Field(i).Tag.Get("yaml"); tag == key && tag != "-" {
 			return v.Field(i), true
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
@@ -66,6 +67,8 @@ type Control struct {
 	unresolved int
 	pings      pings
 	closing    bool
+	turns      turns
+	ready      chan struct{} // closed once all that was there before is there again
 
 	failed chan error // what makes it useless to go on
 }
@@ -74,7 +77,8 @@ type Control struct {
 // touched before Run.
 func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 	c := &Control{cfg: cfg, log: log, started: time.Now(), pub: state.NewPublisher(), rib: newRIBs(),
-		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}, failed: make(chan error, 1)}
+		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{},
+		turns: turns{names: map[string]chan struct{}{}, addrs: map[netip.Addr]string{}}, ready: make(chan struct{}), failed: make(chan error, 1)}
 	var err error
 	if c.pool, err = buf.NewPool(cfg.Buffers.Small, cfg.Buffers.Large); err != nil {
 		return nil, fmt.Errorf("control: %w", err)
@@ -103,9 +107,11 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { c.watchNotices(work) })
 	wg.Go(func() { c.ageNeighbors(work) })
+	wg.Go(func() { c.watchNamespaces(work) })
 
 	err := c.configure(ctx)
 	if err == nil {
+		close(c.ready)
 		ready()
 		select {
 		case <-ctx.Done():

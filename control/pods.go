@@ -14,6 +14,7 @@ import (
 
 	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/control/store"
+	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/tuntap"
@@ -31,6 +32,9 @@ const podQueue = 500
 // and its default route, and routes the addresses to it. An empty name is
 // chosen. The TUN outlives the daemon, which attaches to it at its next start.
 func (c *Control) CreateTun(ctx context.Context, pod configs.Pod) (*Interface, error) {
+	if err := c.awaitReady(ctx); err != nil {
+		return nil, err
+	}
 	return c.addTun(ctx, pod, tunNew)
 }
 
@@ -46,6 +50,13 @@ const (
 
 // addTun creates a TUN, or attaches to it if it was made before.
 func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin) (_ *Interface, err error) {
+	unlock, err := c.lockTun(ctx, &pod.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	ctx, cancel := undisturbed(ctx)
+	defer cancel()
 	addrs, err := c.complete(&pod)
 	if err != nil {
 		return nil, err
@@ -70,9 +81,8 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 		}
 		return nil
 	}
-	p := &port{device: dev, peer: Peer{Name: pod.Interface, NetNS: pod.NetNS, Addrs: addrs, Workload: pod.Workload},
-		Iface: iface.Iface{Kind: iface.Tun, Name: pod.Name, Up: true, Offload: dev.Info().Offload, MTU: uint32(pod.MTU)}}
-	if err := p.checkSources(); err != nil {
+	p, err := tunPort(pod, addrs, dev)
+	if err != nil {
 		return nil, errors.Join(err, c.closeDevice(ctx, dev), discard())
 	}
 	if err := c.addPort(ctx, p); err != nil {
@@ -86,12 +96,21 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 	return c.interfaceOf(ctx, p)
 }
 
+// tunPort returns what a pod's TUN is to the data plane.
+func tunPort(pod configs.Pod, addrs []netip.Prefix, dev drivers.Device) (*port, error) {
+	p := &port{device: dev, Iface: iface.Iface{Kind: iface.Tun, Name: pod.Name, Up: true, Offload: dev.Info().Offload, MTU: uint32(pod.MTU)},
+		peer: Peer{Name: pod.Interface, NetNS: pod.NetNS, Addrs: addrs, Workload: pod.Workload,
+			Attachment: pod.Attachment, Routes: pod.Routes, Bandwidth: pod.Bandwidth}}
+	var err error
+	if p.space, err = tuntap.IdentifyNetNS(pod.NetNS); err != nil {
+		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
+	}
+	return p, errors.Join(p.checkSources(), p.limit(pod.Bandwidth))
+}
+
 // complete fills in what a pod leaves out, and returns its addresses if it may
 // have them.
 func (c *Control) complete(pod *configs.Pod) ([]netip.Prefix, error) {
-	if pod.Name == "" {
-		pod.Name = c.freeName("tun")
-	}
 	if pod.Interface == "" {
 		pod.Interface = "eth0"
 	}
@@ -156,6 +175,9 @@ func (c *Control) deleteTun(ctx context.Context, p *port) error {
 // that the API has asked for, and deletes those that the configuration has
 // asked for before.
 func (c *Control) attachTuns(ctx context.Context) error {
+	if err := c.endPending(); err != nil {
+		return err
+	}
 	known, err := c.store.Tuns()
 	if err != nil {
 		return fmt.Errorf("control: %w", err)
@@ -197,7 +219,7 @@ func (c *Control) attachAgain(ctx context.Context, pod configs.Pod) {
 		return
 	}
 	c.log.Warn("a pod could not be attached again", zap.String("interface", pod.Name), zap.Error(err))
-	if _, gone := os.Stat(pod.NetNS); errors.Is(gone, os.ErrNotExist) {
+	if _, gone := tuntap.IdentifyNetNS(pod.NetNS); errors.Is(gone, os.ErrNotExist) || errors.Is(gone, tuntap.ErrNoNetNS) {
 		if err := c.store.DelTun(pod.Name); err != nil {
 			c.log.Error("forget a pod", zap.String("interface", pod.Name), zap.Error(err))
 		}
@@ -223,7 +245,8 @@ func netnsPath(s string) string {
 	return filepath.Join("/run/netns", s)
 }
 
-// free reports whether a pod may have a name and addresses.
+// free reports whether a pod may have a name and addresses, and keeps the
+// addresses for it until its turn ends.
 func (c *Control) free(name string, addrs []netip.Prefix) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,6 +264,14 @@ func (c *Control) free(name string, addrs []netip.Prefix) error {
 				}
 			}
 		}
+	}
+	for _, wants := range addrs {
+		if of, taken := c.turns.addrs[wants.Addr()]; taken {
+			return fmt.Errorf("control: address %s: %w at %s", wants.Addr(), ErrExists, of)
+		}
+	}
+	for _, wants := range addrs {
+		c.turns.addrs[wants.Addr()] = name
 	}
 	return nil
 }
@@ -274,64 +305,4 @@ func (c *Control) routePod(p *port) error {
 		return fmt.Errorf("control: routes of %s: %w", p.Name, err)
 	}
 	return c.publish()
-}
-
-// configurePod sets the pod's side up. A default route that the namespace has
-// by another interface stays: the TUN is then the way of its own addresses only.
-func (c *Control) configurePod(pod configs.Pod, addrs []netip.Prefix) error {
-	link, err := tuntap.OpenLink(pod.NetNS, pod.Interface)
-	if err != nil {
-		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
-	}
-	defer link.Close()
-	if err := link.SetUp(); err != nil {
-		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
-	}
-	has4, has6 := families(addrs)
-	if has6 {
-		if err := link.EnableIPv6(); err != nil {
-			return fmt.Errorf("control: pod %s: %w", pod.Name, err)
-		}
-	}
-	for _, a := range addrs {
-		if err := link.AddAddr(a); err != nil {
-			return fmt.Errorf("control: pod %s: %w", pod.Name, err)
-		}
-	}
-	if err := removeOthers(link, addrs); err != nil {
-		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
-	}
-	for dst, has := range map[netip.Addr]bool{netip.IPv4Unspecified(): has4, netip.IPv6Unspecified(): has6} {
-		if !has {
-			continue
-		}
-		err := link.AddRoute(tuntap.Route{Dst: netip.PrefixFrom(dst, 0)})
-		if errors.Is(err, os.ErrExist) {
-			c.log.Info("a pod keeps the default route that it has", zap.String("interface", pod.Name), zap.Error(err))
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("control: pod %s: %w", pod.Name, err)
-		}
-	}
-	return nil
-}
-
-// families reports which families there are addresses of.
-func families(addrs []netip.Prefix) (has4, has6 bool) {
-	for _, a := range addrs {
-		has4, has6 = has4 || a.Addr().Is4(), has6 || a.Addr().Is6()
-	}
-	return has4, has6
-}
-
-// removeOthers takes addresses away that a pod has had before.
-func removeOthers(link *tuntap.Link, addrs []netip.Prefix) error {
-	has, err := link.Addrs()
-	for _, a := range has {
-		if !slices.Contains(addrs, a) {
-			err = errors.Join(err, link.DelAddr(a))
-		}
-	}
-	return err
 }

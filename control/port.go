@@ -18,6 +18,7 @@ import (
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/tuntap"
 )
 
 // A port is an interface as control has it: what the data plane sees, and
@@ -37,6 +38,8 @@ type port struct {
 	linkDown  bool            // uplink, TAP: so is its link
 	most      int             // largest MTU that may be set, bytes; 0: the device's
 
+	space tuntap.NetNSID // TUN: the namespace that it was made in
+
 	rank   uint32      // uplink: how many come before it
 	ways   []fib.Route // uplink: what the host's addresses and routes on it mean
 	follow *follower   // uplink: keeps it in step with the host
@@ -49,7 +52,10 @@ type Peer struct {
 	Mirrors string         // TAP: the uplink that it stands for
 	Addrs   []netip.Prefix // that packets are routed to it for
 
-	Workload configs.Workload // TUN: what runs there, where somebody has said
+	Workload   configs.Workload   // TUN: what runs there, where somebody has said
+	Attachment configs.Attachment // TUN: what a container runtime knows it by
+	Routes     []string           // TUN: the pod's, besides its default route
+	Bandwidth  configs.Bandwidth  // TUN: how much may pass
 }
 
 // addPort gives the data plane an interface. The device is closed if that

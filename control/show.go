@@ -108,6 +108,14 @@ func (c *Control) interfaceOf(ctx context.Context, p *port) (*Interface, error) 
 // DeleteInterface removes a pod's TUN. Uplinks and their taps come and go with
 // the configuration.
 func (c *Control) DeleteInterface(ctx context.Context, name string) error {
+	if err := c.awaitReady(ctx); err != nil {
+		return err
+	}
+	unlock, err := c.lockTun(ctx, &name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	p, err := c.find(name)
 	if err != nil {
 		return err
@@ -115,6 +123,8 @@ func (c *Control) DeleteInterface(ctx context.Context, name string) error {
 	if p.Kind != iface.Tun {
 		return fmt.Errorf("control: %w: %s belongs to an uplink, which the configuration names", ErrBusy, name)
 	}
+	ctx, cancel := undisturbed(ctx)
+	defer cancel()
 	return c.deleteTun(ctx, p)
 }
 

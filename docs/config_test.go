@@ -39,6 +39,9 @@ func exists(name string) bool {
 func fields(t reflect.Type, at string) (out []string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Tag.Get("yaml") == "-" { // not for files
+			continue
+		}
 		name := at + f.Tag.Get("yaml")
 		inner := f.Type
 		if inner.Kind() == reflect.Slice {

@@ -1,6 +1,7 @@
 package tuntap
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -17,6 +18,8 @@ type Route struct {
 	Src    netip.Addr   // preferred source; the zero Addr: the kernel chooses
 	MTU    int          // bytes; 0: the interface's
 	Metric int          // 0: the kernel's, which is 1024 for IPv6
+	AdvMSS int          // bytes; 0: the kernel takes it from the MTU
+	Table  int          // 0: main
 }
 
 // AddRoute adds a route, marked as Protocol, or replaces the interface's own to
@@ -42,7 +45,8 @@ func (l *Link) taken(r *netlink.Route) error {
 			metric = ip6Metric
 		}
 	}
-	list, err := l.nl.RouteListFiltered(family, &netlink.Route{Dst: r.Dst}, netlink.RT_FILTER_DST)
+	filter := &netlink.Route{Dst: r.Dst, Table: cmp.Or(r.Table, unix.RT_TABLE_MAIN)}
+	list, err := l.nl.RouteListFiltered(family, filter, netlink.RT_FILTER_DST|netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return err
 	}
@@ -79,7 +83,7 @@ func (l *Link) Routes() ([]Route, error) {
 			return nil, l.wrap("list routes", err)
 		}
 		for _, k := range list {
-			r := Route{MTU: k.MTU, Metric: k.Priority, Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
+			r := Route{MTU: k.MTU, Metric: k.Priority, AdvMSS: k.AdvMSS, Dst: netip.PrefixFrom(netip.IPv4Unspecified(), 0)}
 			if family == netlink.FAMILY_V6 {
 				r.Dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 			}
@@ -99,7 +103,7 @@ func (l *Link) Routes() ([]Route, error) {
 }
 
 func (l *Link) route(r Route) *netlink.Route {
-	k := &netlink.Route{LinkIndex: l.index, Dst: toIPNet(r.Dst.Masked()), Protocol: Protocol, MTU: r.MTU, Priority: r.Metric}
+	k := &netlink.Route{LinkIndex: l.index, Dst: toIPNet(r.Dst.Masked()), Protocol: Protocol, MTU: r.MTU, Priority: r.Metric, AdvMSS: r.AdvMSS, Table: r.Table}
 	if r.Src.IsValid() {
 		k.Src = r.Src.AsSlice()
 	}

@@ -201,6 +201,11 @@ func (d *Device) Delete() error { return Delete(d.netNS, d.name) }
 // Delete deletes the TUN or TAP of that name in a namespace. One that is gone
 // already is no error, nor is a namespace that is gone.
 func Delete(netNS, name string) error {
+	if netNS != "" {
+		if _, err := IdentifyNetNS(netNS); gone(err) {
+			return nil // and the interface with it
+		}
+	}
 	err := inNetNS(netNS, func() error {
 		link, err := netlink.LinkByName(name)
 		if errors.As(err, &netlink.LinkNotFoundError{}) {

@@ -55,9 +55,7 @@ func (s *service) CreateTun(ctx context.Context, r *pb.CreateTunRequest) (*pb.Cr
 	if err := checkTun(r); err != nil {
 		return nil, err
 	}
-	pod := configs.Pod{Name: r.Name, NetNS: r.Netns, Interface: r.Ifname, Addresses: r.Addresses, MTU: int(r.Mtu), Offload: offloadSwitch(r.Offload),
-		Workload: workload(r.Workload)}
-	made, err := s.control.CreateTun(ctx, pod)
+	made, err := s.control.CreateTun(ctx, podOf(r))
 	if errors.Is(err, control.ErrExists) {
 		if there := s.sameTun(ctx, r); there != nil {
 			return &pb.CreateTunResponse{Interface: there}, nil
@@ -92,6 +90,9 @@ func checkTun(r *pb.CreateTunRequest) error {
 	if err := checkWorkload(r.Workload); err != nil {
 		return err
 	}
+	if err := checkExtras(r); err != nil {
+		return err
+	}
 	_, err := addresses(r.Addresses)
 	return err
 }
@@ -109,10 +110,15 @@ func (s *service) sameTun(ctx context.Context, r *pb.CreateTunRequest) *pb.Inter
 	addrs, err := addresses(r.Addresses)
 	if err != nil || has.Kind != iface.Tun || has.Peer.Name != wanted || has.Peer.NetNS != r.Netns ||
 		!slices.Equal(has.Peer.Addrs, addrs) || r.Mtu != 0 && r.Mtu != has.MTU ||
-		(r.Offload == nil || *r.Offload) != (has.Offload != 0) || !reflect.DeepEqual(has.Peer.Workload, workload(r.Workload)) {
+		(r.Offload == nil || *r.Offload) != (has.Offload != 0) || !sameExtras(&has.Peer, podOf(r)) {
 		return nil
 	}
 	return interfaceMessage(has)
+}
+
+func sameExtras(has *control.Peer, wants configs.Pod) bool {
+	return reflect.DeepEqual(has.Workload, wants.Workload) && reflect.DeepEqual(has.Attachment, wants.Attachment) &&
+		slices.Equal(has.Routes, wants.Routes) && has.Bandwidth == wants.Bandwidth
 }
 
 func (s *service) DeleteInterface(ctx context.Context, r *pb.DeleteInterfaceRequest) (*pb.DeleteInterfaceResponse, error) {
@@ -147,7 +153,9 @@ func interfaceMessage(i *control.Interface) *pb.Interface {
 		m.Mac = macText(i.MAC)
 	}
 	if i.Peer.Name != "" {
-		m.Peer = &pb.Peer{Name: i.Peer.Name, Netns: i.Peer.NetNS, Mirrors: i.Peer.Mirrors, Addresses: texts(i.Peer.Addrs), Workload: workloadMessage(&i.Peer.Workload)}
+		m.Peer = &pb.Peer{Name: i.Peer.Name, Netns: i.Peer.NetNS, Mirrors: i.Peer.Mirrors, Addresses: texts(i.Peer.Addrs),
+			Workload: workloadMessage(&i.Peer.Workload), Attachment: attachmentMessage(&i.Peer.Attachment),
+			Routes: podRouteMessages(i.Peer.Routes), Bandwidth: bandwidthMessage(i.Peer.Bandwidth)}
 	}
 	for _, arc := range nodes.FeatureArcs() {
 		if names := i.Features(arc); len(names) > 0 {

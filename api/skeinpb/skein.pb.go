@@ -767,11 +767,14 @@ func (x *DriverCandidate) GetReason() string {
 // A Peer is the kernel's interface at the other end of a TUN or TAP.
 type Peer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`           // as the kernel has it: "eth0"
-	Netns         string                 `protobuf:"bytes,2,opt,name=netns,proto3" json:"netns,omitempty"`         // path of its network namespace; empty for the daemon's own
-	Mirrors       string                 `protobuf:"bytes,3,opt,name=mirrors,proto3" json:"mirrors,omitempty"`     // TAP: the uplink whose name, MAC and addresses it bears
-	Addresses     []string               `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"` // routed to it
-	Workload      *Workload              `protobuf:"bytes,5,opt,name=workload,proto3" json:"workload,omitempty"`   // pods that were named
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`             // as the kernel has it: "eth0"
+	Netns         string                 `protobuf:"bytes,2,opt,name=netns,proto3" json:"netns,omitempty"`           // path of its network namespace; empty for the daemon's own
+	Mirrors       string                 `protobuf:"bytes,3,opt,name=mirrors,proto3" json:"mirrors,omitempty"`       // TAP: the uplink whose name, MAC and addresses it bears
+	Addresses     []string               `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`   // routed to it
+	Workload      *Workload              `protobuf:"bytes,5,opt,name=workload,proto3" json:"workload,omitempty"`     // pods that were named
+	Attachment    *Attachment            `protobuf:"bytes,6,opt,name=attachment,proto3" json:"attachment,omitempty"` // pods of a container runtime
+	Routes        []*PodRoute            `protobuf:"bytes,7,rep,name=routes,proto3" json:"routes,omitempty"`         // TUN: of the other end, besides its default route
+	Bandwidth     *Bandwidth             `protobuf:"bytes,8,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`   // absent without a limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -837,6 +840,27 @@ func (x *Peer) GetAddresses() []string {
 func (x *Peer) GetWorkload() *Workload {
 	if x != nil {
 		return x.Workload
+	}
+	return nil
+}
+
+func (x *Peer) GetAttachment() *Attachment {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+func (x *Peer) GetRoutes() []*PodRoute {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *Peer) GetBandwidth() *Bandwidth {
+	if x != nil {
+		return x.Bandwidth
 	}
 	return nil
 }
@@ -1334,14 +1358,18 @@ func (*SetInterfaceResponse) Descriptor() ([]byte, []int) {
 
 type CreateTunRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`              // here: "tun3"
-	Netns         string                 `protobuf:"bytes,2,opt,name=netns,proto3" json:"netns,omitempty"`            // path of the network namespace of the other end
-	Ifname        string                 `protobuf:"bytes,3,opt,name=ifname,proto3" json:"ifname,omitempty"`          // at the other end; "eth0" if empty
-	Addresses     []string               `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`    // of the other end, with prefix length: "10.1.0.5/32"
-	Mtu           uint32                 `protobuf:"varint,5,opt,name=mtu,proto3" json:"mtu,omitempty"`               // bytes; 0 = the uplink's, less what tunnels need
-	Queues        uint32                 `protobuf:"varint,6,opt,name=queues,proto3" json:"queues,omitempty"`         // 0 = one for each worker
-	Offload       *bool                  `protobuf:"varint,7,opt,name=offload,proto3,oneof" json:"offload,omitempty"` // checksums and superpackets pass as they are; on if absent
-	Workload      *Workload              `protobuf:"bytes,8,opt,name=workload,proto3" json:"workload,omitempty"`      // what policy and services know it by
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                                                                                  // here: "tun3"
+	Netns         string                 `protobuf:"bytes,2,opt,name=netns,proto3" json:"netns,omitempty"`                                                                                // path of the network namespace of the other end
+	Ifname        string                 `protobuf:"bytes,3,opt,name=ifname,proto3" json:"ifname,omitempty"`                                                                              // at the other end; "eth0" if empty
+	Addresses     []string               `protobuf:"bytes,4,rep,name=addresses,proto3" json:"addresses,omitempty"`                                                                        // of the other end, with prefix length: "10.1.0.5/32"
+	Mtu           uint32                 `protobuf:"varint,5,opt,name=mtu,proto3" json:"mtu,omitempty"`                                                                                   // bytes; 0 = the uplink's, less what tunnels need
+	Queues        uint32                 `protobuf:"varint,6,opt,name=queues,proto3" json:"queues,omitempty"`                                                                             // 0 = one for each worker
+	Offload       *bool                  `protobuf:"varint,7,opt,name=offload,proto3,oneof" json:"offload,omitempty"`                                                                     // checksums and superpackets pass as they are; on if absent
+	Workload      *Workload              `protobuf:"bytes,8,opt,name=workload,proto3" json:"workload,omitempty"`                                                                          // what policy and services know it by
+	Attachment    *Attachment            `protobuf:"bytes,9,opt,name=attachment,proto3" json:"attachment,omitempty"`                                                                      // what a container runtime knows it by
+	Routes        []*PodRoute            `protobuf:"bytes,10,rep,name=routes,proto3" json:"routes,omitempty"`                                                                             // of the other end, besides its default route
+	Sysctls       map[string]string      `protobuf:"bytes,11,rep,name=sysctls,proto3" json:"sysctls,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the other end: "net.ipv4.tcp_rmem"; IFNAME stands for ifname
+	Bandwidth     *Bandwidth             `protobuf:"bytes,12,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`                                                                       // absent: no limit
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1432,6 +1460,311 @@ func (x *CreateTunRequest) GetWorkload() *Workload {
 	return nil
 }
 
+func (x *CreateTunRequest) GetAttachment() *Attachment {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+func (x *CreateTunRequest) GetRoutes() []*PodRoute {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+func (x *CreateTunRequest) GetSysctls() map[string]string {
+	if x != nil {
+		return x.Sysctls
+	}
+	return nil
+}
+
+func (x *CreateTunRequest) GetBandwidth() *Bandwidth {
+	if x != nil {
+		return x.Bandwidth
+	}
+	return nil
+}
+
+// An Attachment is a pod's interface as a container runtime knows it: the pair
+// of container_id and the interface's name (CNI 1.1.0, "attachment").
+type Attachment struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId   string                 `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Network       string                 `protobuf:"bytes,2,opt,name=network,proto3" json:"network,omitempty"`                               // the name of the network's configuration
+	PortMappings  []*PortMapping         `protobuf:"bytes,3,rep,name=port_mappings,json=portMappings,proto3" json:"port_mappings,omitempty"` // kept for NAT; nothing acts on them yet
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attachment) Reset() {
+	*x = Attachment{}
+	mi := &file_skein_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attachment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attachment) ProtoMessage() {}
+
+func (x *Attachment) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
+func (*Attachment) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Attachment) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *Attachment) GetNetwork() string {
+	if x != nil {
+		return x.Network
+	}
+	return ""
+}
+
+func (x *Attachment) GetPortMappings() []*PortMapping {
+	if x != nil {
+		return x.PortMappings
+	}
+	return nil
+}
+
+// A PortMapping is a port of the node that stands for one of the pod.
+type PortMapping struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	HostPort      uint32                 `protobuf:"varint,1,opt,name=host_port,json=hostPort,proto3" json:"host_port,omitempty"`
+	ContainerPort uint32                 `protobuf:"varint,2,opt,name=container_port,json=containerPort,proto3" json:"container_port,omitempty"`
+	Protocol      string                 `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"`           // "tcp", "udp", "sctp"
+	HostIp        string                 `protobuf:"bytes,4,opt,name=host_ip,json=hostIp,proto3" json:"host_ip,omitempty"` // empty: all of the node's
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PortMapping) Reset() {
+	*x = PortMapping{}
+	mi := &file_skein_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PortMapping) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PortMapping) ProtoMessage() {}
+
+func (x *PortMapping) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PortMapping.ProtoReflect.Descriptor instead.
+func (*PortMapping) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PortMapping) GetHostPort() uint32 {
+	if x != nil {
+		return x.HostPort
+	}
+	return 0
+}
+
+func (x *PortMapping) GetContainerPort() uint32 {
+	if x != nil {
+		return x.ContainerPort
+	}
+	return 0
+}
+
+func (x *PortMapping) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *PortMapping) GetHostIp() string {
+	if x != nil {
+		return x.HostIp
+	}
+	return ""
+}
+
+// A PodRoute is a route over a pod's interface, without a gateway.
+type PodRoute struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Mtu           uint32                 `protobuf:"varint,2,opt,name=mtu,proto3" json:"mtu,omitempty"`       // bytes; 0: the interface's
+	Advmss        uint32                 `protobuf:"varint,3,opt,name=advmss,proto3" json:"advmss,omitempty"` // bytes; 0: from the MTU
+	Metric        uint32                 `protobuf:"varint,4,opt,name=metric,proto3" json:"metric,omitempty"` // 0: the kernel's
+	Table         uint32                 `protobuf:"varint,5,opt,name=table,proto3" json:"table,omitempty"`   // 0: main
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PodRoute) Reset() {
+	*x = PodRoute{}
+	mi := &file_skein_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PodRoute) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PodRoute) ProtoMessage() {}
+
+func (x *PodRoute) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PodRoute.ProtoReflect.Descriptor instead.
+func (*PodRoute) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PodRoute) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *PodRoute) GetMtu() uint32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
+}
+
+func (x *PodRoute) GetAdvmss() uint32 {
+	if x != nil {
+		return x.Advmss
+	}
+	return 0
+}
+
+func (x *PodRoute) GetMetric() uint32 {
+	if x != nil {
+		return x.Metric
+	}
+	return 0
+}
+
+func (x *PodRoute) GetTable() uint32 {
+	if x != nil {
+		return x.Table
+	}
+	return 0
+}
+
+// Bandwidth is how much may pass, seen from the pod.
+type Bandwidth struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	IngressRate   uint64                 `protobuf:"varint,1,opt,name=ingress_rate,json=ingressRate,proto3" json:"ingress_rate,omitempty"`    // to the pod, bits per second; 0: no limit
+	IngressBurst  uint64                 `protobuf:"varint,2,opt,name=ingress_burst,json=ingressBurst,proto3" json:"ingress_burst,omitempty"` // bits; 0: what passes in 100 ms
+	EgressRate    uint64                 `protobuf:"varint,3,opt,name=egress_rate,json=egressRate,proto3" json:"egress_rate,omitempty"`       // from the pod, likewise
+	EgressBurst   uint64                 `protobuf:"varint,4,opt,name=egress_burst,json=egressBurst,proto3" json:"egress_burst,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bandwidth) Reset() {
+	*x = Bandwidth{}
+	mi := &file_skein_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bandwidth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bandwidth) ProtoMessage() {}
+
+func (x *Bandwidth) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bandwidth.ProtoReflect.Descriptor instead.
+func (*Bandwidth) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Bandwidth) GetIngressRate() uint64 {
+	if x != nil {
+		return x.IngressRate
+	}
+	return 0
+}
+
+func (x *Bandwidth) GetIngressBurst() uint64 {
+	if x != nil {
+		return x.IngressBurst
+	}
+	return 0
+}
+
+func (x *Bandwidth) GetEgressRate() uint64 {
+	if x != nil {
+		return x.EgressRate
+	}
+	return 0
+}
+
+func (x *Bandwidth) GetEgressBurst() uint64 {
+	if x != nil {
+		return x.EgressBurst
+	}
+	return 0
+}
+
 // A Workload is what runs behind a TUN, as Kubernetes knows it.
 type Workload struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -1447,7 +1780,7 @@ type Workload struct {
 
 func (x *Workload) Reset() {
 	*x = Workload{}
-	mi := &file_skein_proto_msgTypes[15]
+	mi := &file_skein_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1792,7 @@ func (x *Workload) String() string {
 func (*Workload) ProtoMessage() {}
 
 func (x *Workload) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[15]
+	mi := &file_skein_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1805,7 @@ func (x *Workload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workload.ProtoReflect.Descriptor instead.
 func (*Workload) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{15}
+	return file_skein_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Workload) GetNamespace() string {
@@ -1528,7 +1861,7 @@ type NamedPort struct {
 
 func (x *NamedPort) Reset() {
 	*x = NamedPort{}
-	mi := &file_skein_proto_msgTypes[16]
+	mi := &file_skein_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1873,7 @@ func (x *NamedPort) String() string {
 func (*NamedPort) ProtoMessage() {}
 
 func (x *NamedPort) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[16]
+	mi := &file_skein_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1886,7 @@ func (x *NamedPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedPort.ProtoReflect.Descriptor instead.
 func (*NamedPort) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{16}
+	return file_skein_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NamedPort) GetName() string {
@@ -1586,7 +1919,7 @@ type CreateTunResponse struct {
 
 func (x *CreateTunResponse) Reset() {
 	*x = CreateTunResponse{}
-	mi := &file_skein_proto_msgTypes[17]
+	mi := &file_skein_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1598,7 +1931,7 @@ func (x *CreateTunResponse) String() string {
 func (*CreateTunResponse) ProtoMessage() {}
 
 func (x *CreateTunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[17]
+	mi := &file_skein_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1611,7 +1944,7 @@ func (x *CreateTunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTunResponse.ProtoReflect.Descriptor instead.
 func (*CreateTunResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{17}
+	return file_skein_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateTunResponse) GetInterface() *Interface {
@@ -1630,7 +1963,7 @@ type DeleteInterfaceRequest struct {
 
 func (x *DeleteInterfaceRequest) Reset() {
 	*x = DeleteInterfaceRequest{}
-	mi := &file_skein_proto_msgTypes[18]
+	mi := &file_skein_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1975,7 @@ func (x *DeleteInterfaceRequest) String() string {
 func (*DeleteInterfaceRequest) ProtoMessage() {}
 
 func (x *DeleteInterfaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[18]
+	mi := &file_skein_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1988,7 @@ func (x *DeleteInterfaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteInterfaceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteInterfaceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{18}
+	return file_skein_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeleteInterfaceRequest) GetName() string {
@@ -1673,7 +2006,7 @@ type DeleteInterfaceResponse struct {
 
 func (x *DeleteInterfaceResponse) Reset() {
 	*x = DeleteInterfaceResponse{}
-	mi := &file_skein_proto_msgTypes[19]
+	mi := &file_skein_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +2018,7 @@ func (x *DeleteInterfaceResponse) String() string {
 func (*DeleteInterfaceResponse) ProtoMessage() {}
 
 func (x *DeleteInterfaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[19]
+	mi := &file_skein_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +2031,188 @@ func (x *DeleteInterfaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteInterfaceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteInterfaceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{19}
+	return file_skein_proto_rawDescGZIP(), []int{23}
+}
+
+type ListAttachmentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttachmentsRequest) Reset() {
+	*x = ListAttachmentsRequest{}
+	mi := &file_skein_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttachmentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttachmentsRequest) ProtoMessage() {}
+
+func (x *ListAttachmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttachmentsRequest.ProtoReflect.Descriptor instead.
+func (*ListAttachmentsRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{24}
+}
+
+type ListAttachmentsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attachments   []*AttachedTun         `protobuf:"bytes,1,rep,name=attachments,proto3" json:"attachments,omitempty"` // by name
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttachmentsResponse) Reset() {
+	*x = ListAttachmentsResponse{}
+	mi := &file_skein_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttachmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttachmentsResponse) ProtoMessage() {}
+
+func (x *ListAttachmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttachmentsResponse.ProtoReflect.Descriptor instead.
+func (*ListAttachmentsResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListAttachmentsResponse) GetAttachments() []*AttachedTun {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
+}
+
+// An AttachedTun is a TUN that a container runtime has asked for.
+type AttachedTun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // here
+	Attachment    *Attachment            `protobuf:"bytes,2,opt,name=attachment,proto3" json:"attachment,omitempty"`
+	Netns         string                 `protobuf:"bytes,3,opt,name=netns,proto3" json:"netns,omitempty"`
+	Ifname        string                 `protobuf:"bytes,4,opt,name=ifname,proto3" json:"ifname,omitempty"` // in netns
+	Addresses     []string               `protobuf:"bytes,5,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Mtu           uint32                 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"` // bytes
+	Workload      *Workload              `protobuf:"bytes,7,opt,name=workload,proto3" json:"workload,omitempty"`
+	Bandwidth     *Bandwidth             `protobuf:"bytes,8,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttachedTun) Reset() {
+	*x = AttachedTun{}
+	mi := &file_skein_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttachedTun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttachedTun) ProtoMessage() {}
+
+func (x *AttachedTun) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttachedTun.ProtoReflect.Descriptor instead.
+func (*AttachedTun) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *AttachedTun) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AttachedTun) GetAttachment() *Attachment {
+	if x != nil {
+		return x.Attachment
+	}
+	return nil
+}
+
+func (x *AttachedTun) GetNetns() string {
+	if x != nil {
+		return x.Netns
+	}
+	return ""
+}
+
+func (x *AttachedTun) GetIfname() string {
+	if x != nil {
+		return x.Ifname
+	}
+	return ""
+}
+
+func (x *AttachedTun) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *AttachedTun) GetMtu() uint32 {
+	if x != nil {
+		return x.Mtu
+	}
+	return 0
+}
+
+func (x *AttachedTun) GetWorkload() *Workload {
+	if x != nil {
+		return x.Workload
+	}
+	return nil
+}
+
+func (x *AttachedTun) GetBandwidth() *Bandwidth {
+	if x != nil {
+		return x.Bandwidth
+	}
+	return nil
 }
 
 type GetRuntimeRequest struct {
@@ -1709,7 +2223,7 @@ type GetRuntimeRequest struct {
 
 func (x *GetRuntimeRequest) Reset() {
 	*x = GetRuntimeRequest{}
-	mi := &file_skein_proto_msgTypes[20]
+	mi := &file_skein_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +2235,7 @@ func (x *GetRuntimeRequest) String() string {
 func (*GetRuntimeRequest) ProtoMessage() {}
 
 func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[20]
+	mi := &file_skein_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +2248,7 @@ func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*GetRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{20}
+	return file_skein_proto_rawDescGZIP(), []int{27}
 }
 
 type GetRuntimeResponse struct {
@@ -1746,7 +2260,7 @@ type GetRuntimeResponse struct {
 
 func (x *GetRuntimeResponse) Reset() {
 	*x = GetRuntimeResponse{}
-	mi := &file_skein_proto_msgTypes[21]
+	mi := &file_skein_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +2272,7 @@ func (x *GetRuntimeResponse) String() string {
 func (*GetRuntimeResponse) ProtoMessage() {}
 
 func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[21]
+	mi := &file_skein_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +2285,7 @@ func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeResponse.ProtoReflect.Descriptor instead.
 func (*GetRuntimeResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{21}
+	return file_skein_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetRuntimeResponse) GetWorkers() []*WorkerRuntime {
@@ -1801,7 +2315,7 @@ type WorkerRuntime struct {
 
 func (x *WorkerRuntime) Reset() {
 	*x = WorkerRuntime{}
-	mi := &file_skein_proto_msgTypes[22]
+	mi := &file_skein_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +2327,7 @@ func (x *WorkerRuntime) String() string {
 func (*WorkerRuntime) ProtoMessage() {}
 
 func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[22]
+	mi := &file_skein_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +2340,7 @@ func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRuntime.ProtoReflect.Descriptor instead.
 func (*WorkerRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{22}
+	return file_skein_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WorkerRuntime) GetWorker() uint32 {
@@ -1918,7 +2432,7 @@ type NodeRuntime struct {
 
 func (x *NodeRuntime) Reset() {
 	*x = NodeRuntime{}
-	mi := &file_skein_proto_msgTypes[23]
+	mi := &file_skein_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2444,7 @@ func (x *NodeRuntime) String() string {
 func (*NodeRuntime) ProtoMessage() {}
 
 func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[23]
+	mi := &file_skein_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2457,7 @@ func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRuntime.ProtoReflect.Descriptor instead.
 func (*NodeRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{23}
+	return file_skein_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *NodeRuntime) GetName() string {
@@ -1983,7 +2497,7 @@ type GetErrorsRequest struct {
 
 func (x *GetErrorsRequest) Reset() {
 	*x = GetErrorsRequest{}
-	mi := &file_skein_proto_msgTypes[24]
+	mi := &file_skein_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2509,7 @@ func (x *GetErrorsRequest) String() string {
 func (*GetErrorsRequest) ProtoMessage() {}
 
 func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[24]
+	mi := &file_skein_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2522,7 @@ func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsRequest.ProtoReflect.Descriptor instead.
 func (*GetErrorsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{24}
+	return file_skein_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetErrorsRequest) GetAll() bool {
@@ -2027,7 +2541,7 @@ type GetErrorsResponse struct {
 
 func (x *GetErrorsResponse) Reset() {
 	*x = GetErrorsResponse{}
-	mi := &file_skein_proto_msgTypes[25]
+	mi := &file_skein_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2553,7 @@ func (x *GetErrorsResponse) String() string {
 func (*GetErrorsResponse) ProtoMessage() {}
 
 func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[25]
+	mi := &file_skein_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2566,7 @@ func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsResponse.ProtoReflect.Descriptor instead.
 func (*GetErrorsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{25}
+	return file_skein_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetErrorsResponse) GetErrors() []*ErrorCount {
@@ -2076,7 +2590,7 @@ type ErrorCount struct {
 
 func (x *ErrorCount) Reset() {
 	*x = ErrorCount{}
-	mi := &file_skein_proto_msgTypes[26]
+	mi := &file_skein_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2088,7 +2602,7 @@ func (x *ErrorCount) String() string {
 func (*ErrorCount) ProtoMessage() {}
 
 func (x *ErrorCount) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[26]
+	mi := &file_skein_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2101,7 +2615,7 @@ func (x *ErrorCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorCount.ProtoReflect.Descriptor instead.
 func (*ErrorCount) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{26}
+	return file_skein_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ErrorCount) GetCount() uint64 {
@@ -2147,7 +2661,7 @@ type GetBuffersRequest struct {
 
 func (x *GetBuffersRequest) Reset() {
 	*x = GetBuffersRequest{}
-	mi := &file_skein_proto_msgTypes[27]
+	mi := &file_skein_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2673,7 @@ func (x *GetBuffersRequest) String() string {
 func (*GetBuffersRequest) ProtoMessage() {}
 
 func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[27]
+	mi := &file_skein_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2686,7 @@ func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersRequest.ProtoReflect.Descriptor instead.
 func (*GetBuffersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{27}
+	return file_skein_proto_rawDescGZIP(), []int{34}
 }
 
 type GetBuffersResponse struct {
@@ -2184,7 +2698,7 @@ type GetBuffersResponse struct {
 
 func (x *GetBuffersResponse) Reset() {
 	*x = GetBuffersResponse{}
-	mi := &file_skein_proto_msgTypes[28]
+	mi := &file_skein_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2196,7 +2710,7 @@ func (x *GetBuffersResponse) String() string {
 func (*GetBuffersResponse) ProtoMessage() {}
 
 func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[28]
+	mi := &file_skein_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2209,7 +2723,7 @@ func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersResponse.ProtoReflect.Descriptor instead.
 func (*GetBuffersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{28}
+	return file_skein_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetBuffersResponse) GetPools() []*BufferPool {
@@ -2235,7 +2749,7 @@ type BufferPool struct {
 
 func (x *BufferPool) Reset() {
 	*x = BufferPool{}
-	mi := &file_skein_proto_msgTypes[29]
+	mi := &file_skein_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2761,7 @@ func (x *BufferPool) String() string {
 func (*BufferPool) ProtoMessage() {}
 
 func (x *BufferPool) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[29]
+	mi := &file_skein_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2774,7 @@ func (x *BufferPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferPool.ProtoReflect.Descriptor instead.
 func (*BufferPool) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{29}
+	return file_skein_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *BufferPool) GetName() string {
@@ -2323,7 +2837,7 @@ type ClearCountersRequest struct {
 
 func (x *ClearCountersRequest) Reset() {
 	*x = ClearCountersRequest{}
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2849,7 @@ func (x *ClearCountersRequest) String() string {
 func (*ClearCountersRequest) ProtoMessage() {}
 
 func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2862,7 @@ func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersRequest.ProtoReflect.Descriptor instead.
 func (*ClearCountersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{30}
+	return file_skein_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ClearCountersRequest) GetInterfaces() bool {
@@ -2380,7 +2894,7 @@ type ClearCountersResponse struct {
 
 func (x *ClearCountersResponse) Reset() {
 	*x = ClearCountersResponse{}
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2392,7 +2906,7 @@ func (x *ClearCountersResponse) String() string {
 func (*ClearCountersResponse) ProtoMessage() {}
 
 func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2405,7 +2919,7 @@ func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersResponse.ProtoReflect.Descriptor instead.
 func (*ClearCountersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{31}
+	return file_skein_proto_rawDescGZIP(), []int{38}
 }
 
 type AddTraceRequest struct {
@@ -2422,7 +2936,7 @@ type AddTraceRequest struct {
 
 func (x *AddTraceRequest) Reset() {
 	*x = AddTraceRequest{}
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2434,7 +2948,7 @@ func (x *AddTraceRequest) String() string {
 func (*AddTraceRequest) ProtoMessage() {}
 
 func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2447,7 +2961,7 @@ func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceRequest.ProtoReflect.Descriptor instead.
 func (*AddTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{32}
+	return file_skein_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AddTraceRequest) GetAt() isAddTraceRequest_At {
@@ -2506,7 +3020,7 @@ type AddTraceResponse struct {
 
 func (x *AddTraceResponse) Reset() {
 	*x = AddTraceResponse{}
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +3032,7 @@ func (x *AddTraceResponse) String() string {
 func (*AddTraceResponse) ProtoMessage() {}
 
 func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +3045,7 @@ func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceResponse.ProtoReflect.Descriptor instead.
 func (*AddTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{33}
+	return file_skein_proto_rawDescGZIP(), []int{40}
 }
 
 type GetTraceRequest struct {
@@ -2543,7 +3057,7 @@ type GetTraceRequest struct {
 
 func (x *GetTraceRequest) Reset() {
 	*x = GetTraceRequest{}
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2555,7 +3069,7 @@ func (x *GetTraceRequest) String() string {
 func (*GetTraceRequest) ProtoMessage() {}
 
 func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2568,7 +3082,7 @@ func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceRequest.ProtoReflect.Descriptor instead.
 func (*GetTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{34}
+	return file_skein_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetTraceRequest) GetMax() uint32 {
@@ -2587,7 +3101,7 @@ type GetTraceResponse struct {
 
 func (x *GetTraceResponse) Reset() {
 	*x = GetTraceResponse{}
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2599,7 +3113,7 @@ func (x *GetTraceResponse) String() string {
 func (*GetTraceResponse) ProtoMessage() {}
 
 func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2612,7 +3126,7 @@ func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceResponse.ProtoReflect.Descriptor instead.
 func (*GetTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{35}
+	return file_skein_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetTraceResponse) GetPackets() []*TracedPacket {
@@ -2635,7 +3149,7 @@ type TracedPacket struct {
 
 func (x *TracedPacket) Reset() {
 	*x = TracedPacket{}
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +3161,7 @@ func (x *TracedPacket) String() string {
 func (*TracedPacket) ProtoMessage() {}
 
 func (x *TracedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +3174,7 @@ func (x *TracedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracedPacket.ProtoReflect.Descriptor instead.
 func (*TracedPacket) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{36}
+	return file_skein_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TracedPacket) GetId() uint64 {
@@ -2712,7 +3226,7 @@ type TraceRecord struct {
 
 func (x *TraceRecord) Reset() {
 	*x = TraceRecord{}
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +3238,7 @@ func (x *TraceRecord) String() string {
 func (*TraceRecord) ProtoMessage() {}
 
 func (x *TraceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +3251,7 @@ func (x *TraceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRecord.ProtoReflect.Descriptor instead.
 func (*TraceRecord) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{37}
+	return file_skein_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TraceRecord) GetOffsetNs() uint64 {
@@ -2783,7 +3297,7 @@ type ClearTraceRequest struct {
 
 func (x *ClearTraceRequest) Reset() {
 	*x = ClearTraceRequest{}
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +3309,7 @@ func (x *ClearTraceRequest) String() string {
 func (*ClearTraceRequest) ProtoMessage() {}
 
 func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +3322,7 @@ func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceRequest.ProtoReflect.Descriptor instead.
 func (*ClearTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{38}
+	return file_skein_proto_rawDescGZIP(), []int{45}
 }
 
 type ClearTraceResponse struct {
@@ -2819,7 +3333,7 @@ type ClearTraceResponse struct {
 
 func (x *ClearTraceResponse) Reset() {
 	*x = ClearTraceResponse{}
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +3345,7 @@ func (x *ClearTraceResponse) String() string {
 func (*ClearTraceResponse) ProtoMessage() {}
 
 func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +3358,7 @@ func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceResponse.ProtoReflect.Descriptor instead.
 func (*ClearTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{39}
+	return file_skein_proto_rawDescGZIP(), []int{46}
 }
 
 type NextHop struct {
@@ -2858,7 +3372,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2870,7 +3384,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2883,7 +3397,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{40}
+	return file_skein_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *NextHop) GetInterface() string {
@@ -2922,7 +3436,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2934,7 +3448,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2947,7 +3461,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{41}
+	return file_skein_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Route) GetPrefix() string {
@@ -3014,7 +3528,7 @@ type Adjacency struct {
 
 func (x *Adjacency) Reset() {
 	*x = Adjacency{}
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3026,7 +3540,7 @@ func (x *Adjacency) String() string {
 func (*Adjacency) ProtoMessage() {}
 
 func (x *Adjacency) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3039,7 +3553,7 @@ func (x *Adjacency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adjacency.ProtoReflect.Descriptor instead.
 func (*Adjacency) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{42}
+	return file_skein_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Adjacency) GetKind() string {
@@ -3098,7 +3612,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3110,7 +3624,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3123,7 +3637,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{43}
+	return file_skein_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListRoutesRequest) GetFamily() Family {
@@ -3183,7 +3697,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3709,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3722,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{44}
+	return file_skein_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -3228,7 +3742,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3754,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3767,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{45}
+	return file_skein_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -3278,7 +3792,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3290,7 +3804,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3303,7 +3817,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{46}
+	return file_skein_proto_rawDescGZIP(), []int{53}
 }
 
 type DeleteRouteRequest struct {
@@ -3315,7 +3829,7 @@ type DeleteRouteRequest struct {
 
 func (x *DeleteRouteRequest) Reset() {
 	*x = DeleteRouteRequest{}
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3327,7 +3841,7 @@ func (x *DeleteRouteRequest) String() string {
 func (*DeleteRouteRequest) ProtoMessage() {}
 
 func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3340,7 +3854,7 @@ func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{47}
+	return file_skein_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DeleteRouteRequest) GetRoute() *Route {
@@ -3358,7 +3872,7 @@ type DeleteRouteResponse struct {
 
 func (x *DeleteRouteResponse) Reset() {
 	*x = DeleteRouteResponse{}
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3370,7 +3884,7 @@ func (x *DeleteRouteResponse) String() string {
 func (*DeleteRouteResponse) ProtoMessage() {}
 
 func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3383,7 +3897,7 @@ func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{48}
+	return file_skein_proto_rawDescGZIP(), []int{55}
 }
 
 type Neighbor struct {
@@ -3400,7 +3914,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3926,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3939,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{49}
+	return file_skein_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Neighbor) GetIp() string {
@@ -3480,7 +3994,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +4006,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +4019,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{50}
+	return file_skein_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListNeighborsRequest) GetInterface() string {
@@ -3531,7 +4045,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3543,7 +4057,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3556,7 +4070,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{51}
+	return file_skein_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -3577,7 +4091,7 @@ type AddNeighborRequest struct {
 
 func (x *AddNeighborRequest) Reset() {
 	*x = AddNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +4103,7 @@ func (x *AddNeighborRequest) String() string {
 func (*AddNeighborRequest) ProtoMessage() {}
 
 func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +4116,7 @@ func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborRequest.ProtoReflect.Descriptor instead.
 func (*AddNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{52}
+	return file_skein_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AddNeighborRequest) GetIp() string {
@@ -3634,7 +4148,7 @@ type AddNeighborResponse struct {
 
 func (x *AddNeighborResponse) Reset() {
 	*x = AddNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3646,7 +4160,7 @@ func (x *AddNeighborResponse) String() string {
 func (*AddNeighborResponse) ProtoMessage() {}
 
 func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3659,7 +4173,7 @@ func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborResponse.ProtoReflect.Descriptor instead.
 func (*AddNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{53}
+	return file_skein_proto_rawDescGZIP(), []int{60}
 }
 
 type DeleteNeighborRequest struct {
@@ -3672,7 +4186,7 @@ type DeleteNeighborRequest struct {
 
 func (x *DeleteNeighborRequest) Reset() {
 	*x = DeleteNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3684,7 +4198,7 @@ func (x *DeleteNeighborRequest) String() string {
 func (*DeleteNeighborRequest) ProtoMessage() {}
 
 func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3697,7 +4211,7 @@ func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{54}
+	return file_skein_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DeleteNeighborRequest) GetIp() string {
@@ -3722,7 +4236,7 @@ type DeleteNeighborResponse struct {
 
 func (x *DeleteNeighborResponse) Reset() {
 	*x = DeleteNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3734,7 +4248,7 @@ func (x *DeleteNeighborResponse) String() string {
 func (*DeleteNeighborResponse) ProtoMessage() {}
 
 func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3747,7 +4261,7 @@ func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{55}
+	return file_skein_proto_rawDescGZIP(), []int{62}
 }
 
 type GetGraphRequest struct {
@@ -3758,7 +4272,7 @@ type GetGraphRequest struct {
 
 func (x *GetGraphRequest) Reset() {
 	*x = GetGraphRequest{}
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3770,7 +4284,7 @@ func (x *GetGraphRequest) String() string {
 func (*GetGraphRequest) ProtoMessage() {}
 
 func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3783,7 +4297,7 @@ func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphRequest.ProtoReflect.Descriptor instead.
 func (*GetGraphRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{56}
+	return file_skein_proto_rawDescGZIP(), []int{63}
 }
 
 type GetGraphResponse struct {
@@ -3796,7 +4310,7 @@ type GetGraphResponse struct {
 
 func (x *GetGraphResponse) Reset() {
 	*x = GetGraphResponse{}
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3808,7 +4322,7 @@ func (x *GetGraphResponse) String() string {
 func (*GetGraphResponse) ProtoMessage() {}
 
 func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3821,7 +4335,7 @@ func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphResponse.ProtoReflect.Descriptor instead.
 func (*GetGraphResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{57}
+	return file_skein_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetGraphResponse) GetNodes() []*GraphNode {
@@ -3849,7 +4363,7 @@ type GraphNode struct {
 
 func (x *GraphNode) Reset() {
 	*x = GraphNode{}
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3861,7 +4375,7 @@ func (x *GraphNode) String() string {
 func (*GraphNode) ProtoMessage() {}
 
 func (x *GraphNode) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3874,7 +4388,7 @@ func (x *GraphNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphNode.ProtoReflect.Descriptor instead.
 func (*GraphNode) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{58}
+	return file_skein_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GraphNode) GetName() string {
@@ -3912,7 +4426,7 @@ type GraphArc struct {
 
 func (x *GraphArc) Reset() {
 	*x = GraphArc{}
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3924,7 +4438,7 @@ func (x *GraphArc) String() string {
 func (*GraphArc) ProtoMessage() {}
 
 func (x *GraphArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3937,7 +4451,7 @@ func (x *GraphArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphArc.ProtoReflect.Descriptor instead.
 func (*GraphArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{59}
+	return file_skein_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GraphArc) GetReason() string {
@@ -3987,7 +4501,7 @@ type FeatureArc struct {
 
 func (x *FeatureArc) Reset() {
 	*x = FeatureArc{}
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3999,7 +4513,7 @@ func (x *FeatureArc) String() string {
 func (*FeatureArc) ProtoMessage() {}
 
 func (x *FeatureArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4012,7 +4526,7 @@ func (x *FeatureArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureArc.ProtoReflect.Descriptor instead.
 func (*FeatureArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{60}
+	return file_skein_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *FeatureArc) GetName() string {
@@ -4050,7 +4564,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4062,7 +4576,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4075,7 +4589,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{61}
+	return file_skein_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *PingRequest) GetAddress() string {
@@ -4135,7 +4649,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4147,7 +4661,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4160,7 +4674,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{62}
+	return file_skein_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *PingResponse) GetSequence() uint32 {
@@ -4253,13 +4767,18 @@ const file_skein_proto_rawDesc = "" +
 	"\x0fDriverCandidate\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06chosen\x18\x02 \x01(\bR\x06chosen\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x98\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xad\x02\n" +
 	"\x04Peer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x02 \x01(\tR\x05netns\x12\x18\n" +
 	"\amirrors\x18\x03 \x01(\tR\amirrors\x12\x1c\n" +
 	"\taddresses\x18\x04 \x03(\tR\taddresses\x12.\n" +
-	"\bworkload\x18\x05 \x01(\v2\x12.skein.v1.WorkloadR\bworkload\"\xb8\x01\n" +
+	"\bworkload\x18\x05 \x01(\v2\x12.skein.v1.WorkloadR\bworkload\x124\n" +
+	"\n" +
+	"attachment\x18\x06 \x01(\v2\x14.skein.v1.AttachmentR\n" +
+	"attachment\x12*\n" +
+	"\x06routes\x18\a \x03(\v2\x12.skein.v1.PodRouteR\x06routes\x121\n" +
+	"\tbandwidth\x18\b \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\"\xb8\x01\n" +
 	"\x11InterfaceCounters\x12\x1d\n" +
 	"\n" +
 	"rx_packets\x18\x01 \x01(\x04R\trxPackets\x12\x19\n" +
@@ -4299,7 +4818,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x03arc\x18\x01 \x01(\tR\x03arc\x12\x18\n" +
 	"\afeature\x18\x02 \x01(\tR\afeature\x12\x16\n" +
 	"\x06enable\x18\x03 \x01(\bR\x06enable\"\x16\n" +
-	"\x14SetInterfaceResponse\"\xf7\x01\n" +
+	"\x14SetInterfaceResponse\"\x8b\x04\n" +
 	"\x10CreateTunRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x02 \x01(\tR\x05netns\x12\x16\n" +
@@ -4308,9 +4827,41 @@ const file_skein_proto_rawDesc = "" +
 	"\x03mtu\x18\x05 \x01(\rR\x03mtu\x12\x16\n" +
 	"\x06queues\x18\x06 \x01(\rR\x06queues\x12\x1d\n" +
 	"\aoffload\x18\a \x01(\bH\x00R\aoffload\x88\x01\x01\x12.\n" +
-	"\bworkload\x18\b \x01(\v2\x12.skein.v1.WorkloadR\bworkloadB\n" +
+	"\bworkload\x18\b \x01(\v2\x12.skein.v1.WorkloadR\bworkload\x124\n" +
 	"\n" +
-	"\b_offload\"\x95\x02\n" +
+	"attachment\x18\t \x01(\v2\x14.skein.v1.AttachmentR\n" +
+	"attachment\x12*\n" +
+	"\x06routes\x18\n" +
+	" \x03(\v2\x12.skein.v1.PodRouteR\x06routes\x12A\n" +
+	"\asysctls\x18\v \x03(\v2'.skein.v1.CreateTunRequest.SysctlsEntryR\asysctls\x121\n" +
+	"\tbandwidth\x18\f \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\x1a:\n" +
+	"\fSysctlsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +
+	"\n" +
+	"\b_offload\"\x85\x01\n" +
+	"\n" +
+	"Attachment\x12!\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x18\n" +
+	"\anetwork\x18\x02 \x01(\tR\anetwork\x12:\n" +
+	"\rport_mappings\x18\x03 \x03(\v2\x15.skein.v1.PortMappingR\fportMappings\"\x86\x01\n" +
+	"\vPortMapping\x12\x1b\n" +
+	"\thost_port\x18\x01 \x01(\rR\bhostPort\x12%\n" +
+	"\x0econtainer_port\x18\x02 \x01(\rR\rcontainerPort\x12\x1a\n" +
+	"\bprotocol\x18\x03 \x01(\tR\bprotocol\x12\x17\n" +
+	"\ahost_ip\x18\x04 \x01(\tR\x06hostIp\"z\n" +
+	"\bPodRoute\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x10\n" +
+	"\x03mtu\x18\x02 \x01(\rR\x03mtu\x12\x16\n" +
+	"\x06advmss\x18\x03 \x01(\rR\x06advmss\x12\x16\n" +
+	"\x06metric\x18\x04 \x01(\rR\x06metric\x12\x14\n" +
+	"\x05table\x18\x05 \x01(\rR\x05table\"\x97\x01\n" +
+	"\tBandwidth\x12!\n" +
+	"\fingress_rate\x18\x01 \x01(\x04R\vingressRate\x12#\n" +
+	"\ringress_burst\x18\x02 \x01(\x04R\fingressBurst\x12\x1f\n" +
+	"\vegress_rate\x18\x03 \x01(\x04R\n" +
+	"egressRate\x12!\n" +
+	"\fegress_burst\x18\x04 \x01(\x04R\vegressBurst\"\x95\x02\n" +
 	"\bWorkload\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -4329,7 +4880,21 @@ const file_skein_proto_rawDesc = "" +
 	"\tinterface\x18\x01 \x01(\v2\x13.skein.v1.InterfaceR\tinterface\",\n" +
 	"\x16DeleteInterfaceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"\x19\n" +
-	"\x17DeleteInterfaceResponse\"\x13\n" +
+	"\x17DeleteInterfaceResponse\"\x18\n" +
+	"\x16ListAttachmentsRequest\"R\n" +
+	"\x17ListAttachmentsResponse\x127\n" +
+	"\vattachments\x18\x01 \x03(\v2\x15.skein.v1.AttachedTunR\vattachments\"\x98\x02\n" +
+	"\vAttachedTun\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
+	"\n" +
+	"attachment\x18\x02 \x01(\v2\x14.skein.v1.AttachmentR\n" +
+	"attachment\x12\x14\n" +
+	"\x05netns\x18\x03 \x01(\tR\x05netns\x12\x16\n" +
+	"\x06ifname\x18\x04 \x01(\tR\x06ifname\x12\x1c\n" +
+	"\taddresses\x18\x05 \x03(\tR\taddresses\x12\x10\n" +
+	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12.\n" +
+	"\bworkload\x18\a \x01(\v2\x12.skein.v1.WorkloadR\bworkload\x121\n" +
+	"\tbandwidth\x18\b \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\"\x13\n" +
 	"\x11GetRuntimeRequest\"G\n" +
 	"\x12GetRuntimeResponse\x121\n" +
 	"\aworkers\x18\x01 \x03(\v2\x17.skein.v1.WorkerRuntimeR\aworkers\"\x88\x03\n" +
@@ -4536,14 +5101,15 @@ const file_skein_proto_rawDesc = "" +
 	"\x11PING_RESULT_REPLY\x10\x01\x12\x17\n" +
 	"\x13PING_RESULT_TIMEOUT\x10\x02\x12\x1b\n" +
 	"\x17PING_RESULT_UNREACHABLE\x10\x03\x12\x18\n" +
-	"\x14PING_RESULT_NOT_SENT\x10\x042\xd4\v\n" +
+	"\x14PING_RESULT_NOT_SENT\x10\x042\xac\f\n" +
 	"\x05Skein\x12G\n" +
 	"\n" +
 	"GetVersion\x12\x1b.skein.v1.GetVersionRequest\x1a\x1c.skein.v1.GetVersionResponse\x12S\n" +
 	"\x0eListInterfaces\x12\x1f.skein.v1.ListInterfacesRequest\x1a .skein.v1.ListInterfacesResponse\x12M\n" +
 	"\fSetInterface\x12\x1d.skein.v1.SetInterfaceRequest\x1a\x1e.skein.v1.SetInterfaceResponse\x12D\n" +
 	"\tCreateTun\x12\x1a.skein.v1.CreateTunRequest\x1a\x1b.skein.v1.CreateTunResponse\x12V\n" +
-	"\x0fDeleteInterface\x12 .skein.v1.DeleteInterfaceRequest\x1a!.skein.v1.DeleteInterfaceResponse\x12G\n" +
+	"\x0fDeleteInterface\x12 .skein.v1.DeleteInterfaceRequest\x1a!.skein.v1.DeleteInterfaceResponse\x12V\n" +
+	"\x0fListAttachments\x12 .skein.v1.ListAttachmentsRequest\x1a!.skein.v1.ListAttachmentsResponse\x12G\n" +
 	"\n" +
 	"GetRuntime\x12\x1b.skein.v1.GetRuntimeRequest\x1a\x1c.skein.v1.GetRuntimeResponse\x12D\n" +
 	"\tGetErrors\x12\x1a.skein.v1.GetErrorsRequest\x1a\x1b.skein.v1.GetErrorsResponse\x12G\n" +
@@ -4577,7 +5143,7 @@ func file_skein_proto_rawDescGZIP() []byte {
 }
 
 var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
 	(Severity)(0),                   // 1: skein.v1.Severity
@@ -4600,59 +5166,67 @@ var file_skein_proto_goTypes = []any{
 	(*FeatureChange)(nil),           // 18: skein.v1.FeatureChange
 	(*SetInterfaceResponse)(nil),    // 19: skein.v1.SetInterfaceResponse
 	(*CreateTunRequest)(nil),        // 20: skein.v1.CreateTunRequest
-	(*Workload)(nil),                // 21: skein.v1.Workload
-	(*NamedPort)(nil),               // 22: skein.v1.NamedPort
-	(*CreateTunResponse)(nil),       // 23: skein.v1.CreateTunResponse
-	(*DeleteInterfaceRequest)(nil),  // 24: skein.v1.DeleteInterfaceRequest
-	(*DeleteInterfaceResponse)(nil), // 25: skein.v1.DeleteInterfaceResponse
-	(*GetRuntimeRequest)(nil),       // 26: skein.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),      // 27: skein.v1.GetRuntimeResponse
-	(*WorkerRuntime)(nil),           // 28: skein.v1.WorkerRuntime
-	(*NodeRuntime)(nil),             // 29: skein.v1.NodeRuntime
-	(*GetErrorsRequest)(nil),        // 30: skein.v1.GetErrorsRequest
-	(*GetErrorsResponse)(nil),       // 31: skein.v1.GetErrorsResponse
-	(*ErrorCount)(nil),              // 32: skein.v1.ErrorCount
-	(*GetBuffersRequest)(nil),       // 33: skein.v1.GetBuffersRequest
-	(*GetBuffersResponse)(nil),      // 34: skein.v1.GetBuffersResponse
-	(*BufferPool)(nil),              // 35: skein.v1.BufferPool
-	(*ClearCountersRequest)(nil),    // 36: skein.v1.ClearCountersRequest
-	(*ClearCountersResponse)(nil),   // 37: skein.v1.ClearCountersResponse
-	(*AddTraceRequest)(nil),         // 38: skein.v1.AddTraceRequest
-	(*AddTraceResponse)(nil),        // 39: skein.v1.AddTraceResponse
-	(*GetTraceRequest)(nil),         // 40: skein.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),        // 41: skein.v1.GetTraceResponse
-	(*TracedPacket)(nil),            // 42: skein.v1.TracedPacket
-	(*TraceRecord)(nil),             // 43: skein.v1.TraceRecord
-	(*ClearTraceRequest)(nil),       // 44: skein.v1.ClearTraceRequest
-	(*ClearTraceResponse)(nil),      // 45: skein.v1.ClearTraceResponse
-	(*NextHop)(nil),                 // 46: skein.v1.NextHop
-	(*Route)(nil),                   // 47: skein.v1.Route
-	(*Adjacency)(nil),               // 48: skein.v1.Adjacency
-	(*ListRoutesRequest)(nil),       // 49: skein.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 50: skein.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),         // 51: skein.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),        // 52: skein.v1.AddRouteResponse
-	(*DeleteRouteRequest)(nil),      // 53: skein.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),     // 54: skein.v1.DeleteRouteResponse
-	(*Neighbor)(nil),                // 55: skein.v1.Neighbor
-	(*ListNeighborsRequest)(nil),    // 56: skein.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),   // 57: skein.v1.ListNeighborsResponse
-	(*AddNeighborRequest)(nil),      // 58: skein.v1.AddNeighborRequest
-	(*AddNeighborResponse)(nil),     // 59: skein.v1.AddNeighborResponse
-	(*DeleteNeighborRequest)(nil),   // 60: skein.v1.DeleteNeighborRequest
-	(*DeleteNeighborResponse)(nil),  // 61: skein.v1.DeleteNeighborResponse
-	(*GetGraphRequest)(nil),         // 62: skein.v1.GetGraphRequest
-	(*GetGraphResponse)(nil),        // 63: skein.v1.GetGraphResponse
-	(*GraphNode)(nil),               // 64: skein.v1.GraphNode
-	(*GraphArc)(nil),                // 65: skein.v1.GraphArc
-	(*FeatureArc)(nil),              // 66: skein.v1.FeatureArc
-	(*PingRequest)(nil),             // 67: skein.v1.PingRequest
-	(*PingResponse)(nil),            // 68: skein.v1.PingResponse
-	nil,                             // 69: skein.v1.Workload.LabelsEntry
-	(*durationpb.Duration)(nil),     // 70: google.protobuf.Duration
+	(*Attachment)(nil),              // 21: skein.v1.Attachment
+	(*PortMapping)(nil),             // 22: skein.v1.PortMapping
+	(*PodRoute)(nil),                // 23: skein.v1.PodRoute
+	(*Bandwidth)(nil),               // 24: skein.v1.Bandwidth
+	(*Workload)(nil),                // 25: skein.v1.Workload
+	(*NamedPort)(nil),               // 26: skein.v1.NamedPort
+	(*CreateTunResponse)(nil),       // 27: skein.v1.CreateTunResponse
+	(*DeleteInterfaceRequest)(nil),  // 28: skein.v1.DeleteInterfaceRequest
+	(*DeleteInterfaceResponse)(nil), // 29: skein.v1.DeleteInterfaceResponse
+	(*ListAttachmentsRequest)(nil),  // 30: skein.v1.ListAttachmentsRequest
+	(*ListAttachmentsResponse)(nil), // 31: skein.v1.ListAttachmentsResponse
+	(*AttachedTun)(nil),             // 32: skein.v1.AttachedTun
+	(*GetRuntimeRequest)(nil),       // 33: skein.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),      // 34: skein.v1.GetRuntimeResponse
+	(*WorkerRuntime)(nil),           // 35: skein.v1.WorkerRuntime
+	(*NodeRuntime)(nil),             // 36: skein.v1.NodeRuntime
+	(*GetErrorsRequest)(nil),        // 37: skein.v1.GetErrorsRequest
+	(*GetErrorsResponse)(nil),       // 38: skein.v1.GetErrorsResponse
+	(*ErrorCount)(nil),              // 39: skein.v1.ErrorCount
+	(*GetBuffersRequest)(nil),       // 40: skein.v1.GetBuffersRequest
+	(*GetBuffersResponse)(nil),      // 41: skein.v1.GetBuffersResponse
+	(*BufferPool)(nil),              // 42: skein.v1.BufferPool
+	(*ClearCountersRequest)(nil),    // 43: skein.v1.ClearCountersRequest
+	(*ClearCountersResponse)(nil),   // 44: skein.v1.ClearCountersResponse
+	(*AddTraceRequest)(nil),         // 45: skein.v1.AddTraceRequest
+	(*AddTraceResponse)(nil),        // 46: skein.v1.AddTraceResponse
+	(*GetTraceRequest)(nil),         // 47: skein.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),        // 48: skein.v1.GetTraceResponse
+	(*TracedPacket)(nil),            // 49: skein.v1.TracedPacket
+	(*TraceRecord)(nil),             // 50: skein.v1.TraceRecord
+	(*ClearTraceRequest)(nil),       // 51: skein.v1.ClearTraceRequest
+	(*ClearTraceResponse)(nil),      // 52: skein.v1.ClearTraceResponse
+	(*NextHop)(nil),                 // 53: skein.v1.NextHop
+	(*Route)(nil),                   // 54: skein.v1.Route
+	(*Adjacency)(nil),               // 55: skein.v1.Adjacency
+	(*ListRoutesRequest)(nil),       // 56: skein.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 57: skein.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),         // 58: skein.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),        // 59: skein.v1.AddRouteResponse
+	(*DeleteRouteRequest)(nil),      // 60: skein.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),     // 61: skein.v1.DeleteRouteResponse
+	(*Neighbor)(nil),                // 62: skein.v1.Neighbor
+	(*ListNeighborsRequest)(nil),    // 63: skein.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),   // 64: skein.v1.ListNeighborsResponse
+	(*AddNeighborRequest)(nil),      // 65: skein.v1.AddNeighborRequest
+	(*AddNeighborResponse)(nil),     // 66: skein.v1.AddNeighborResponse
+	(*DeleteNeighborRequest)(nil),   // 67: skein.v1.DeleteNeighborRequest
+	(*DeleteNeighborResponse)(nil),  // 68: skein.v1.DeleteNeighborResponse
+	(*GetGraphRequest)(nil),         // 69: skein.v1.GetGraphRequest
+	(*GetGraphResponse)(nil),        // 70: skein.v1.GetGraphResponse
+	(*GraphNode)(nil),               // 71: skein.v1.GraphNode
+	(*GraphArc)(nil),                // 72: skein.v1.GraphArc
+	(*FeatureArc)(nil),              // 73: skein.v1.FeatureArc
+	(*PingRequest)(nil),             // 74: skein.v1.PingRequest
+	(*PingResponse)(nil),            // 75: skein.v1.PingResponse
+	nil,                             // 76: skein.v1.CreateTunRequest.SysctlsEntry
+	nil,                             // 77: skein.v1.Workload.LabelsEntry
+	(*durationpb.Duration)(nil),     // 78: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	70, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	78, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
 	0,  // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
 	9,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
 	11, // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
@@ -4660,87 +5234,101 @@ var file_skein_proto_depIdxs = []int32{
 	14, // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
 	10, // 6: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
 	13, // 7: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
-	21, // 8: skein.v1.Peer.workload:type_name -> skein.v1.Workload
-	8,  // 9: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
-	18, // 10: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
-	21, // 11: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
-	69, // 12: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
-	22, // 13: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
-	8,  // 14: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
-	28, // 15: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	70, // 16: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	70, // 17: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	70, // 18: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
-	29, // 19: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	32, // 20: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
-	1,  // 21: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	35, // 22: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	42, // 23: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	70, // 24: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	43, // 25: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
-	2,  // 26: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	46, // 27: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	48, // 28: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	3,  // 29: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
-	47, // 30: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	47, // 31: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	47, // 32: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	4,  // 33: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	70, // 34: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	3,  // 35: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
-	55, // 36: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	64, // 37: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	66, // 38: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	65, // 39: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	70, // 40: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	70, // 41: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	5,  // 42: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	70, // 43: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	6,  // 44: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	15, // 45: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	17, // 46: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	20, // 47: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	24, // 48: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	26, // 49: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	30, // 50: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	33, // 51: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	36, // 52: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	38, // 53: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	40, // 54: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	44, // 55: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	49, // 56: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	51, // 57: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	53, // 58: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	56, // 59: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	58, // 60: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	60, // 61: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	62, // 62: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	67, // 63: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,  // 64: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	16, // 65: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	19, // 66: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	23, // 67: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	25, // 68: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	27, // 69: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	31, // 70: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	34, // 71: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	37, // 72: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	39, // 73: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	41, // 74: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	45, // 75: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	50, // 76: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	52, // 77: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	54, // 78: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	57, // 79: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	59, // 80: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	61, // 81: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	63, // 82: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	68, // 83: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	64, // [64:84] is the sub-list for method output_type
-	44, // [44:64] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	25, // 8: skein.v1.Peer.workload:type_name -> skein.v1.Workload
+	21, // 9: skein.v1.Peer.attachment:type_name -> skein.v1.Attachment
+	23, // 10: skein.v1.Peer.routes:type_name -> skein.v1.PodRoute
+	24, // 11: skein.v1.Peer.bandwidth:type_name -> skein.v1.Bandwidth
+	8,  // 12: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
+	18, // 13: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
+	25, // 14: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
+	21, // 15: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
+	23, // 16: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
+	76, // 17: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
+	24, // 18: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
+	22, // 19: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
+	77, // 20: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
+	26, // 21: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
+	8,  // 22: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
+	32, // 23: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
+	21, // 24: skein.v1.AttachedTun.attachment:type_name -> skein.v1.Attachment
+	25, // 25: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
+	24, // 26: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
+	35, // 27: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	78, // 28: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	78, // 29: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	78, // 30: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	36, // 31: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	39, // 32: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	1,  // 33: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
+	42, // 34: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	49, // 35: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	78, // 36: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	50, // 37: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	2,  // 38: skein.v1.Route.type:type_name -> skein.v1.RouteType
+	53, // 39: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	55, // 40: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	3,  // 41: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
+	54, // 42: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	54, // 43: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	54, // 44: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	4,  // 45: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	78, // 46: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	3,  // 47: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
+	62, // 48: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	71, // 49: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	73, // 50: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	72, // 51: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	78, // 52: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	78, // 53: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	5,  // 54: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	78, // 55: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	6,  // 56: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	15, // 57: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	17, // 58: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	20, // 59: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	28, // 60: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	30, // 61: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
+	33, // 62: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	37, // 63: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	40, // 64: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	43, // 65: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	45, // 66: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	47, // 67: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	51, // 68: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	56, // 69: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	58, // 70: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	60, // 71: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	63, // 72: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	65, // 73: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	67, // 74: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	69, // 75: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	74, // 76: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,  // 77: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	16, // 78: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	19, // 79: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	27, // 80: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	29, // 81: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	31, // 82: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
+	34, // 83: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	38, // 84: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	41, // 85: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	44, // 86: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	46, // 87: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	48, // 88: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	52, // 89: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	57, // 90: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	59, // 91: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	61, // 92: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	64, // 93: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	66, // 94: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	68, // 95: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	70, // 96: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	75, // 97: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	77, // [77:98] is the sub-list for method output_type
+	56, // [56:77] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -4750,22 +5338,22 @@ func file_skein_proto_init() {
 	}
 	file_skein_proto_msgTypes[11].OneofWrappers = []any{}
 	file_skein_proto_msgTypes[14].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[32].OneofWrappers = []any{
+	file_skein_proto_msgTypes[39].OneofWrappers = []any{
 		(*AddTraceRequest_Node)(nil),
 		(*AddTraceRequest_Interface)(nil),
 	}
-	file_skein_proto_msgTypes[43].OneofWrappers = []any{
+	file_skein_proto_msgTypes[50].OneofWrappers = []any{
 		(*ListRoutesRequest_Prefix)(nil),
 		(*ListRoutesRequest_Address)(nil),
 	}
-	file_skein_proto_msgTypes[61].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[68].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   64,
+			NumMessages:   72,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

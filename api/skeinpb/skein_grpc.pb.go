@@ -44,6 +44,7 @@ const (
 	Skein_SetInterface_FullMethodName    = "/skein.v1.Skein/SetInterface"
 	Skein_CreateTun_FullMethodName       = "/skein.v1.Skein/CreateTun"
 	Skein_DeleteInterface_FullMethodName = "/skein.v1.Skein/DeleteInterface"
+	Skein_ListAttachments_FullMethodName = "/skein.v1.Skein/ListAttachments"
 	Skein_GetRuntime_FullMethodName      = "/skein.v1.Skein/GetRuntime"
 	Skein_GetErrors_FullMethodName       = "/skein.v1.Skein/GetErrors"
 	Skein_GetBuffers_FullMethodName      = "/skein.v1.Skein/GetBuffers"
@@ -72,6 +73,8 @@ type SkeinClient interface {
 	SetInterface(ctx context.Context, in *SetInterfaceRequest, opts ...grpc.CallOption) (*SetInterfaceResponse, error)
 	CreateTun(ctx context.Context, in *CreateTunRequest, opts ...grpc.CallOption) (*CreateTunResponse, error)
 	DeleteInterface(ctx context.Context, in *DeleteInterfaceRequest, opts ...grpc.CallOption) (*DeleteInterfaceResponse, error)
+	// ListAttachments answers from what the daemon remembers, and asks no kernel.
+	ListAttachments(ctx context.Context, in *ListAttachmentsRequest, opts ...grpc.CallOption) (*ListAttachmentsResponse, error)
 	GetRuntime(ctx context.Context, in *GetRuntimeRequest, opts ...grpc.CallOption) (*GetRuntimeResponse, error)
 	GetErrors(ctx context.Context, in *GetErrorsRequest, opts ...grpc.CallOption) (*GetErrorsResponse, error)
 	GetBuffers(ctx context.Context, in *GetBuffersRequest, opts ...grpc.CallOption) (*GetBuffersResponse, error)
@@ -143,6 +146,16 @@ func (c *skeinClient) DeleteInterface(ctx context.Context, in *DeleteInterfaceRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteInterfaceResponse)
 	err := c.cc.Invoke(ctx, Skein_DeleteInterface_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) ListAttachments(ctx context.Context, in *ListAttachmentsRequest, opts ...grpc.CallOption) (*ListAttachmentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAttachmentsResponse)
+	err := c.cc.Invoke(ctx, Skein_ListAttachments_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -328,6 +341,8 @@ type SkeinServer interface {
 	SetInterface(context.Context, *SetInterfaceRequest) (*SetInterfaceResponse, error)
 	CreateTun(context.Context, *CreateTunRequest) (*CreateTunResponse, error)
 	DeleteInterface(context.Context, *DeleteInterfaceRequest) (*DeleteInterfaceResponse, error)
+	// ListAttachments answers from what the daemon remembers, and asks no kernel.
+	ListAttachments(context.Context, *ListAttachmentsRequest) (*ListAttachmentsResponse, error)
 	GetRuntime(context.Context, *GetRuntimeRequest) (*GetRuntimeResponse, error)
 	GetErrors(context.Context, *GetErrorsRequest) (*GetErrorsResponse, error)
 	GetBuffers(context.Context, *GetBuffersRequest) (*GetBuffersResponse, error)
@@ -369,6 +384,9 @@ func (UnimplementedSkeinServer) CreateTun(context.Context, *CreateTunRequest) (*
 }
 func (UnimplementedSkeinServer) DeleteInterface(context.Context, *DeleteInterfaceRequest) (*DeleteInterfaceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteInterface not implemented")
+}
+func (UnimplementedSkeinServer) ListAttachments(context.Context, *ListAttachmentsRequest) (*ListAttachmentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAttachments not implemented")
 }
 func (UnimplementedSkeinServer) GetRuntime(context.Context, *GetRuntimeRequest) (*GetRuntimeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRuntime not implemented")
@@ -522,6 +540,24 @@ func _Skein_DeleteInterface_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SkeinServer).DeleteInterface(ctx, req.(*DeleteInterfaceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_ListAttachments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAttachmentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ListAttachments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ListAttachments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ListAttachments(ctx, req.(*ListAttachmentsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -808,6 +844,10 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteInterface",
 			Handler:    _Skein_DeleteInterface_Handler,
+		},
+		{
+			MethodName: "ListAttachments",
+			Handler:    _Skein_ListAttachments_Handler,
 		},
 		{
 			MethodName: "GetRuntime",

@@ -48,14 +48,17 @@ var mayImport = []struct {
 	{"configs", []string{"fib", "hdr"}},
 	{"control/takeover", []string{"tuntap"}},
 	{"control/store", []string{"configs"}},
+	{"control/pending", nil},
 	{"control", []string{"hdr", "buf", "drivers", "drivers/a*", "fib", "iface", "acl", "nat", "session", "tuntap",
-		"state", "graph", "nodes", "configs", "control/store", "control/takeover", "internal/tsc"}},
+		"state", "graph", "nodes", "configs", "control/store", "control/pending", "control/takeover", "internal/tsc"}},
 	{"api/skeinpb", nil},
 	{"api", []string{"api/skeinpb"}},
 	{"api/server", []string{"hdr", "buf", "drivers", "fib", "iface", "graph", "nodes", "configs", "control",
 		"api", "api/skeinpb", "internal/pktline", "internal/tsc", "internal/version"}},
 
 	// Commands and what serves them.
+	{"cni", []string{"api", "api/skeinpb", "configs", "control/pending", "tuntap", "internal/version"}},
+	{"cmd/skein-cni", []string{"cni"}},
 	{"cmd/skeind", []string{"configs", "control", "control/takeover", "api/server", "internal/supervise", "internal/version", "tuntap"}},
 	{"cmd/skeinctl", []string{"internal/cli", "internal/tour"}},
 	{"internal/cli", []string{"api", "api/skeinpb"}},
