@@ -40,7 +40,7 @@ var mayImport = []struct {
 
 	// The data plane on top of them.
 	{"state", []string{"hdr", "fib", "iface", "acl", "nat", "session"}},
-	{"graph", []string{"hdr", "buf", "drivers", "iface", "state", "internal/tsc"}},
+	{"graph", []string{"hdr", "buf", "drivers", "iface", "session", "state", "internal/tsc"}},
 	{"graph/graphtest", []string{"hdr", "buf", "drivers", "iface", "state", "graph"}},
 	{"nodes", []string{"hdr", "buf", "drivers", "fib", "iface", "acl", "nat", "session", "state", "graph"}},
 
@@ -51,6 +51,9 @@ var mayImport = []struct {
 	{"control/pending", nil},
 	{"control", []string{"hdr", "buf", "drivers", "drivers/a*", "fib", "iface", "acl", "nat", "session", "tuntap",
 		"state", "graph", "nodes", "configs", "control/store", "control/pending", "control/takeover", "internal/tsc"}},
+	{"policy", []string{"hdr", "acl", "policy/resource", "policy/selector"}},
+	{"policy/resource", []string{"hdr", "acl", "policy/selector"}},
+	{"policy/selector", nil},
 	{"api/skeinpb", nil},
 	{"api", []string{"api/skeinpb"}},
 	{"api/server", []string{"hdr", "buf", "drivers", "fib", "iface", "graph", "nodes", "configs", "control",
