@@ -28,7 +28,7 @@ type Buffer struct {
 	TxIf uint32 // index of the interface it leaves by, once that is decided
 	Adj  uint32 // adjacency chosen by a lookup; valid until the end of the sweep
 	Hash uint32 // symmetric flow hash: both directions have the same
-	Flow uint32 // session in the owning worker's table, 0 if none
+	Flow uint32 // session (session.Ref) or draft of one (session.Drafts), 0 if none
 	Meta uint32 // scratch between two adjacent nodes, documented by both
 
 	L3    uint16 // where the network header starts, once it is known
@@ -64,6 +64,9 @@ const (
 	// Originated: this node made the packet, Skein or the host behind its tap,
 	// so no hop is to be taken off.
 	Originated
+	// Judge: no session has an answer for the packet, so policy is asked once it
+	// is known where it goes. Set between ip4-session and ip4-policy only.
+	Judge
 	// Large: the frame is of the large class.
 	Large
 )

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/session"
 	"github.com/skein-dataplane/skein/state"
 )
 
@@ -17,7 +18,14 @@ type Config struct {
 	Ether, IP string
 	Pool      *buf.Pool
 	Publisher *state.Publisher
+	// Sessions is the table of flows, and stays the caller's to close. nil: the
+	// worker makes one of its own, in memory, for DefaultSessions.
+	Sessions *session.Table
 }
+
+// DefaultSessions is how many sessions a worker has room for that was not
+// given a table.
+const DefaultSessions = 1 << 16
 
 // Drop is the name of the node where packets end that no node wanted. Every
 // graph has it.
@@ -51,7 +59,25 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w.makeVectors(len(w.slots))
 	w.State = w.pub.Load()
+	if err := w.openFlows(cfg.Sessions); err != nil {
+		return nil, err
+	}
 	return w, w.openLoop()
+}
+
+// openFlows makes what the worker knows of flows.
+func (w *Worker) openFlows(t *session.Table) (err error) {
+	w.epoch = session.Now()
+	if t == nil {
+		if t, err = session.New(session.Config{Capacity: DefaultSessions, Midstream: true}); err != nil {
+			return fmt.Errorf("graph: sessions: %w", err)
+		}
+		w.ownTable = t
+	}
+	if w.Flows, err = session.NewFlows(t); err != nil {
+		return fmt.Errorf("graph: sessions: %w", err)
+	}
+	return nil
 }
 
 // link finds the nodes that the arcs of s lead to.

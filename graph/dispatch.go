@@ -31,6 +31,7 @@ func (w *Worker) Sweep() {
 	// vector of one packet, so few of those are timed.
 	w.timed = w.rxCount >= 32 || w.sweeps&15 == 0
 	w.rxCount = 0
+	w.Flows.BeginSweep()
 	if w.timed {
 		w.clock = tsc.Now()
 	}

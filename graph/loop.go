@@ -75,6 +75,10 @@ func (w *Worker) Close() error {
 			failed = errors.Join(failed, w.RemovePort(uint32(i)))
 		}
 	}
+	if w.ownTable != nil {
+		failed = errors.Join(failed, w.ownTable.Close())
+		w.ownTable = nil
+	}
 	return errors.Join(failed, w.poller.close())
 }
 

@@ -4,6 +4,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/session"
 	"github.com/skein-dataplane/skein/state"
 )
 
@@ -14,6 +15,10 @@ type Worker struct {
 	State *state.State // the world, fixed for the length of a sweep
 	Pool  *buf.Pool
 	Now   int64 // nanoseconds since the worker was made, read once per sweep
+	Flows *session.Flows
+
+	epoch    uint32         // Second when the worker was made
+	ownTable *session.Table // made by New, nil if it was given one
 
 	pub   *state.Publisher
 	slots []*slot
@@ -49,6 +54,9 @@ func (w *Worker) port(i uint32) *Port {
 	}
 	return nil
 }
+
+// Second returns Now on the clock of session.Now, in seconds.
+func (w *Worker) Second() uint32 { return w.epoch + uint32(w.Now/1e9) }
 
 // Inject puts packets before a node, as if an arc had led there. Tests and
 // control use it, between sweeps.

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"net/netip"
 	"strconv"
@@ -24,6 +25,17 @@ type Key4 struct{ addrs, rest uint64 }
 // same addresses; 0 is the zone of those who need none.
 func MakeKey4(src, dst hdr.Addr4, sport, dport uint16, proto uint8, zone uint16) Key4 {
 	return Key4{uint64(src)<<32 | uint64(dst), makeRest(sport, dport, proto, zone)}
+}
+
+// PlainKey4 is MakeKey4 of a header without options and the first four bytes
+// behind it, in zone 0: two loads and no more.
+func PlainKey4(h *hdr.IPv4, ports uint32) Key4 {
+	return Key4{binary.BigEndian.Uint64(h[12:20]), uint64(ports)<<32 | uint64(h[9])<<8}
+}
+
+// PlainKey6 is PlainKey4 for a header without extension headers.
+func PlainKey6(h *hdr.IPv6, ports uint32) Key6 {
+	return Key6{h.Src(), h.Dst(), uint64(ports)<<32 | uint64(h[6])<<8}
 }
 
 func makeRest(sport, dport uint16, proto uint8, zone uint16) uint64 {
