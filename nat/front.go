@@ -14,12 +14,11 @@ const (
 	LoadBalancer
 	NodePort
 	HostPort
-	Forward // a port that an administrator has forwarded
 	NumKinds
 )
 
 var kindNames = [NumKinds]string{0: "none", ClusterIP: "ClusterIP", ExternalIP: "ExternalIP",
-	LoadBalancer: "LoadBalancer", NodePort: "NodePort", HostPort: "hostPort", Forward: "forward"}
+	LoadBalancer: "LoadBalancer", NodePort: "NodePort", HostPort: "hostPort"}
 
 func (k Kind) String() string {
 	if k >= NumKinds {
