@@ -2,9 +2,12 @@ package cni
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/skein-dataplane/skein/api"
@@ -118,6 +121,9 @@ func (c *Conf) check(all map[string]json.RawMessage) error {
 	}
 	if c.IPAM.Type == "" {
 		return fail(types.ErrInvalidNetworkConfig, "ipam.type is missing: a pod needs an address")
+	}
+	if _, err := invoke.FindInPath(c.IPAM.Type, filepath.SplitList(os.Getenv("CNI_PATH"))); err != nil {
+		return fail(types.ErrInvalidNetworkConfig, "ipam.type: %v", err)
 	}
 	for name := range c.Sysctls {
 		if _, err := configs.SysctlKey(name, "eth0"); err != nil {

@@ -28,6 +28,9 @@ func fail(code uint, format string, args ...any) error {
 func coded(err error) *types.Error {
 	var known *types.Error
 	if errors.As(err, &known) {
+		if whole := err.Error(); whole != known.Error() { // there is more to it
+			return types.NewError(known.Code, known.Msg, whole)
+		}
 		return known
 	}
 	code := uint(codeFailed)
