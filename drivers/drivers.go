@@ -50,6 +50,8 @@ type Stats struct {
 	TxErrors  uint64 // packets that the kernel refused for good
 	TxFull    uint64 // times that the device had no room
 	Syscalls  uint64 // system calls made
+	RxDenied  uint64 // packets that a Guard has dropped for their source
+	RxLimited uint64 // packets that a Guard has dropped for their rate
 }
 
 // A Device is something that packets come from and go to.

@@ -6,8 +6,12 @@
 // packets straight into the frames of a worker's buf.Pool, 256 bytes after
 // their start; what is sent is read from there.
 //
-// The program and its maps are those of github.com/asavie/xdp. It is attached
-// by a bpf_link instead of that library's netlink message: a link ends with
+// The program does what that of github.com/asavie/xdp does, behind a
+// drivers.Guard: a list of sources that are denied, and a limit of packets per
+// second (newProgram). Without a Guard it costs the same; a list costs 20 ns per
+// packet that passes and 20 to 75 ns per packet that is dropped, the latter at
+// 65,536 prefixes, and a limit costs 30 ns (BenchmarkProgram, EPYC Zen 5). It is
+// attached by a bpf_link instead of that library's netlink message: a link ends with
 // the process, whatever ends it, and the packets go to the kernel again; a
 // program attached by netlink would stay and drop them all. The rings are our
 // own, since that library's socket allocates, loses packets on transmit and
@@ -79,6 +83,7 @@ type Config struct {
 	Ring      int    // entries per ring, a power of two; 0: DefaultRing
 	Mode      Mode
 	Attach    Attach
+	Guard     drivers.Guard // holds from the first packet on; see SetGuard
 }
 
 // A Device is an interface whose packets come by AF_XDP.
@@ -86,6 +91,7 @@ type Device struct {
 	info     drivers.Info
 	queues   []drivers.Queue
 	program  *xdp.Program
+	guard    *guard
 	link     link.Link
 	promisc  int // a packet socket that only keeps promiscuous mode on, or -1
 	native   bool
@@ -192,6 +198,9 @@ func (d *Device) Close() error {
 	if d.program != nil {
 		errs = append(errs, d.program.Close())
 		d.program = nil
+	}
+	if d.guard != nil {
+		errs = append(errs, d.guard.close())
 	}
 	if d.promisc >= 0 {
 		errs = append(errs, unix.Close(d.promisc))

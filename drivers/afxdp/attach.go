@@ -6,8 +6,6 @@ import (
 	"unsafe"
 
 	"github.com/asavie/xdp"
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
@@ -25,8 +23,11 @@ func (d *Device) attach(c *Config, ifindex, queues int) (err error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w", needs(err))
 	}
-	if d.program, err = xdp.NewProgram(max(queues, spareQueues)); err != nil {
-		return fmt.Errorf("load program: %w", explain(err))
+	if d.program, d.guard, err = newProgram(max(queues, spareQueues)); err != nil {
+		return fmt.Errorf("load program: %w", needs(err))
+	}
+	if err := d.guard.set(c.Guard); err != nil { // before the first packet
+		return fmt.Errorf("guard: %w", err)
 	}
 	if c.Attach != Generic {
 		d.link, err = attachAs(d.program, ifindex, link.XDPDriverMode)
@@ -42,15 +43,6 @@ func (d *Device) attach(c *Config, ifindex, queues int) (err error) {
 		return fmt.Errorf("attach in generic mode: %w", err)
 	}
 	return nil
-}
-
-// explain finds the cause of an error of xdp.NewProgram, which does not wrap
-// what the kernel said, by asking again.
-func explain(err error) error {
-	if cause := features.HaveMapType(ebpf.XSKMap); cause != nil {
-		return needs(cause)
-	}
-	return err
 }
 
 func attachAs(p *xdp.Program, ifindex int, flags link.XDPAttachFlags) (link.Link, error) {

@@ -180,6 +180,9 @@ func (q *queue) Stats() drivers.Stats {
 	s.RxDropped += k.Rx_dropped + k.Rx_ring_full
 	s.RxErrors += k.Rx_invalid_descs
 	s.TxErrors += k.Tx_invalid_descs
+	if q.fd >= 0 {
+		q.dev.guard.dropped(q.index, len(q.dev.queues), &s)
+	}
 	return s
 }
 
