@@ -137,28 +137,18 @@ func join(o op, kids []node) node {
 	return node{op: o, kids: kids}
 }
 
-// OfNamespace returns the selector s, which is about a namespace's labels, as one
-// about the labels of what is in the namespace. These have the prefix. all()
-// means all that is in a namespace, global() what is in none.
-func (s *Selector) OfNamespace(prefix string) *Selector {
+// Inherited returns the selector s, which is about what endpoints inherit from,
+// as one about the labels of the endpoints. These have the prefix. all() means
+// all that have the label that names whom they inherit from.
+func (s *Selector) Inherited(prefix, label string) *Selector {
 	return make1(s.root.rename(func(n node) node {
 		switch n.op {
 		case opAll:
-			return node{op: opHas, key: NamespaceLabel}
+			return node{op: opHas, key: label}
 		case opGlobal:
 			return n
 		}
 		n.key = prefix + n.key
-		return n
-	}))
-}
-
-// WithPrefix returns s with the prefix before each label.
-func (s *Selector) WithPrefix(prefix string) *Selector {
-	return make1(s.root.rename(func(n node) node {
-		if n.op != opAll && n.op != opGlobal {
-			n.key = prefix + n.key
-		}
 		return n
 	}))
 }

@@ -128,10 +128,10 @@ func TestBuilt(t *testing.T) {
 		"a in {'1', '2'}":                      selector.In("a", "2", "1", "2"),
 		"a not in {'1'}":                       selector.NotIn("a", "1"),
 		"!(a == '1')":                          selector.Not(selector.Equal("a", "1")),
-		"p.a == '1' || p.b != '2'":             parse(t, "a == '1' || b != '2'").WithPrefix("p."),
-		"has(pcns.a)":                          parse(t, "has(a)").OfNamespace("pcns."),
-		"has(" + selector.NamespaceLabel + ")": parse(t, "all()").OfNamespace("pcns."),
-		"global()":                             parse(t, "global()").OfNamespace("pcns."),
+		"p.a == '1' || p.b != '2'":             parse(t, "a == '1' || b != '2'").Inherited("p.", "l"),
+		"has(pcns.a)":                          parse(t, "has(a)").Inherited("pcns.", selector.NamespaceLabel),
+		"has(" + selector.NamespaceLabel + ")": parse(t, "all()").Inherited("pcns.", selector.NamespaceLabel),
+		"global()":                             parse(t, "global()").Inherited("pcns.", selector.NamespaceLabel),
 	} {
 		if s.String() != want {
 			t.Errorf("built %s, want %s", s, want)
