@@ -104,6 +104,13 @@ func TestDecTTL(t *testing.T) {
 			if int(h.TTL()) != ttl-1 || h.Sum20() != 0xffff {
 				t.Fatalf("ttl %d id %#x: ttl %d, sum %#x", ttl, id, h.TTL(), h.Sum20())
 			}
+			// As if summed up anew: 00 00 and not ff ff, which is as good but
+			// not what others send (RFC 1624, section 3).
+			anew := h
+			anew.SetChecksum(0)
+			if want := hdr.Checksum(anew[:]); h.Checksum() != want {
+				t.Fatalf("ttl %d id %#x: checksum %#x, want %#x", ttl, id, h.Checksum(), want)
+			}
 			if ttl > 8 && id > 0x1ff {
 				break // the carries have been seen
 			}

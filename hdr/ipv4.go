@@ -93,11 +93,13 @@ func (h *IPv4) SetDst(a Addr4)       { binary.BigEndian.PutUint32(h[16:20], uint
 //
 // Read with the first byte as the lowest, the time to live counts ones, and
 // the checksum, its bytes swapped, 2^16s. 0x0100 is to be added to it, which
-// swapped is 1; the carry out of the top comes back in below. So the word
-// changes by 0x10000 - 1 and what is carried: ff ff becomes 01 00 and not 00 00.
+// swapped is 1; the carry out of the top comes back in below. A sum of ff ff is
+// carried too, as it is another zero: fe ff becomes 00 00, which is what
+// summing up anew gives, and ff ff becomes 01 00.
 func (h *IPv4) DecTTL() {
-	word := uint64(binary.LittleEndian.Uint32(h[8:12])) + 0x10000 - 1
-	binary.LittleEndian.PutUint32(h[8:12], uint32(word+word>>32<<16))
+	word := uint64(binary.LittleEndian.Uint32(h[8:12]))
+	carry := (word + 2<<16) >> 32
+	binary.LittleEndian.PutUint32(h[8:12], uint32(word+1<<16-1+carry<<16))
 }
 
 // IsPlain reports whether the header is what that of nearly all packets is: of
