@@ -228,4 +228,3 @@ func TestManyAtOnce(t *testing.T) {
 	each("DEL", func(rt *libcni.RuntimeConf) error { return r.cni.DelNetworkList(r.ctx, list, rt) })
 	r.nothingLeft(pods...)
 }
-
