@@ -30,8 +30,8 @@ func (k Kind) String() string {
 // external reports whether externalTrafficPolicy is about traffic to it.
 func (k Kind) external() bool { return k == ExternalIP || k == LoadBalancer || k == NodePort }
 
-// A FrontKey is what clients of a service send to. The zero address stands for
-// any address of the node itself.
+// A FrontKey is what clients of a service send to. 0.0.0.0 and :: stand for any
+// address of the node itself (AnyAddr).
 type FrontKey struct {
 	Addr  hdr.Addr6 // IPv4 is mapped: see Addr4
 	Port  uint16

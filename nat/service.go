@@ -72,7 +72,11 @@ func NewService(s Spec) (*Service, error) {
 }
 
 // merge joins sorted ranges that overlap.
-func merge(sorted []Range) (out []Range) {
+func merge(sorted []Range) []Range {
+	if sorted == nil {
+		return nil // all may, which no range at all does not say
+	}
+	out := make([]Range, 0, len(sorted))
 	for _, r := range sorted {
 		if n := len(out); n > 0 && r.First.Compare(out[n-1].Last) <= 0 {
 			if r.Last.Compare(out[n-1].Last) > 0 {

@@ -58,9 +58,18 @@ func (s *Services) findOwn(k *FrontKey) *Front {
 	if !s.IsOwn(k.Addr) {
 		return nil
 	}
-	any := FrontKey{Port: k.Port, Proto: k.Proto}
+	any := FrontKey{Addr: AnyAddr(k.Addr), Port: k.Port, Proto: k.Proto}
 	hash := any.hash()
 	return s.page(hash).find(&any, hash)
+}
+
+// AnyAddr returns what stands for any address of the node's own of the same
+// family: 0.0.0.0, mapped, or ::.
+func AnyAddr(a hdr.Addr6) hdr.Addr6 {
+	if a.IsMapped4() {
+		return Addr4(0)
+	}
+	return hdr.Addr6{}
 }
 
 // IsOwn reports whether an address is one of those of the node where NodePorts

@@ -27,8 +27,10 @@ func service(t testing.TB, s nat.Spec) *nat.Service {
 
 func randomKey(rng *rand.Rand, n int) nat.FrontKey {
 	k := nat.FrontKey{Addr: nat.Addr4(hdr.Addr4(rng.IntN(n))), Port: uint16(rng.IntN(4)), Proto: hdr.ProtoTCP}
-	switch rng.IntN(4) {
+	switch rng.IntN(6) {
 	case 0:
+		k.Addr = nat.AnyAddr(nat.Addr4(1))
+	case 3:
 		k.Addr = hdr.Addr6{}
 	case 1:
 		k.Addr = hdr.Addr6{Hi: 0xfd << 56, Lo: uint64(rng.IntN(n))}
@@ -57,7 +59,7 @@ func TestServices(t *testing.T) {
 		for i, k := range keys {
 			want := v.want[k]
 			if want == nil && v.own[k.Addr] {
-				want = v.want[nat.FrontKey{Port: k.Port, Proto: k.Proto}]
+				want = v.want[nat.FrontKey{Addr: nat.AnyAddr(k.Addr), Port: k.Port, Proto: k.Proto}]
 			}
 			if got[i] != want || v.s.Find(&keys[i]) != want {
 				t.Fatalf("%v: %v, want %v", k, got[i], want)
@@ -164,6 +166,7 @@ func TestChoose(t *testing.T) {
 		{"sources, not", nat.LoadBalancer, nat.Spec{All: both, Sources: only9}, out, result{out: nat.NotAllowed}},
 		{"sources, in", nat.LoadBalancer, nat.Spec{All: remote, Sources: only9}, nat.Client{Addr: nat.Addr4(9)}, gets(there, false)},
 		{"sources, node port", nat.NodePort, nat.Spec{All: remote, Sources: only9}, out, gets(there, true)},
+		{"sources, of the other family only", nat.LoadBalancer, nat.Spec{All: remote, Sources: []nat.Range{}}, out, result{out: nat.NotAllowed}},
 		{"sources, from inside", nat.LoadBalancer, nat.Spec{All: remote, Sources: []nat.Range{}}, in, gets(there, false)},
 	}
 	for _, test := range tests {
@@ -326,7 +329,7 @@ func tenThousand(t testing.TB) *nat.Services {
 		for _, kind := range []nat.Kind{nat.ClusterIP, nat.NodePort, nat.LoadBalancer} {
 			k := nat.FrontKey{Addr: nat.Addr4(hdr.Addr4(uint32(kind)<<24 + uint32(i))), Port: 80, Proto: hdr.ProtoTCP}
 			if kind == nat.NodePort {
-				k = nat.FrontKey{Port: uint16(20000 + i), Proto: hdr.ProtoTCP}
+				k = nat.FrontKey{Addr: nat.AnyAddr(nat.Addr4(1)), Port: uint16(20000 + i), Proto: hdr.ProtoTCP}
 			}
 			if err := e.Set(&nat.Front{Key: k, Kind: kind, Service: s}); err != nil {
 				t.Fatal(err)
