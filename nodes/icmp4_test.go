@@ -40,6 +40,12 @@ func TestICMP4Error(t *testing.T) {
 		{packet: "10.1.0.12 > 8.8.8.8: proto 99 len 40", change: withOptions(1, 1, 148, 4, 0, 0), reason: sent,
 			out: "10.1.0.1 > 10.1.0.12: icmp time-exceeded code 0 [10.1.0.12 > 8.8.8.8] ttl 64 tos 0xc0 df len 60"},
 
+		// The pointer is to the byte at fault, and who has asked an address is answered by it.
+		{packet: "10.1.0.13 > 8.8.8.8: proto 99 len 8", meta: func(b *buf.Buffer) { b.Meta = nodes.ICMPError(hdr.ICMPParamProblem, 0, 21) }, reason: sent,
+			out: "hex 45c0003800004000400125f60a0100010a01000d0c00122f15000000" + hexOf(line(t, "10.1.0.13 > 8.8.8.8: proto 99 len 8"))[4:]},
+		{packet: "10.1.0.14 > 198.18.0.10: udp 1 > 2", reason: sent,
+			out: "198.18.0.10 > 10.1.0.14: icmp time-exceeded code 0 [10.1.0.14 > 198.18.0.10] ttl 64 tos 0xc0 df len 44"},
+
 		{packet: "10.1.0.7 > 8.8.8.8: icmp unreachable code 1", reason: no},
 		{packet: "10.1.0.7 > 8.8.8.8: icmp time-exceeded", reason: no},
 		{packet: "10.1.0.7 > 8.8.8.8: icmp redirect", reason: no},
@@ -49,6 +55,7 @@ func TestICMP4Error(t *testing.T) {
 		{packet: "10.1.0.7 > 8.8.8.8: proto 17 offset 1480 len 16", reason: no},
 		{packet: "10.1.0.7 > 8.8.8.8: udp 1 > 2", meta: func(b *buf.Buffer) { b.Flags |= buf.LinkBroadcast }, reason: no},
 		{packet: "0.0.0.0 > 8.8.8.8: udp 1 > 2", reason: no},
+		{packet: "10.1.0.7 > 10.66.0.1: udp 1 > 2", reason: no}, // a blackhole says nothing
 	})
 }
 

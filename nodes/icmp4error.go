@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 )
@@ -9,8 +10,8 @@ import (
 // ICMP4Error tells the sender of a packet why it could not be delivered
 // (RFC 792; RFC 1812, section 4.3).
 //
-// In: the packet is unchanged since L3 was set, and starts there; Meta holds
-// the error, from icmpError.
+// In: the packet is unchanged since L3 was set, and starts there; L4 is set;
+// Meta holds the error, from icmpError.
 // Out: the packet has become the ICMP error, to be looked up.
 var ICMP4Error = graph.Spec{
 	Name: "icmp4-error",
@@ -33,8 +34,9 @@ const (
 	errorSource            // RFC 1812, section 4.3.2.4
 )
 
-// icmpError puts an error of either family into a word: type, code, and the
-// low half of the header's second word, such as the MTU of the next hop.
+// icmpError puts an error of either family into a word: type, code, and what
+// the header's second word says: the MTU of the next hop, or the pointer of a
+// parameter problem.
 func icmpError(typ, code uint8, rest uint16) uint32 {
 	return uint32(typ)<<24 | uint32(code)<<16 | uint32(rest)
 }
@@ -57,6 +59,12 @@ func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 		return errorAboutIt
 	}
 	own := w.State.Source4(b.RxIf)
+	switch to := w.State.FIB4.Lookup(h.Dst(), b.Hash); w.State.FIB4.Adj(to).Kind {
+	case fib.Local:
+		own = h.Dst() // who has asked an address is answered by it
+	case fib.Blackhole:
+		return errorAboutIt // nothing is said, and it may be a directed broadcast
+	}
 	if own == 0 {
 		return errorSource
 	}
@@ -69,7 +77,11 @@ func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	b.GSOType, b.GSOSize = buf.GSONone, 0
 	b.Flags = b.Flags&^(buf.CsumPartial|buf.CsumValid) | buf.Originated
 	b.RxIf = 0 // from here on it is nobody's but ours
-	fillError(b, b.Meta)
+	rest := b.Meta & 0xffff
+	if uint8(b.Meta>>24) == hdr.ICMPParamProblem {
+		rest <<= 24 // the pointer is the first byte (RFC 792)
+	}
+	fillError(b, b.Meta, rest)
 	fillIP4(b, own, to, errorTOS(tos))
 	return errorSent
 }
@@ -100,14 +112,15 @@ func mayAnswer(b *buf.Buffer, h *hdr.IPv4) bool {
 
 const icmpSourceQuench = 4 // RFC 6633 has done away with it, but it is an error all the same
 
-// fillError puts the ICMP header before what is quoted.
-func fillError(b *buf.Buffer, e uint32) {
+// fillError puts the ICMP header before what is quoted: the type and code of
+// e, and what the second word says.
+func fillError(b *buf.Buffer, e, rest uint32) {
 	b.Prepend(hdr.ICMPLen)
 	b.L4 = uint16(b.Off())
 	m := b.ICMP()
 	m.SetType(uint8(e >> 24))
 	m.SetCode(uint8(e >> 16))
-	m.SetRest(e & 0xffff)
+	m.SetRest(rest)
 	m.SetChecksum(0)
 	m.SetChecksum(hdr.Checksum(b.Bytes()))
 }

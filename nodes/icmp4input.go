@@ -72,8 +72,9 @@ func icmp4(w *graph.Worker, b *buf.Buffer) graph.Arc {
 }
 
 // echo turns a request into its reply. Swapping the addresses leaves the
-// header's sum as it is, so only the TTL's change has to be patched in, and
-// the type's in the ICMP checksum.
+// header's sum as it is, so only the changes of TTL and DF have to be patched
+// in, and the type's in the ICMP checksum. The way back may be narrower than
+// the way here: the reply may be fragmented.
 func echo(b *buf.Buffer, m *hdr.ICMP) {
 	h := b.IPv4()
 	src := h.Src()
@@ -82,6 +83,8 @@ func echo(b *buf.Buffer, m *hdr.ICMP) {
 	was := uint16(h.TTL())<<8 | uint16(h.Protocol())
 	h.SetTTL(initialTTL)
 	h.SetChecksum(hdr.Patch16(h.Checksum(), was, initialTTL<<8|uint16(h.Protocol())))
+	h.SetChecksum(hdr.Patch16(h.Checksum(), h.Frag(), 0))
+	h.SetFrag(0)
 	m.SetType(hdr.ICMPEchoReply)
 	c := hdr.Patch16(m.Checksum(), hdr.ICMPEcho<<8|uint16(m.Code()), uint16(m.Code()))
 	if c == 0 {

@@ -42,6 +42,9 @@ func TestICMP6Error(t *testing.T) {
 		// Who is on the link is told from there.
 		{packet: "fe80::10 > fd00:1::7: udp 1 > 2", meta: as(nodes.ICMPError(1, 2, 0), tap0), reason: sent,
 			out: "fe80::1:1 > fe80::10: icmp6 unreachable code 2 [fe80::10 > fd00:1::7] ttl 64 len 64"},
+		// Who has asked an address is answered by it.
+		{packet: "fd00:1::e > 2001:db8:18::10: udp 1 > 2", reason: sent,
+			out: "2001:db8:18::10 > fd00:1::e: icmp6 time-exceeded code 0 [fd00:1::e > 2001:db8:18::10] ttl 64 len 64"},
 
 		{packet: "fd00:1::7" + far + "icmp6 unreachable code 1", reason: no},
 		{packet: "fd00:1::7" + far + "icmp6 too-big mtu 1280", reason: no},

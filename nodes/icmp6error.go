@@ -2,6 +2,7 @@ package nodes
 
 import (
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 )
@@ -51,6 +52,9 @@ func (e *icmp6Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	if to.IsLinkLocal() {
 		own = w.State.LinkSource6(b.RxIf)
 	}
+	if to := lookup6(w.State.FIB6, link6(b), b.IPv6().Dst(), b.Hash); w.State.FIB6.Adj(to).Kind == fib.Local {
+		own = b.IPv6().Dst() // RFC 4443, section 2.2 (a)
+	}
 	if own.IsUnspecified() {
 		return errorSource
 	}
@@ -61,7 +65,7 @@ func (e *icmp6Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	b.GSOType, b.GSOSize = buf.GSONone, 0
 	b.Flags &^= buf.CsumPartial | buf.CsumValid
 	own6(b)
-	fillError(b, b.Meta)
+	fillError(b, b.Meta, b.Meta&0xffff)
 	fillIP6(b, own, to, initialTTL)
 	fillChecksum6(b)
 	return errorSent

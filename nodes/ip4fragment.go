@@ -76,7 +76,7 @@ func fragment(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.Arc {
 	if b.Flags&buf.Originated == 0 {
 		h.SetTTL(h.TTL() - 1)
 	}
-	offset, flags := h.Frag()&hdr.FragOffset, h.Frag()&^hdr.FragOffset
+	offset, flags := h.Frag()&hdr.FragOffset, h.Frag()&hdr.MoreFragments // the reserved bit is zero (RFC 791, section 3.1)
 	bytes := b.Bytes()
 	for n, piece := range pieces[:more] {
 		at := (n + 1) * step

@@ -12,7 +12,7 @@ import (
 //
 // In: the packet starts at L3, at bytes that claim to be IPv4.
 // Out: the header is whole and sound and the packet is as long as it says; L4
-// and Hash are set.
+// and Hash are set. Towards icmp4-error, Meta holds the error.
 //
 // The TTL is not looked at: a packet for this node may arrive with its last
 // hop spent (RFC 1812, section 5.3.1).
@@ -28,6 +28,7 @@ var IP4Input = graph.Spec{
 		ip4BadDest:     {Reason: "ip4 martian destination", Node: graph.Drop},
 		ip4Multicast:   {Reason: "ip4 multicast is not routed", Node: graph.Drop},
 		ip4SourceRoute: {Reason: "ip4 source route option refused", Node: graph.Drop},
+		ip4BadOption:   {Reason: "ip4 bad option length", Node: "icmp4-error", Dies: true},
 		ip4GSO:         {Reason: "ip4 offload does not fit the packet", Node: graph.Drop},
 	},
 	On:  IP4UnicastArc,
@@ -46,6 +47,7 @@ const (
 	ip4BadDest               // RFC 1812, section 5.3.7
 	ip4Multicast             // 224.0.0.0/4 and 255.255.255.255
 	ip4SourceRoute           // RFC 791 LSRR and SSRR; RFC 6274, section 3.12.2.3 says why not
+	ip4BadOption             // RFC 1812, section 4.3.3.5: the sender is told
 	ip4GSO                   // a device has told nonsense about a superpacket
 )
 
@@ -107,6 +109,11 @@ func ip4Check(b *buf.Buffer) graph.Arc {
 		return ip4Destination(dst)
 	}
 	b.L4 = b.L3 + uint16(h.HeaderLen())
+	if h[0] != 0x45 {
+		if arc := sourceRouted(b, b.Bytes()[hdr.IPv4Len:h.HeaderLen()]); arc != 0 {
+			return arc
+		}
+	}
 	if b.GSOType != buf.GSONone && !gsoFits(b) {
 		return ip4GSO
 	}
@@ -136,7 +143,8 @@ func ip4Destination(dst hdr.Addr4) graph.Arc {
 	return ip4BadDest
 }
 
-// ip4Options checks a header that is not the usual 20 bytes of version 4.
+// ip4Options checks a header that is not the usual 20 bytes of version 4, but
+// for what its options say.
 func ip4Options(b *buf.Buffer, h *hdr.IPv4) graph.Arc {
 	if h.Version() != 4 {
 		return ip4Version
@@ -145,16 +153,15 @@ func ip4Options(b *buf.Buffer, h *hdr.IPv4) graph.Arc {
 	if n < hdr.IPv4Len || n > b.Len() {
 		return ip4HeaderLen
 	}
-	header := b.Bytes()[:n]
-	if hdr.Checksum(header) != 0 {
+	if hdr.Checksum(b.Bytes()[:n]) != 0 {
 		return ip4Checksum
 	}
-	return sourceRouted(header[hdr.IPv4Len:])
+	return 0
 }
 
-// sourceRouted refuses a packet that wants to choose its own way. All other
-// options travel on as they are.
-func sourceRouted(opts []byte) graph.Arc {
+// sourceRouted refuses a packet that wants to choose its own way, or whose
+// options do not add up. All others travel on as they are.
+func sourceRouted(b *buf.Buffer, opts []byte) graph.Arc {
 	const end, nop, lsrr, ssrr = 0, 1, 131, 137 // RFC 791, section 3.1
 	for len(opts) > 0 {
 		switch opts[0] {
@@ -167,7 +174,9 @@ func sourceRouted(opts []byte) graph.Arc {
 			return ip4SourceRoute
 		}
 		if len(opts) < 2 || opts[1] < 2 || int(opts[1]) > len(opts) {
-			return ip4HeaderLen
+			at := int(b.L4) - int(b.L3) - len(opts)
+			b.Meta = icmpError(hdr.ICMPParamProblem, 0, uint16(at))
+			return ip4BadOption
 		}
 		opts = opts[opts[1]:]
 	}

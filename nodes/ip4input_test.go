@@ -78,10 +78,10 @@ func TestIP4Input(t *testing.T) {
 		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(1, 131, 3, 4), reason: "ip4 source route option refused"},
 		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(137, 3, 4), reason: "ip4 source route option refused"},
 		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(0, 131, 3, 4), reason: end}, // behind the end nothing counts
-		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(7, 1, 1, 1), reason: "ip4 bad header length"},
-		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(7, 0, 1, 1), reason: "ip4 bad header length"},
-		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(7, 5, 1, 1), reason: "ip4 bad header length"},
-		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(1, 1, 1, 7), reason: "ip4 bad header length"},
+		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(7, 1, 1, 1), reason: "ip4 bad option length"},
+		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(7, 0, 1, 1), reason: "ip4 bad option length"},
+		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(7, 5, 1, 1), reason: "ip4 bad option length"},
+		{packet: "1.0.0.1 > 2.0.0.2: proto 99 len 40", change: withOptions(1, 1, 1, 7), reason: "ip4 bad option length"},
 
 		// Ethernet's padding goes.
 		{packet: good, change: head(func(h *hdr.IPv4) { h.SetLen(60) }), reason: end,

@@ -48,11 +48,22 @@ func TestIP4Punt(t *testing.T) {
 func TestIP4Local(t *testing.T) {
 	w := newWorld(t, aNode)
 	rig := on(t, nodes.IP4Local, w.state)
+	const bad = "bad transport length or checksum"
+	valid := func(b *buf.Buffer) { b.Flags |= buf.CsumValid }
 	check(t, rig, routed(w.state), []row{
 		{packet: "10.1.0.7 > 10.1.0.1: icmp echo-request id 1 seq 1 ttl 1", reason: "icmp"},
 		{packet: "10.1.0.7 > 10.1.0.1: udp 1 > 2", reason: "nobody listens on this port"},
 		{packet: "10.1.0.7 > 10.1.0.1: tcp 1 > 2 flags S", reason: "nobody listens on this port"},
 		{packet: "10.1.0.7 > 10.1.0.1: proto 47", reason: "nobody speaks this protocol"},
+		{packet: "10.1.0.7 > 10.1.0.1: udp 1 > 2", change: func(p []byte) { p[26], p[27] = 0, 0 }, reason: "nobody listens on this port"}, // no checksum
+		{packet: "10.1.0.7 > 10.1.0.1: udp 1 > 2", change: func(p []byte) { p[27]++ }, reason: bad},
+		{packet: "10.1.0.7 > 10.1.0.1: udp 1 > 2", change: func(p []byte) { p[27]++ }, meta: valid, reason: "nobody listens on this port"},
+		{packet: "10.1.0.7 > 10.1.0.1: udp 1 > 2 len 4", change: func(p []byte) { p[25]++ }, reason: bad},
+		{packet: "10.1.0.7 > 10.1.0.1: udp 1 > 2 len 4", change: func(p []byte) { p[25] = 7 }, reason: bad},
+		{packet: "10.1.0.7 > 10.1.0.1: proto 17 len 7", reason: bad},
+		{packet: "10.1.0.7 > 10.1.0.1: tcp 1 > 2", change: func(p []byte) { p[36]++ }, reason: bad},
+		{packet: "10.1.0.7 > 10.1.0.1: tcp 1 > 2", change: func(p []byte) { p[32] = 0x60 }, reason: bad},
+		{packet: "10.1.0.7 > 10.1.0.1: proto 6 len 19", reason: bad},
 		{packet: "10.1.0.7 > 10.1.0.1: proto 1 mf len 16", reason: "fragment for this node is not reassembled"},
 		{packet: "10.1.0.7 > 10.1.0.1: proto 17 offset 16", reason: "fragment for this node is not reassembled"},
 	})

@@ -17,19 +17,34 @@ var IP6Local = graph.Spec{
 		localPort:     {Reason: "ip6 nobody listens on this port", Node: "icmp6-error", Dies: true},
 		localProto:    {Reason: "ip6 nobody speaks this protocol", Node: "icmp6-error", Dies: true},
 		localFragment: {Reason: "ip6 fragment for this node is not reassembled", Node: graph.Drop},
+		localBad:      {Reason: "ip6 bad transport length or checksum", Node: graph.Drop},
 		localNothing:  {Reason: "ip6 no next header", Node: graph.Drop},
+		localOption:   {Reason: "ip6 unknown destination option", Node: "icmp6-error", Dies: true},
+		localDiscard:  {Reason: "ip6 destination option says to discard", Node: graph.Drop},
+		localRouting:  {Reason: "ip6 routing header with segments left", Node: "icmp6-error", Dies: true},
 	},
 	New: func() graph.Node { return ip6Local{} },
 }
 
-// The ways out of ip6-local are those of ip4-local, and this.
-const localNothing = localFragment + 1 // RFC 8200, section 4.7
+// The ways out of ip6-local are those of ip4-local, and these.
+const (
+	localNothing = localBad + 1 + iota // RFC 8200, section 4.7
+	localOption                        // RFC 8200, section 4.2: the sender is told
+	localDiscard                       // RFC 8200, section 4.2: he is not
+	localRouting                       // RFC 8200, section 4.4
+)
 
 type ip6Local struct{}
 
 func (ip6Local) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range v.Bufs() {
 		u := upper6(b)
+		if u.Off > hdr.IPv6Len && !u.fragment {
+			if arc := destination6(b); arc != 0 {
+				v.Arc[i] = arc
+				continue
+			}
+		}
 		switch {
 		case u.fragment:
 			v.Arc[i] = localFragment
@@ -38,6 +53,11 @@ func (ip6Local) Process(w *graph.Worker, v *graph.Vector) {
 		case u.Proto == hdr.ProtoNone:
 			v.Arc[i] = localNothing
 		case u.Proto == hdr.ProtoUDP || u.Proto == hdr.ProtoTCP:
+			p := b.Bytes()[u.Off:]
+			if n := transportLen(b, u.Proto, p); n == 0 || !sumsUp(b, u.Proto, p[:n], b.IPv6().PseudoSum(u.Proto, n)) {
+				v.Arc[i] = localBad
+				continue
+			}
 			b.Meta = icmpError(hdr.ICMP6Unreachable, hdr.ICMP6PortUnreachable, 0) // RFC 4443, section 3.1
 			v.Arc[i] = localPort
 		default:

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/nodes"
 )
 
@@ -121,7 +122,7 @@ func TestIP6Punt(t *testing.T) {
 func TestIP6Local(t *testing.T) {
 	w := newWorld(t, both)
 	rig := on(t, nodes.IP6Local, w.state)
-	const to = "fd00:1::7 > fd00:1::1: "
+	const to, bad = "fd00:1::7 > fd00:1::1: ", "ip6 bad transport length or checksum"
 	rows := []row{
 		{packet: to + "udp 1 > 2", reason: "ip6 nobody listens on this port"},
 		{packet: to + "proto 47", reason: "ip6 nobody speaks this protocol"},
@@ -133,6 +134,24 @@ func TestIP6Local(t *testing.T) {
 		{packet: to + "frag 0 mf icmp6 echo-request id 1 seq 1", reason: "ip6 fragment for this node is not reassembled"},
 		{packet: to + "frag 16 proto 17", reason: "ip6 fragment for this node is not reassembled"},
 		{packet: to + "proto 59", reason: "ip6 no next header"},
+		{packet: to + "udp 1 > 2", change: func(p []byte) { p[46], p[47] = 0, 0 }, reason: bad}, // a checksum is a must
+		{packet: to + "udp 1 > 2", change: func(p []byte) { p[47]++ }, reason: bad},
+		{packet: to + "udp 1 > 2", change: func(p []byte) { p[47]++ }, meta: func(b *buf.Buffer) { b.Flags |= buf.CsumPartial },
+			reason: "ip6 nobody listens on this port"},
+		{packet: to + "dstopts tcp 1 > 2", change: func(p []byte) { p[64]++ }, reason: bad},
+		{packet: to + "proto 17 len 7", reason: bad},
+
+		// What a destination does with extension headers that it does not know.
+		{packet: to + "dstopts udp 1 > 2", change: func(p []byte) { p[42] = 0x1e }, reason: "ip6 nobody listens on this port"}, // skip it
+		{packet: to + "dstopts udp 1 > 2", change: func(p []byte) { p[42] = 0x5e }, reason: "ip6 destination option says to discard"},
+		{packet: to + "dstopts udp 1 > 2", change: func(p []byte) { p[43] = 5 }, reason: "ip6 destination option says to discard"},
+		{packet: to + "dstopts udp 1 > 2", change: func(p []byte) { p[42], p[47] = 0, 1 }, reason: "ip6 destination option says to discard"},
+		{packet: to + "dstopts udp 1 > 2", change: func(p []byte) { p[42] = 0x9e }, reason: "ip6 unknown destination option"},
+		{packet: to + "dstopts udp 1 > 2", change: func(p []byte) { p[42] = 0xde }, reason: "ip6 unknown destination option"},
+		{packet: to + "routing 253 udp 1 > 2", change: func(p []byte) { p[43] = 0 }, reason: "ip6 nobody listens on this port"},
+		{packet: to + "routing 253 udp 1 > 2", change: func(p []byte) { p[43] = 1 }, reason: "ip6 routing header with segments left"},
+		{packet: to + "dstopts icmp6 echo-request id 1 seq 1", change: func(p []byte) { p[6] = hdr.ProtoHIP }, reason: "ip6 nobody speaks this protocol"},
+		{packet: to + "proto 6 len 19", reason: bad},
 	}
 	check(t, rig, routed6(w.state), rows)
 	bufs := rig.Load(t, rows[0].bytes(t), rows[1].bytes(t), rows[2].bytes(t))
