@@ -22,8 +22,11 @@ const (
 	maxSmall   = 4 << 20  // 8 GiB
 	minLarge   = 64       // one vector of superpackets, and as many that each uplink's driver keeps to receive into
 	maxLarge   = 64 << 10 // 4 GiB
-	minMTU     = 1280     // RFC 8200, section 5: below, IPv6 does not work
-	maxMTU     = 9216     // the largest that NICs commonly take
+	// The kernel drops what a TUN's queue can't take: below, a single burst.
+	minPodQueue = 16
+	maxPodQueue = 65535
+	minMTU      = 1280 // RFC 8200, section 5: below, IPv6 does not work
+	maxMTU      = 9216 // the largest that NICs commonly take
 )
 
 // checker gathers what is wrong.
@@ -44,6 +47,7 @@ func (cfg *Config) check() []Problem {
 	c.routes(cfg)
 	c.between("buffers.small", cfg.Buffers.Small, minBuffers, maxSmall)
 	c.between("buffers.large", cfg.Buffers.Large, minLarge*(1+len(cfg.Uplinks)), maxLarge)
+	c.between("buffers.pod_queue", cfg.Buffers.PodQueue, minPodQueue, maxPodQueue)
 	if !filepath.IsAbs(cfg.API.Socket) || len(cfg.API.Socket) > 107 {
 		c.add("api.socket", "%q where an absolute path of at most 107 bytes was expected", cfg.API.Socket)
 	}

@@ -110,6 +110,9 @@ func (s Switch) On() bool { return s == "" || s == "on" || s == "true" }
 type Buffers struct {
 	Small int `yaml:"small"` // of up to 1,856 bytes, 2 KiB of memory each
 	Large int `yaml:"large"` // superpackets, 65 KiB of memory each
+	// PodQueue is how many packets the kernel holds for each pod's TUN that
+	// Skein has not read yet.
+	PodQueue int `yaml:"pod_queue"`
 }
 
 // API says where the daemon listens.
@@ -128,7 +131,7 @@ type Log struct {
 func Default() Config {
 	return Config{
 		RunDir:  "/run/skein",
-		Buffers: Buffers{Small: 16384, Large: 512},
+		Buffers: Buffers{Small: 16384, Large: 512, PodQueue: 500},
 		API:     API{Socket: "/run/skein/api.sock"},
 		Log:     Log{Level: "info"},
 	}

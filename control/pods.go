@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,10 +24,6 @@ import (
 // defaultMTU is that of a pod where there is no uplink to take it from
 // (RFC 894).
 const defaultMTU = 1500
-
-// podQueue is how many packets the kernel holds for a TUN that Skein has not
-// read yet: its own default for a TUN (TUN_READQ_SIZE).
-const podQueue = 500
 
 // CreateTun creates a TUN in a pod's namespace, gives the pod its addresses
 // and its default route, and routes the addresses to it. An empty name is
@@ -128,7 +125,7 @@ func (c *Control) complete(pod *configs.Pod) ([]netip.Prefix, error) {
 // openTun makes a pod's TUN, or attaches to it.
 func (c *Control) openTun(pod configs.Pod, made bool) (*tuntap.Device, error) {
 	cfg := tuntap.Config{Name: pod.Interface, Mode: tuntap.TUN, NetNS: pod.NetNS, Queues: 1, Persist: true,
-		Offload: pod.Offload.On(), MTU: pod.MTU, TxQueueLen: podQueue}
+		Offload: pod.Offload.On(), MTU: pod.MTU, TxQueueLen: cmp.Or(c.cfg.Buffers.PodQueue, configs.Default().Buffers.PodQueue)}
 	if fds, err := c.inherited(deviceKey(pod.NetNS, pod.Interface)); err != nil {
 		return nil, err
 	} else if len(fds) > 0 {

@@ -17,7 +17,7 @@ func TestChanges(t *testing.T) {
 		{"set interface ip address del tun3 10.0.0.1/24", `"addAddresses": [], "removeAddresses": [ "10.0.0.1/24" ]`},
 		{"set interface feature tun3 acl arc ip4-unicast", `"features": [ { "arc": "ip4-unicast", "feature": "acl", "enable": true } ]`},
 		{"set interface feature tun3 acl arc ip4-unicast disable", `"enable": false`},
-		{"create tun tun4 netns pod4", `CreateTunRequest { "name": "tun4", "netns": "/run/netns/pod4", "ifname": "", "addresses": [], "mtu": 0, "queues": 0 }`},
+		{"create tun tun4 netns pod4", `CreateTunRequest { "name": "tun4", "netns": "/run/netns/pod4", "ifname": "", "addresses": [], "mtu": 0, "queues": 0, "routes": [], "sysctls": {} }`},
 		{"create tun tun4 netns /proc/7/ns/net ifname net1 address 10.1.0.4/32 address 2001:db8::4/128 mtu 1400 queues 2 offload off",
 			`"netns": "/proc/7/ns/net", "ifname": "net1", "addresses": [ "10.1.0.4/32", "2001:db8::4/128" ], "mtu": 1400, "queues": 2, "offload": false`},
 		{"delete interface tun4", `DeleteInterfaceRequest { "name": "tun4" }`},
@@ -55,7 +55,7 @@ func TestWrongWords(t *testing.T) {
 	for _, tc := range []struct{ line, want string }{
 		{"s", "short for several: set, show"},
 		{"show i", "short for several: interface, ip"},
-		{"show", "what? One of: buffers, errors"},
+		{"show", "what? One of: buffers, cni, errors"},
 		{"set interface", "what? One of: feature, ip, mtu, state"},
 		{"show foo", "show foo: unknown word. One of: buffers"},
 		{"foo", "foo: unknown word"},

@@ -149,6 +149,16 @@ func (f *fake) DeleteInterface(_ context.Context, r *pb.DeleteInterfaceRequest) 
 	return &pb.DeleteInterfaceResponse{}, nil
 }
 
+func (f *fake) ListAttachments(context.Context, *pb.ListAttachmentsRequest) (*pb.ListAttachmentsResponse, error) {
+	return &pb.ListAttachmentsResponse{Attachments: []*pb.AttachedTun{
+		{Name: "skein0a1b2c3d4e", Ifname: "eth0", Netns: "/run/netns/cni-1", Mtu: 1450, Addresses: []string{"10.244.0.2/32", "2001:db8::2/128"},
+			Workload:   &pb.Workload{Namespace: "default", Name: "web"},
+			Attachment: &pb.Attachment{ContainerId: "8f1d2c", Network: "pods", PortMappings: []*pb.PortMapping{{HostPort: 8080, ContainerPort: 80, Protocol: "tcp"}}},
+			Bandwidth:  &pb.Bandwidth{IngressRate: 10e6, EgressRate: 2500}},
+		{Name: "skein9999999999", Ifname: "net1", Netns: "/run/netns/cni-2", Mtu: 1500, Attachment: &pb.Attachment{ContainerId: "77"}},
+	}}, nil
+}
+
 func (f *fake) GetRuntime(context.Context, *pb.GetRuntimeRequest) (*pb.GetRuntimeResponse, error) {
 	return &pb.GetRuntimeResponse{Workers: []*pb.WorkerRuntime{
 		{Elapsed: sec(10), Busy: sec(1.234), Slept: sec(8), Loops: 11402736, BusyLoops: 6404, RxPackets: 1005000, TxPackets: 705000,

@@ -28,6 +28,8 @@ var answers = map[string]string{
 	"show trace":                 "show-trace",
 	"show trace max 1":           "show-trace-max",
 	"show buffers":               "show-buffers",
+	"show pods":                  "show-pods",
+	"show cni":                   "show-cni",
 	"show graph":                 "show-graph",
 	"show graph --dot":           "show-graph-dot",
 	"show node ip4-input":        "show-node",

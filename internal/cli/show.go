@@ -15,6 +15,7 @@ import (
 func (e *env) showCmd() *cobra.Command {
 	return group("show", "Look at the daemon",
 		e.showBuffersCmd(),
+		e.showCNICmd(),
 		e.showErrorsCmd(),
 		e.showGraphCmd(),
 		e.showHardwareCmd(),
@@ -22,6 +23,7 @@ func (e *env) showCmd() *cobra.Command {
 		group("ip", "IPv4 routes and neighbors", e.showFIBCmd(skeinpb.Family_FAMILY_IP4), e.showNeighborsCmd(skeinpb.Family_FAMILY_IP4)),
 		group("ip6", "IPv6 routes and neighbors", e.showFIBCmd(skeinpb.Family_FAMILY_IP6), e.showNeighborsCmd(skeinpb.Family_FAMILY_IP6)),
 		e.showNodeCmd(),
+		e.showPodsCmd(),
 		e.showRuntimeCmd(),
 		e.showTraceCmd(),
 		e.showVersionCmd(),
