@@ -41,7 +41,7 @@ var mayImport = []struct {
 	// The data plane on top of them.
 	{"state", []string{"hdr", "fib", "iface", "acl", "nat", "session"}},
 	{"graph", []string{"hdr", "buf", "drivers", "iface", "session", "state", "internal/tsc"}},
-	{"graph/graphtest", []string{"hdr", "buf", "drivers", "iface", "state", "graph"}},
+	{"graph/graphtest", []string{"hdr", "buf", "drivers", "iface", "session", "state", "graph"}},
 	{"nodes", []string{"hdr", "buf", "drivers", "fib", "iface", "acl", "nat", "session", "state", "graph"}},
 
 	// Control.
@@ -61,12 +61,14 @@ var mayImport = []struct {
 
 	// Commands and what serves them.
 	{"cni", []string{"api", "api/skeinpb", "configs", "control/pending", "tuntap", "internal/version"}},
-	{"cmd/skein-cni", []string{"cni"}},
+	{"configs/cni", nil},
+	{"cmd/skein-cni", []string{"cni", "configs/cni"}},
 	{"cmd/skeind", []string{"configs", "control", "control/takeover", "api/server", "internal/supervise", "internal/version", "tuntap"}},
 	{"cmd/skeinctl", []string{"internal/cli", "internal/tour"}},
 	{"internal/cli", []string{"api", "api/skeinpb"}},
 	{"internal/tour", []string{"api", "api/skeinpb", "internal/lab"}},
 	{"internal/graphdot", []string{"graph", "nodes"}},
+	{"internal/kerneldiff", nil},
 	{"internal/graphdot/draw", []string{"internal/graphdot"}},
 	{"internal/lab", nil},
 	{"internal/lint", nil},
