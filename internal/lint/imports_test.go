@@ -54,6 +54,7 @@ var mayImport = []struct {
 	{"policy", []string{"hdr", "acl", "policy/resource", "policy/selector"}},
 	{"policy/resource", []string{"hdr", "acl", "policy/selector"}},
 	{"policy/selector", nil},
+	{"service", []string{"hdr", "nat"}},
 	{"api/skeinpb", nil},
 	{"api", []string{"api/skeinpb"}},
 	{"api/server", []string{"hdr", "buf", "drivers", "fib", "iface", "graph", "nodes", "configs", "control",
