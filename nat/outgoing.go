@@ -102,18 +102,8 @@ func (m *marked) limits() error {
 	if !p.IsValid() || p.Addr().Is4In6() {
 		return fmt.Errorf("nat: outgoing: %v: not a prefix", p)
 	}
-	bits := p.Bits()
-	if p.Addr().Is4() {
-		bits += 96
-	}
-	m.first = hdr.Addr6From(p.Masked().Addr())
-	m.last = m.first
-	if bits < 64 {
-		m.last.Hi |= ^uint64(0) >> bits
-		m.last.Lo = ^uint64(0)
-	} else {
-		m.last.Lo |= ^uint64(0) >> (bits - 64)
-	}
+	r := RangeOf(p)
+	m.first, m.last = r.First, r.Last
 	return nil
 }
 
@@ -206,4 +196,20 @@ func (o *Outgoing) Decide(l *Leaving) Why {
 		return Excluded
 	}
 	return ByPool
+}
+
+// RangeOf returns the addresses of a prefix, which is valid.
+func RangeOf(p netip.Prefix) Range {
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	r := Range{First: hdr.Addr6From(p.Masked().Addr())}
+	if r.Last = r.First; bits < 64 {
+		r.Last.Hi |= ^uint64(0) >> bits
+		r.Last.Lo = ^uint64(0)
+	} else {
+		r.Last.Lo |= ^uint64(0) >> (bits - 64)
+	}
+	return r
 }
