@@ -73,3 +73,6 @@ func Prefixes(addrs []netip.Addr) (out []netip.Prefix) {
 	}
 	return out
 }
+
+// HasPorts reports whether named ports can be of this protocol.
+func HasPorts(proto uint8) bool { return slices.Contains(withPorts, proto) }
