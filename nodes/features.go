@@ -25,15 +25,18 @@ var (
 		ID:   iface.IP4Unicast,
 		Features: []string{
 			"ip4-source-check", // first: what a forged packet says decides nothing
+			"ip4-acl",          // before sessions: what it takes care of needs none
+			"ip4-session",      // last: all else that decides about flows is asked behind ip4-lookup
 		},
 		End: "ip4-lookup",
 	}
 	// IP4OutputArc follows ip4-rewrite: the interface, the next hop and the
 	// size are settled. The packet starts at its link header, if it has one.
 	IP4OutputArc = &graph.FeatureArc{
-		Name: "ip4-output",
-		ID:   iface.IP4Output,
-		End:  "interface-output",
+		Name:     "ip4-output",
+		ID:       iface.IP4Output,
+		Features: []string{"ip4-acl-output"},
+		End:      "interface-output",
 	}
 	// InterfaceOutputArc is the last before the device, for routed and
 	// bridged packets alike.
@@ -50,13 +53,14 @@ var (
 	IP6UnicastArc = &graph.FeatureArc{
 		Name:     "ip6-unicast",
 		ID:       iface.IP6Unicast,
-		Features: []string{"ip6-source-check"},
+		Features: []string{"ip6-source-check", "ip6-acl", "ip6-session"},
 		End:      "ip6-lookup",
 	}
 	IP6OutputArc = &graph.FeatureArc{
-		Name: "ip6-output",
-		ID:   iface.IP6Output,
-		End:  "interface-output",
+		Name:     "ip6-output",
+		ID:       iface.IP6Output,
+		Features: []string{"ip6-acl-output"},
+		End:      "interface-output",
 	}
 )
 

@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
@@ -26,6 +27,7 @@ var IP4Lookup = graph.Spec{
 		lookupUnreachable: {Reason: "ip4 destination unreachable by route", Node: "icmp4-error", Dies: true},
 		lookupProhibit:    {Reason: "ip4 destination prohibited by route", Node: "icmp4-error", Dies: true},
 		lookupBlackhole:   {Reason: "ip4 destination blackholed by route", Node: graph.Drop},
+		lookupJudge:       {Reason: "to be judged", Node: "ip4-policy"},
 	},
 	New:      func() graph.Node { return new(ip4Lookup) },
 	Describe: describeRoute,
@@ -42,6 +44,7 @@ const (
 	lookupUnreachable           // a route says so, or leads nowhere: tell the sender
 	lookupProhibit              // a route says so: tell the sender
 	lookupBlackhole             // a route says to drop it and say nothing
+	lookupJudge                 // it is of no session: policy decides, and then it goes where Adj leads
 )
 
 // lookupArc is the way out for each kind of adjacency.
@@ -82,14 +85,27 @@ func (l *ip4Lookup) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range bufs {
 		b.Adj = routes.Choose(leaves[i], b.Hash)
 		v.Arc[i] = lookupForward
-		if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward {
-			kind %= fib.NumKinds
-			v.Arc[i] = lookupArc[kind]
-			if e := lookupError[kind]; e != 0 {
-				b.Meta = e
-			}
+		if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward || b.Flags&buf.Judge != 0 {
+			v.Arc[i] = unusual(b, kind, lookupError[kind%fib.NumKinds])
 		}
 	}
+}
+
+// unusual returns the way out for a packet that is to be judged, or whose
+// adjacency is of a kind but to forward by. Only where it may get somewhere is
+// policy asked. If e is not 0, it is what the sender is told.
+func unusual(b *buf.Buffer, kind fib.Kind, e uint32) graph.Arc {
+	kind %= fib.NumKinds
+	if b.Flags&buf.Judge != 0 {
+		if judged[kind] {
+			return lookupJudge
+		}
+		b.Flags &^= buf.Judge
+	}
+	if e != 0 {
+		b.Meta = e
+	}
+	return lookupArc[kind]
 }
 
 func describeRoute(r *graph.Record) string {

@@ -31,6 +31,7 @@ var IP6Lookup = graph.Spec{
 		lookupUnreachable: {Reason: "ip6 destination unreachable by route", Node: "icmp6-error", Dies: true},
 		lookupProhibit:    {Reason: "ip6 destination prohibited by route", Node: "icmp6-error", Dies: true},
 		lookupBlackhole:   {Reason: "ip6 destination blackholed by route", Node: graph.Drop},
+		lookupJudge:       {Reason: "to be judged", Node: "ip6-policy"},
 		lookupLinkLocal:   {Reason: "ip6 link-local destination is not routed", Node: graph.Drop},
 	},
 	New:      func() graph.Node { return new(ip6Lookup) },
@@ -38,7 +39,7 @@ var IP6Lookup = graph.Spec{
 }
 
 // The ways out of ip6-lookup are those of ip4-lookup, and this.
-const lookupLinkLocal = lookupBlackhole + 1 // RFC 4291, section 2.5.6
+const lookupLinkLocal = lookupJudge + 1 // RFC 4291, section 2.5.6
 
 // lookupError6 is what the sender is told (RFC 4443, section 3.1).
 var lookupError6 = [fib.NumKinds]uint32{
@@ -54,7 +55,7 @@ type ip6Lookup struct {
 }
 
 // Process looks all destinations up at once, so that the misses of a large
-// table overlap, and then the link-local ones each on its link.
+// table overlap, and the link-local ones again, each on its link.
 func (l *ip6Lookup) Process(w *graph.Worker, v *graph.Vector) {
 	routes, bufs := w.State.FIB6, v.Bufs()
 	dst, hash, adj := l.dst[:len(bufs)], l.hash[:len(bufs)], l.adj[:len(bufs)]
@@ -68,27 +69,12 @@ func (l *ip6Lookup) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range bufs {
 		b.Adj = adj[i]
 		v.Arc[i] = lookupForward
-		if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward {
-			v.Arc[i] = unusual6(b, kind)
-		}
-	}
-	if !onLink {
-		return
-	}
-	for i, b := range bufs {
-		if dst[i].IsLinkLocal() {
+		if onLink && dst[i].IsLinkLocal() {
 			v.Arc[i] = lookupOnLink(routes, b, dst[i])
+		} else if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward || b.Flags&buf.Judge != 0 {
+			v.Arc[i] = unusual(b, kind, lookupError6[kind%fib.NumKinds])
 		}
 	}
-}
-
-// unusual6 returns the way out for an adjacency of a kind but to forward by.
-func unusual6(b *buf.Buffer, kind fib.Kind) graph.Arc {
-	kind %= fib.NumKinds
-	if e := lookupError6[kind]; e != 0 {
-		b.Meta = e
-	}
-	return lookupArc[kind]
 }
 
 // lookupOnLink decides about a packet to a link-local address. From others
@@ -99,7 +85,7 @@ func lookupOnLink(routes *fib.Table6, b *buf.Buffer, dst hdr.Addr6) graph.Arc {
 	if b.RxIf != 0 && kind != fib.Local && kind != fib.Punt {
 		return lookupLinkLocal
 	}
-	return unusual6(b, kind)
+	return unusual(b, kind, lookupError6[kind%fib.NumKinds])
 }
 
 // link6 returns the interface on whose link a packet's link-local addresses

@@ -5,11 +5,17 @@
 // features of each arc. Maturity: stable for IPv4, new for IPv6.
 package nodes
 
-import "github.com/skein-dataplane/skein/graph"
+import (
+	"slices"
+
+	"github.com/skein-dataplane/skein/graph"
+)
 
 // All is every node, in the order in which packets visit them. An arc to a
 // node further up is a backward one: it is taken in the next pass of a sweep.
-func All() []graph.Spec {
+func All() []graph.Spec { return slices.Concat(inputNodes(), ip4Nodes(), ip6Nodes(), outputNodes()) }
+
+func inputNodes() []graph.Spec {
 	return []graph.Spec{
 		DenyList,
 		RateLimitIn,
@@ -18,10 +24,18 @@ func All() []graph.Spec {
 		ARPInput,
 		NDInput,
 		TunInput,
+	}
+}
 
+func ip4Nodes() []graph.Spec {
+	return []graph.Spec{
 		IP4Input,
 		IP4SourceCheck,
+		IP4ACL,
+		IP4Session, // fragments that have waited come in anew
 		IP4Lookup,
+		IP4Policy, // for what ip4-session knows no verdict of
+		IP4Open,
 
 		IP4Punt,
 		IP4Local,
@@ -29,20 +43,34 @@ func All() []graph.Spec {
 		IP4ARP,     // parked packets go back to ip4-lookup
 		IP4Rewrite,
 		IP4Fragment,
+		IP4ACLOutput,
 		ICMP4Error, // errors go back to ip4-lookup
+	}
+}
 
+func ip6Nodes() []graph.Spec {
+	return []graph.Spec{
 		IP6Input,
 		IP6Extensions,
 		IP6SourceCheck,
+		IP6ACL,
+		IP6Session, // fragments that have waited come in anew
 		IP6Lookup,
+		IP6Policy,
+		IP6Open,
 
 		IP6Punt,
 		IP6Local,
 		ICMP6Input, // replies go back to ip6-lookup
 		IP6ND,      // parked packets go back to ip6-lookup
 		IP6Rewrite,
+		IP6ACLOutput,
 		ICMP6Error, // errors go back to ip6-lookup
+	}
+}
 
+func outputNodes() []graph.Spec {
+	return []graph.Spec{
 		InterfaceOutput,
 		RateLimitOut,
 		InterfaceTx,

@@ -57,6 +57,9 @@ func (w *whole) change(t testing.TB, text string) {
 	t.Helper()
 	st := w.world.edit(t, text)
 	graphtest.Publish(t, w.pub, st)
+	for i, q := range w.world.rules.quotas {
+		w.Flows.SetQuota(uint16(i), q)
+	}
 	for i := len(w.queues); i < len(st.Ifaces); i++ {
 		q := &memQueue{ethernet: st.Ifaces[i].Ethernet}
 		w.queues = append(w.queues, q)
@@ -110,7 +113,11 @@ func (w *whole) balance(t testing.TB) {
 
 // parked returns how many packets wait in nodes.
 func (w *whole) parked() int {
-	return w.Node("ip4-arp").(graphtest.Parker).Parked() + w.Node("ip6-nd").(graphtest.Parker).Parked()
+	n := 0
+	for _, name := range []string{"ip4-arp", "ip6-nd", "ip4-session", "ip6-session"} {
+		n += w.Node(name).(graphtest.Parker).Parked()
+	}
+	return n
 }
 
 // newDrops returns the drops since the last call, a line for each reason.
@@ -287,6 +294,8 @@ func TestOrder(t *testing.T) {
 		"icmp6-input > ip6-lookup", // the same for IPv6
 		"icmp6-error > ip6-lookup",
 		"ip6-nd > ip6-lookup",
+		"ip4-session > ip4-session", // fragments that have waited for their first
+		"ip6-session > ip6-session",
 	}
 	all := nodes.All()
 	place := map[string]int{graph.Drop: len(all)}

@@ -31,7 +31,7 @@ import (
 // has an MTU of 1500 unless "mtu N", an IPv4, an IPv6 and a link-local address
 // if "addr" says so once for each, and takes the offloads that follow
 // "offload": csum, tso4, tso6, uso or all. "node" is the address that Skein
-// itself uses where an interface has none. Every other line is a route as ip
+// itself uses where an interface has none. Lines of policy are those of rules. Every other line is a route as ip
 // route has it, of IPv6 if there is an IPv6 address in it, and what follows a #
 // is a comment. Interfaces have the indices
 // 1, 2, 3 in order of appearance.
@@ -40,11 +40,12 @@ type world struct {
 	rib   *fib.RIB4
 	rib6  *fib.RIB6
 	index map[string]uint32
+	rules rules
 }
 
 func newWorld(t testing.TB, text string) *world {
 	t.Helper()
-	w := &world{rib: fib.NewRIB4(), rib6: fib.NewRIB6(), index: map[string]uint32{}}
+	w := &world{rib: fib.NewRIB4(), rib6: fib.NewRIB6(), index: map[string]uint32{}, rules: newRules()}
 	w.state.Ifaces = make([]iface.Iface, 1)
 	w.edit(t, text)
 	return w
@@ -65,6 +66,9 @@ func (w *world) edit(t testing.TB, text string) state.State {
 		}
 	}
 	w.state.FIB4, w.state.FIB6 = w.rib.Commit(), w.rib6.Commit()
+	if err := w.rules.publish(&w.state); err != nil {
+		t.Fatal(err)
+	}
 	return w.state
 }
 
@@ -88,6 +92,8 @@ func (w *world) line(words []string) error {
 		return err
 	case "neigh":
 		return w.neigh(words[1:], no)
+	case "policy":
+		return w.policy(words[1:], no)
 	}
 	r, err := fib.ParseRoute(strings.Join(words, " "), func(name string) (uint32, bool) {
 		i, ok := w.index[name]
@@ -274,6 +280,33 @@ const (
 	pod2
 	eth1
 )
+
+// aPolicy is added to aNode and aNode6: some of everything that can be asked.
+const aPolicy = `
+	policy set web 10.1.0.7 fd00:1::7
+	policy pod1 egress
+	policy pod1 egress allow udp
+	policy pod1 egress allow tcp to ports 1:100
+	policy pod1 egress allow icmp
+	policy pod1 egress allow icmpv6
+	policy pod2 ingress log from net 10.0.0.0/8
+	policy pod2 ingress allow from set web
+	policy pod2 ingress allow from net 2001:db8::/32
+	policy eth0 ingress allow to ports 22,53
+	policy eth0 forward-ingress deny to ports 4001
+	policy eth0 forward-ingress allow
+	policy eth0 forward-egress deny tcp to ports 25
+	policy eth0 forward-egress allow
+	policy eth0 egress allow
+	policy eth0 pre-dnat deny tcp to ports 23
+	policy eth0 untracked-ingress allow udp to ports 123
+	policy eth0 untracked-egress deny udp to ports 124
+	policy eth1 in deny udp to ports 7
+	policy eth1 in allow
+	policy eth1 out deny udp to ports 7
+	policy eth1 out allow
+	policy tap0 ingress allow icmp
+`
 
 // aNode6 is added to aNode: the same in IPv6. The uplinks have link-local
 // addresses, as has the tap; the default router is known by its own.

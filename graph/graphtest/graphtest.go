@@ -12,6 +12,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/session"
 	"github.com/skein-dataplane/skein/state"
 )
 
@@ -39,6 +40,12 @@ const Iface = 1
 // all interfaces of st have a device that collects.
 func New(t testing.TB, spec graph.Spec, st state.State) *Rig {
 	t.Helper()
+	return NewSessions(t, spec, st, nil)
+}
+
+// NewSessions is New with a table of sessions, which stays the caller's.
+func NewSessions(t testing.TB, spec graph.Spec, st state.State, sessions *session.Table) *Rig {
+	t.Helper()
 	rig := &Rig{node: spec.Name, out: make([]Result, 0, 64*graph.MaxVector)}
 	specs := rig.surround(spec)
 	rig.Pub = state.NewPublisher()
@@ -47,7 +54,7 @@ func New(t testing.TB, spec graph.Spec, st state.State) *Rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := graph.New(graph.Config{Specs: specs, Pool: pool, Publisher: rig.Pub})
+	w, err := graph.New(graph.Config{Specs: specs, Pool: pool, Publisher: rig.Pub, Sessions: sessions})
 	if err != nil {
 		t.Fatal(err)
 	}

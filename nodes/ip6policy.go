@@ -1,0 +1,74 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/session"
+)
+
+// IP6Policy asks the policy of both ends whether a flow may pass: that of where
+// it comes from first. It knows both, as it follows ip6-lookup. It is asked once
+// for each flow and each change of policy; what it allows, ip6-open remembers.
+// A session that may not go on is removed.
+//
+// What answers Skein's own pings passes: it asks for them to learn who is there.
+//
+// In: the packet starts at its IPv6 header; Adj is set, Flow is a draft.
+// Out: the packet is unchanged, and no longer to be judged. Meta says who has
+// decided (rulingWord).
+var IP6Policy = graph.Spec{
+	Name:     "ip6-policy",
+	Arcs:     policyArcs("ip6", "ip6-nd"),
+	New:      func() graph.Node { return new(ip6Policy) },
+	Describe: func(r *graph.Record) string { return describeRuling(r, r.State.FIB6.Adj(r.Meta.Adj)) },
+}
+
+type ip6Policy struct{ judge }
+
+func (p *ip6Policy) Process(w *graph.Worker, v *graph.Vector) {
+	for i, b := range v.Bufs() {
+		b.Flags &^= buf.Judge
+		adj := w.State.FIB6.Adj(b.Adj)
+		v.Arc[i] = p.decide(w, b, adj)
+		if v.Arc[i] == 0 {
+			v.Arc[i] = passArc[adj.Kind%fib.NumKinds]
+		}
+	}
+}
+
+// decide returns the way out, 0 for what passes without a session.
+func (p *ip6Policy) decide(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.Arc {
+	d := w.Flows.Drafts6.At(b.Flow)
+	if w.State.Policy == nil {
+		return 0
+	}
+	var q question
+	q.roles(w.State, b, adj, d.Session.Dir() == session.Reverse)
+	if id := w.State.EchoID; id != 0 && q.to.kind == iface.Tap && answersEcho6(b, id) {
+		return 0
+	}
+	ruleKeys6(d, &q)
+	arc := p.ask(w, &q)
+	b.Meta = q.word
+	switch {
+	case arc > policyOpen:
+		forget(w, d.Session, w.Flows.Find6(&d.Key, d.Hash))
+	case d.Session == 0 && d.Part != session.Whole:
+		return 0
+	}
+	return arc
+}
+
+// ruleKeys6 sets what rules look at: the flow behind its destination's
+// translation and before its source's.
+func ruleKeys6(d *session.Draft[session.Key6], q *question) {
+	q.key.Set6(d.Key.Src(), d.Out.Dst(), d.Key.Proto(), d.Key.SrcPort(), d.Out.DstPort())
+	q.arrived.Set6(d.Key.Src(), d.Key.Dst(), d.Key.Proto(), d.Key.SrcPort(), d.Key.DstPort())
+	if d.Key.Proto() == hdr.ProtoICMPv6 {
+		q.key.SetICMP(d.Type, d.Code)
+		q.arrived.SetICMP(d.Type, d.Code)
+	}
+}

@@ -1,0 +1,176 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/session"
+)
+
+// IP6Session finds the session of each packet. A packet of a flow that policy
+// has allowed visits this node and no other of policy's. Of all others it makes
+// a draft, and has ip6-policy asked once ip6-lookup knows where they go.
+//
+// Later fragments go with the first one, and wait for it if it comes late. ICMP
+// errors go with the flow that they are about (RFC 4443, section 2.4).
+//
+// In: the packet starts at a sound IPv6 header; L4 is set.
+// Out: Flow is the session (session.Ref), or with buf.Judge the draft
+// (session.Drafts6).
+var IP6Session = graph.Spec{
+	Name:     "ip6-session",
+	Arcs:     sessionArcs("ip6"),
+	On:       IP6UnicastArc,
+	New:      func() graph.Node { return new(ip6Session) },
+	Describe: describeSession,
+}
+
+type ip6Session struct {
+	waiting
+	keys   [graph.MaxVector]session.Key6
+	hashes [graph.MaxVector]uint64
+	refs   [graph.MaxVector]session.Ref
+	heads  [graph.MaxVector]flowHead
+	packet session.Packet6 // lent to session.Parse6
+}
+
+// Process looks all packets up at once, so that the cache misses of a large
+// table overlap.
+func (s *ip6Session) Process(w *graph.Worker, v *graph.Vector) {
+	p, bufs := w.State.Policy, v.Bufs()
+	if p == nil {
+		for i, b := range bufs {
+			v.Arc[i] = graph.NextFeature(b)
+		}
+		return
+	}
+	t, now, gen := w.Flows.Table, w.Second(), p.Gen
+	s.parse(w, v)
+	refs := s.refs[:len(bufs)]
+	t.FindVector6(s.keys[:len(bufs)], s.hashes[:], refs)
+	deleted := false
+	for i, b := range bufs {
+		r, h := refs[i], s.heads[i]
+		if h.part == session.Bad {
+			continue
+		}
+		if deleted && r != 0 {
+			r = t.Find6(&s.keys[i], s.hashes[i])
+		}
+		if r != 0 && h.part == session.Whole {
+			if t.Seen(r, packetsOf(b), uint32(b.Len()), h.tcp, now) == session.Stale {
+				t.Delete(r.Index())
+				r, deleted = 0, true
+			} else if valid(t.At(r.Index()), gen) {
+				b.Flow = uint32(r)
+				v.Arc[i] = graph.NextFeature(b)
+				continue
+			}
+		}
+		v.Arc[i] = s.undecided(w, b, i, r)
+	}
+}
+
+// parse sets keys, hashes and heads. Packets that end here get their arc.
+func (s *ip6Session) parse(w *graph.Worker, v *graph.Vector) {
+	t := w.Flows.Table
+	for i, b := range v.Bufs() {
+		h := b.IPv6()
+		proto := h.NextHeader()
+		if int32(b.End()-int(b.L4)) >= leastL4[proto] {
+			s.keys[i] = session.PlainKey6(h, b.UDP().Ports()&portMask[proto])
+			s.heads[i] = flowHead{session.Whole, b.TCP().Flags() & tcpMask[proto], false}
+		} else {
+			v.Arc[i] = s.unusual(w, b, i)
+		}
+		s.hashes[i] = t.Hash6(&s.keys[i])
+	}
+}
+
+// unusual does so for what is not one whole packet with nothing odd about it.
+func (s *ip6Session) unusual(w *graph.Worker, b *buf.Buffer, i int) graph.Arc {
+	p, frags, now := &s.packet, w.Flows.Frags6, w.Second()
+	part := session.Parse6(b.Bytes(), 0, p)
+	s.heads[i] = flowHead{part: part, tcp: p.TCP}
+	s.keys[i] = p.Key
+	switch part {
+	case session.Bad:
+		return sessionBad
+	case session.First:
+		f := p.Frag()
+		if frags.First(&f, p.Key.SrcPort(), p.Key.DstPort(), now) > 0 {
+			s.release(w, b.RxIf, &f)
+		}
+		s.heads[i].part = session.Whole
+	case session.Later:
+		s.heads[i] = flowHead{}
+		f := p.Frag()
+		sport, dport, answer := frags.Later(&f, now)
+		switch {
+		case answer == session.Known:
+			s.keys[i] = p.Key.WithPorts(sport, dport)
+			s.heads[i] = flowHead{part: session.Whole, later: true}
+		case answer == session.Hold && s.keep(w, b, &f):
+			return graph.Kept
+		default:
+			return sessionWaiting
+		}
+	}
+	return 0
+}
+
+// undecided decides about a packet whose session is r, 0 if it has none, and
+// of which policy has to be asked unless it is an error.
+func (s *ip6Session) undecided(w *graph.Worker, b *buf.Buffer, i int, r session.Ref) graph.Arc {
+	t, head := w.Flows.Table, s.heads[i]
+	if head.part == session.Related && r != 0 {
+		// A pod is no router: what it says of others' packets is not believed.
+		if w.State.Ifaces[b.RxIf].Kind == iface.Tun && b.IPv6().Src() != s.keys[i].Src() {
+			r = 0
+		} else if valid(t.At(r.Index()), w.State.Policy.Gen) {
+			b.Flow = uint32(r)
+			return graph.NextFeature(b)
+		}
+	}
+	d, flow := w.Flows.Drafts6.New()
+	if d == nil {
+		return sessionFlood
+	}
+	s.draft(w, d, b, i, r)
+	b.Flow = flow
+	b.Flags |= buf.Judge
+	w.TickAt(w.Now + expireEvery)
+	return graph.NextFeature(b)
+}
+
+// draft fills in what is known.
+func (s *ip6Session) draft(w *graph.Worker, d *session.Draft[session.Key6], b *buf.Buffer, i int, r session.Ref) {
+	t, head := w.Flows.Table, s.heads[i]
+	d.Key, d.Hash, d.Session, d.Part, d.TCP = s.keys[i], s.hashes[i], r, head.part, head.tcp
+	switch {
+	case r != 0:
+		forward := r &^ session.Reverse
+		d.Key, d.Out = t.Key6(forward), t.Out6(forward)
+		d.Hash = t.Hash6(&d.Key)
+	case head.part != session.Whole: // an error about a flow that nobody knows is a packet like others
+		h := b.IPv6()
+		d.Key = session.MakeKey6(h.Src(), h.Dst(), 0, 0, hdr.ProtoICMPv6, 0)
+		d.Out = d.Key
+	default:
+		d.Out = d.Key
+	}
+	if d.Key.Proto() == hdr.ProtoICMPv6 {
+		later := head.later || head.part == session.Related && r != 0
+		k := icmpOf(b, later, s.keys[i].SrcPort(), hdr.ICMP6EchoRequest, hdr.ICMP6EchoReply)
+		if r.Dir() == session.Reverse {
+			k = k.opposite(hdr.ICMP6EchoRequest, hdr.ICMP6EchoReply)
+		}
+		d.Type, d.Code = k.typ, k.code
+	}
+}
+
+// Tick removes what has had its time.
+func (s *ip6Session) Tick(w *graph.Worker) (next int64) {
+	return earlier(s.expire(w), expireSessions(w))
+}
