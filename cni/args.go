@@ -1,12 +1,13 @@
 package cni
 
 import (
-	"fmt"
+	"cmp"
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/skein-dataplane/skein/api/skeinpb"
+	"github.com/skein-dataplane/skein/configs"
 )
 
 // podArgs reads CNI_ARGS ("K=V;K=V"): what Kubernetes runtimes say of a pod.
@@ -38,25 +39,15 @@ func podArgs(text string) (*skeinpb.Workload, error) {
 	return w, nil
 }
 
-// The annotations that Kubernetes has for bandwidth.
-const (
-	ingressAnnotation = "kubernetes.io/ingress-bandwidth"
-	egressAnnotation  = "kubernetes.io/egress-bandwidth"
-)
-
 // bandwidth returns what may pass: what the runtime says, else the pod's
 // annotations, else the configuration.
 func (c *Conf) bandwidth() (*skeinpb.Bandwidth, error) {
 	b := c.Bandwidth
-	for key, rate := range map[string]*uint64{ingressAnnotation: &b.IngressRate, egressAnnotation: &b.EgressRate} {
-		if text := c.Runtime.Annotations[key]; text != "" {
-			n, err := quantity(text)
-			if err != nil {
-				return nil, fail(types.ErrInvalidNetworkConfig, "annotation %s: %v", key, err)
-			}
-			*rate = n
-		}
+	asked, err := configs.BandwidthOf(c.Runtime.Annotations)
+	if err != nil {
+		return nil, fail(types.ErrInvalidNetworkConfig, "%v", err)
 	}
+	b.IngressRate, b.EgressRate = cmp.Or(asked.IngressRate, b.IngressRate), cmp.Or(asked.EgressRate, b.EgressRate)
 	if c.Runtime.Bandwidth != nil {
 		b = *c.Runtime.Bandwidth
 	}
@@ -64,40 +55,6 @@ func (c *Conf) bandwidth() (*skeinpb.Bandwidth, error) {
 		return nil, nil
 	}
 	return &skeinpb.Bandwidth{IngressRate: b.IngressRate, IngressBurst: b.IngressBurst, EgressRate: b.EgressRate, EgressBurst: b.EgressBurst}, nil
-}
-
-// units are the suffixes of Kubernetes' quantities, as far as a rate has them.
-var units = []struct {
-	suffix string
-	factor uint64
-}{
-	{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40},
-	{"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"", 1},
-}
-
-// maxRate is Kubernetes' bound of a bandwidth, in bits per second.
-const maxRate = 1e15
-
-// quantity reads a rate such as 10M, in bits per second.
-func quantity(text string) (uint64, error) {
-	for _, u := range units {
-		digits, ok := strings.CutSuffix(text, u.suffix)
-		if !ok {
-			continue
-		}
-		var n uint64
-		for _, d := range []byte(digits) {
-			if d < '0' || d > '9' || n > maxRate {
-				return 0, fmt.Errorf("%q is not a rate such as 10M", text)
-			}
-			n = n*10 + uint64(d-'0')
-		}
-		if digits == "" || n > maxRate/u.factor || n*u.factor < 1000 {
-			return 0, fmt.Errorf("%q is not a rate from 1k to 1000T", text)
-		}
-		return n * u.factor, nil
-	}
-	return 0, fmt.Errorf("%q is not a rate such as 10M", text)
 }
 
 // portMappings reads the capability of that name.

@@ -51,6 +51,9 @@ func (cfg *Config) check() []Problem {
 	if !filepath.IsAbs(cfg.API.Socket) || len(cfg.API.Socket) > 107 {
 		c.add("api.socket", "%q where an absolute path of at most 107 bytes was expected", cfg.API.Socket)
 	}
+	if path := cfg.CNI.CalicoSocket; path != "" && (!filepath.IsAbs(path) || len(path) > 107 || path == cfg.API.Socket) {
+		c.add("cni.calico_socket", "%q where an absolute path of at most 107 bytes was expected, other than api.socket", path)
+	}
 	if g := cfg.API.Group; g != "" {
 		if _, err := user.LookupGroup(g); err != nil {
 			c.add("api.group", "%q is not a group of this machine", g)

@@ -26,6 +26,7 @@ type Config struct {
 	Routes  []string `yaml:"routes"`
 	Buffers Buffers  `yaml:"buffers"`
 	API     API      `yaml:"api"`
+	CNI     CNI      `yaml:"cni"`
 	Log     Log      `yaml:"log"`
 	// Restart has the data plane started again when it has died, once the
 	// uplinks are given back. Otherwise skeind ends, for systemd to start it.
@@ -119,6 +120,14 @@ type Buffers struct {
 type API struct {
 	Socket string `yaml:"socket"` // path
 	Group  string `yaml:"group"`  // may use the socket besides root
+}
+
+// CNI says what else serves container runtimes. The plugin skein-cni needs
+// nothing of it: it talks to the API.
+type CNI struct {
+	// CalicoSocket is the path at which Calico's own CNI plugin is served;
+	// empty: it is not.
+	CalicoSocket string `yaml:"calico_socket"`
 }
 
 // Log says what is written to where.

@@ -202,3 +202,19 @@ func (c *Control) deleteOrphan(ctx context.Context, name string) error {
 	c.log.Info("a pod's namespace is gone", zap.String("interface", name), zap.String("netns", p.peer.NetNS))
 	return c.deleteTun(ctx, p)
 }
+
+// TunAt returns the name of the TUN that a namespace has under a name of its
+// own, or "" if there is none.
+func (c *Control) TunAt(ctx context.Context, netNS, ifName string) (string, error) {
+	if err := c.awaitReady(ctx); err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.ports {
+		if p != nil && p.Kind == iface.Tun && p.peer.NetNS == netnsPath(netNS) && p.peer.Name == ifName {
+			return p.Name, nil
+		}
+	}
+	return "", nil
+}

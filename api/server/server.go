@@ -50,11 +50,22 @@ type Server struct {
 // configPath is shown to who asks for it, and not read. The error says so if
 // another daemon answers at the socket.
 func Listen(cfg configs.API, c *control.Control, configPath string) (*Server, error) {
-	s := &Server{socket: cfg.Socket}
+	s, err := bind(cfg.Socket, cfg.Group)
+	if err != nil {
+		return nil, err
+	}
+	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(bounded), grpc.StreamInterceptor(explained))
+	skeinpb.RegisterSkeinServer(s.grpc, &service{control: c, configPath: configPath})
+	return s, nil
+}
+
+// bind makes a socket that this process alone has.
+func bind(socket, group string) (*Server, error) {
+	s := &Server{socket: socket}
 	gid := -1
-	if cfg.Group != "" {
+	if group != "" {
 		var err error
-		if gid, err = lookupGroup(cfg.Group); err != nil {
+		if gid, err = lookupGroup(group); err != nil {
 			return nil, err
 		}
 	}
@@ -67,8 +78,6 @@ func Listen(cfg configs.API, c *control.Control, configPath string) (*Server, er
 	if err := s.open(gid); err != nil {
 		return nil, errors.Join(err, s.lock.Close())
 	}
-	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(bounded), grpc.StreamInterceptor(explained))
-	skeinpb.RegisterSkeinServer(s.grpc, &service{control: c, configPath: configPath})
 	return s, nil
 }
 

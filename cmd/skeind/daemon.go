@@ -71,6 +71,11 @@ func (d *daemon) serve(ctx context.Context, c *control.Control, cfg configs.Conf
 		}
 	}()
 	defer srv.Stop()
+	stopCalico, err := serveCalico(cfg, c, log)
+	if err != nil {
+		return err
+	}
+	defer stopCalico()
 	if d.link != nil {
 		go d.obey(c, srv, log, stop)
 	}
@@ -83,6 +88,23 @@ func (d *daemon) serve(ctx context.Context, c *control.Control, cfg configs.Conf
 	})
 	d.say(log, supervise.Released, sdnotify.SdNotifyStopping)
 	return err
+}
+
+// serveCalico answers Calico's CNI plugin, where the configuration asks for it.
+func serveCalico(cfg configs.Config, c *control.Control, log *zap.Logger) (stop func(), err error) {
+	if cfg.CNI.CalicoSocket == "" {
+		return func() {}, nil
+	}
+	srv, err := server.ListenCalico(cfg.CNI, c)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		if err := srv.Serve(); err != nil {
+			log.Error("the service for Calico's CNI plugin has ended", zap.Error(err))
+		}
+	}()
+	return srv.Stop, nil
 }
 
 // obey does what the supervisor says. If it has died, this process must end as

@@ -56,9 +56,10 @@ var mayImport = []struct {
 	{"policy/selector", nil},
 	{"service", []string{"hdr", "nat"}},
 	{"api/skeinpb", nil},
+	{"api/calicopb", nil},
 	{"api", []string{"api/skeinpb"}},
 	{"api/server", []string{"hdr", "buf", "drivers", "fib", "iface", "graph", "nodes", "configs", "control",
-		"api", "api/skeinpb", "internal/pktline", "internal/tsc", "internal/version"}},
+		"api", "api/skeinpb", "api/calicopb", "internal/pktline", "internal/tsc", "internal/version"}},
 
 	// Commands and what serves them.
 	{"cni", []string{"api", "api/skeinpb", "configs", "control/pending", "tuntap", "internal/version"}},
@@ -167,7 +168,7 @@ func TestDataPlaneIsPlain(t *testing.T) {
 // mayBeUnsafe are the packages where unsafe may be: where packets' memory and
 // the kernel's structures are touched. Of graph it is one file, for one system
 // call that golang.org/x/sys has only in a slower form.
-var mayBeUnsafe = []string{"buf", "hdr", "session", "drivers/*", "tuntap", "api/skeinpb"}
+var mayBeUnsafe = []string{"buf", "hdr", "session", "drivers/*", "tuntap", "api/*pb"}
 
 const unsafeInGraph = "epoll_linux.go"
 
