@@ -2,7 +2,8 @@
 // packets between it, the host and the pods.
 //
 // It is two processes: a supervisor, and the data plane as its child (skeind
-// daemon), which it replaces on SIGHUP without giving the uplink back.
+// daemon), which it replaces on SIGHUP, and at a restart by systemd, without
+// giving the uplink back.
 package main
 
 import (
@@ -41,7 +42,8 @@ given back within a second, and pods stay closed.
 
 Signals: TERM and INT stop it, and give the uplink back; pods' TUNs stay and are
 attached to at the next start. HUP starts the data plane anew, with the
-configuration and the binary as they are then, without giving the uplink back.`,
+configuration and the binary as they are then, without giving the uplink back.
+So does a restart by systemd.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -63,16 +65,17 @@ func checkCommand(config *string) *cobra.Command {
 }
 
 func restoreCommand(config *string) *cobra.Command {
-	pods := false
+	var what restoring
 	cmd := &cobra.Command{
 		Use:   "restore",
 		Short: "Give uplinks back that a daemon has left behind; harmless if there are none",
 		Long: `Give the uplinks back that a daemon has left behind. It can be called again and
 again, and does nothing if there is nothing to do, or while a daemon runs.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return restore(cmd.OutOrStdout(), *config, pods) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return restore(cmd.OutOrStdout(), *config, what) },
 	}
-	cmd.Flags().BoolVar(&pods, "pods", false, "remove pods' TUNs as well, and forget what the API was asked for")
+	cmd.Flags().BoolVar(&what.pods, "pods", false, "remove pods' TUNs as well, and forget what the API was asked for")
+	cmd.Flags().BoolVar(&what.stopped, "stopped", false, "the service has ended (ExecStopPost=): leave a data plane alone that waits for the next instance, and kill one that hangs")
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/skein-dataplane/skein/configs"
@@ -20,18 +21,28 @@ func check(out io.Writer, path string) error {
 	return nil
 }
 
+// restoring says what is given back.
+type restoring struct {
+	pods    bool // TUNs as well
+	stopped bool // the service has ended: see restoreStopped
+}
+
 // restore gives all uplinks back that the run directory has records of.
-func restore(out io.Writer, path string, pods bool) (err error) {
+func restore(out io.Writer, path string, what restoring) (err error) {
 	dir, wrong := runDir(path)
 	defer func() { err = errors.Join(err, wrong) }()
 	if err := needToRestore(); err != nil {
 		return err
 	}
-	given, err := restoreAll(dir)
+	all := restoreAll
+	if what.stopped {
+		all = restoreStopped
+	}
+	given, err := all(dir)
 	for _, name := range given {
 		fmt.Fprintln(out, "gave back", name)
 	}
-	if err != nil || !pods {
+	if err != nil || !what.pods {
 		return err
 	}
 	names, err := control.RemovePods(dir)
@@ -77,4 +88,25 @@ func restoreAll(dir string) (given []string, failed error) {
 		given = append(given, name)
 	}
 	return given, failed
+}
+
+// restoreStopped gives back what a service has left that has ended. A data
+// plane that was left for the next instance goes on. Any other has lost its
+// supervisor and gives back by itself; one that can't is killed.
+func restoreStopped(dir string) (given []string, err error) {
+	if takeover.Left(dir) {
+		return nil, nil
+	}
+	given, err = restoreAll(dir)
+	if !errors.Is(err, takeover.ErrLocked) {
+		return given, err
+	}
+	pid, err := takeover.Holder(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return nil, fmt.Errorf("kill the data plane %d, which nobody looks after: %w", pid, err)
+	}
+	return restoreAll(dir)
 }

@@ -16,11 +16,18 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/skein-dataplane/skein/configs"
+	"github.com/skein-dataplane/skein/control/takeover"
 	"github.com/skein-dataplane/skein/internal/supervise"
 )
 
 // supervised is the supervisor's life.
 func supervised(ctx context.Context, path string) error {
+	// If this process can't go on, its end of the connection to the data plane
+	// is closed with it, and the uplink given back.
+	before, err := predecessor()
+	if err != nil {
+		return err
+	}
 	cfg, err := configs.Load(path)
 	if err != nil {
 		return err
@@ -38,8 +45,12 @@ func supervised(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("the way to the newest binary: %w", err)
 	}
-	hup, stop := hangups(ctx)
-	defer stop()
+	if before != nil {
+		if err := takeover.SetLeft(cfg.RunDir, false); err != nil {
+			return err
+		}
+	}
+	hup, listen := hangups(ctx)
 	return supervise.Run(ctx, supervise.Config{
 		Command: func(own, successor bool) *exec.Cmd { return dataPlane(exe, path, own, successor) },
 		Restore: func() error {
@@ -48,15 +59,24 @@ func supervised(ctx context.Context, path string) error {
 		},
 		Restart: cfg.Restart,
 		Notify:  func(state string) { notify(log, state) },
-		Log:     log,
+		Adopt:   before,
+		Leave:   func(p supervise.Predecessor) error { return leave(cfg.RunDir, p) },
+		Renew: func(p supervise.Predecessor) error {
+			defer listen() // again
+			return renew(exe, p)
+		},
+		Log: log,
 	}, hup)
 }
 
-// hangups turns SIGHUP into events, of which one waits at most.
-func hangups(ctx context.Context) (<-chan struct{}, func()) {
-	signals, events := make(chan os.Signal, 1), make(chan struct{}, 1)
-	signal.Notify(signals, syscall.SIGHUP)
+// hangups turns SIGHUP into events, of which one waits at most. listen has it
+// do so again after the signal was ignored.
+func hangups(ctx context.Context) (events <-chan struct{}, listen func()) {
+	signals, out := make(chan os.Signal, 1), make(chan struct{}, 1)
+	listen = func() { signal.Notify(signals, syscall.SIGHUP) }
+	listen()
 	go func() {
+		defer signal.Stop(signals)
 		for {
 			select {
 			case <-ctx.Done():
@@ -64,12 +84,12 @@ func hangups(ctx context.Context) (<-chan struct{}, func()) {
 			case <-signals:
 			}
 			select {
-			case events <- struct{}{}:
+			case out <- struct{}{}:
 			default:
 			}
 		}
 	}()
-	return events, func() { signal.Stop(signals) }
+	return out, listen
 }
 
 // dataPlane returns the command of the supervisor's child: of the binary that

@@ -152,7 +152,7 @@ func (n *node) crash(killAt int) bool {
 }
 
 func (n *node) restore() error {
-	return n.Node.Do(func() error { return restore(io.Discard, n.config, false) })
+	return n.Node.Do(func() error { return restore(io.Discard, n.config, restoring{}) })
 }
 
 func (n *node) compare(what, before string) {

@@ -27,6 +27,7 @@ func (s *Snapshot) apply() error {
 		a.routes()
 	}
 	a.neighbors()
+	a.withoutGenerated()
 	return errors.Join(a.failed...)
 }
 

@@ -175,6 +175,13 @@ func (t *Takeover) setUp() error {
 	if err != nil {
 		return err
 	}
+	if len(link.Attrs().PermHWAddr) == 0 {
+		// A MAC that the kernel has chosen, as a veth's, is replaced by udev
+		// when the link comes back (MACAddressPolicy= in systemd.link(5)). One
+		// that somebody has set is not; a NIC's own is neither. What can't be
+		// set while the link is up is left to chance.
+		_ = h.LinkSetHardwareAddr(link, link.Attrs().HardwareAddr)
+	}
 	return h.LinkSetUp(link)
 }
 

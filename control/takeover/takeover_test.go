@@ -268,3 +268,29 @@ func TestLock(t *testing.T) {
 	lab.Need(t, err)
 	lab.Need(t, second.Release())
 }
+
+// A host whose MAC has changed since its link-local address was made keeps that
+// address, and gets no other.
+func TestLinkLocalOfAnotherMAC(t *testing.T) {
+	h := newHost(t)
+	h.ip("link set " + uplink + " address 02:00:00:00:00:77")
+	before := h.ip("-6 -o addr show " + uplink + " scope link")
+	lab.Need(t, h.take())
+	if on := h.ip("-6 -o addr show " + uplink + " scope link"); fields(on) != fields(before) {
+		t.Errorf("on the TAP: %s; before: %s", on, before)
+	}
+	lab.Need(t, h.restore())
+	if after := h.ip("-6 -o addr show " + uplink + " scope link"); fields(after) != fields(before) {
+		t.Errorf("after: %s; before: %s", after, before)
+	}
+}
+
+// fields returns the addresses of lines of ip -o.
+func fields(lines string) (out string) {
+	for line := range strings.Lines(lines) {
+		if f := strings.Fields(line); len(f) > 3 {
+			out += f[3] + " "
+		}
+	}
+	return out
+}

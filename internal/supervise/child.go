@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,7 +31,7 @@ const ChildFD = 3
 
 // A child is a process that moves packets, or is about to.
 type child struct {
-	cmd     *exec.Cmd
+	proc    *os.Process
 	wire    wire
 	words   chan message
 	done    chan struct{}       // closed when it has ended
@@ -47,26 +45,32 @@ func (s *supervisor) start(own, successor bool) (*child, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	c := &child{cmd: s.Command(own, successor), wire: ours, words: make(chan message, 16), done: make(chan struct{}),
-		devices: map[string]*os.File{}}
-	c.cmd.ExtraFiles = []*os.File{theirs}
-	if err := c.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("supervise: start %s: %w", c.cmd.Path, err), ours.conn.Close())
+	cmd := s.Command(own, successor)
+	cmd.ExtraFiles = []*os.File{theirs}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("supervise: start %s: %w", cmd.Path, err), ours.conn.Close())
 	}
-	s.expose(c.cmd.Process.Pid)
+	s.expose(cmd.Process.Pid)
+	return newChild(cmd.Process, ours, cmd.Wait), nil
+}
+
+// newChild begins to listen to a process. wait returns how it has ended, once
+// it has.
+func newChild(proc *os.Process, w wire, wait func() error) *child {
+	c := &child{proc: proc, wire: w, words: make(chan message, 16), done: make(chan struct{}), devices: map[string]*os.File{}}
 	heard := make(chan struct{})
 	go c.listen(heard)
 	go func() {
-		c.err = c.cmd.Wait()
+		c.err = wait()
 		// A grandchild may hold the connection open: nobody waits for it.
 		select {
 		case <-heard:
 		case <-time.After(100 * time.Millisecond):
 		}
 		close(c.done)
-		_ = ours.conn.Close()
+		_ = w.conn.Close()
 	}()
-	return c, nil
+	return c
 }
 
 func socketPair() (ours wire, theirs *os.File, err error) {
@@ -150,14 +154,22 @@ func (c *child) last(word string) error {
 				return nil
 			}
 		default:
-			return fmt.Errorf("supervise: %w before it was %s: %v", errDied, word, c.cmd.ProcessState)
+			return fmt.Errorf("supervise: %w before it was %s: %w", errDied, word, c.how())
 		}
 	}
 }
 
+// how tells how a child that is done has ended.
+func (c *child) how() error {
+	if c.err == nil {
+		return errors.New("it has ended by itself")
+	}
+	return c.err
+}
+
 // stop has the child give everything back.
 func (c *child) stop(limit time.Duration) error {
-	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := c.proc.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("supervise: %w", err)
 	}
 	for late := time.After(limit); ; {
@@ -165,7 +177,7 @@ func (c *child) stop(limit time.Duration) error {
 		case m := <-c.words:
 			c.take(m)
 		case <-c.done:
-			if c.err != nil {
+			if c.err != nil && !errors.Is(c.err, errUnknown) {
 				return fmt.Errorf("supervise: the data plane has stopped with %w", c.err)
 			}
 			return nil
@@ -192,7 +204,7 @@ func (c *child) end(limit time.Duration) {
 
 // kill ends the child at once, and returns when it is gone.
 func (c *child) kill() error {
-	if err := c.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := c.proc.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("supervise: %w", err)
 	}
 	for {
@@ -211,33 +223,4 @@ func (c *child) forget() {
 		_ = file.Close()
 	}
 	clear(c.devices)
-}
-
-// margin is how much sooner the kernel kills a child for want of memory than
-// its supervisor (proc_pid_oom_score_adj(5): from -1000 to 1000).
-const margin = 100
-
-// protect makes it unlikely that the kernel takes the supervisor when memory
-// is short, and returns what oom_score_adj it was given.
-func protect(log *zap.Logger) int {
-	text, err := os.ReadFile("/proc/self/oom_score_adj")
-	was := 0
-	if err == nil {
-		_, err = fmt.Sscan(string(text), &was)
-	}
-	if err == nil {
-		err = os.WriteFile("/proc/self/oom_score_adj", fmt.Append(nil, max(was-margin, -1000)), 0)
-	}
-	if err != nil {
-		log.Debug("the supervisor is not protected from the OOM killer, which needs CAP_SYS_RESOURCE", zap.Error(err))
-	}
-	return was
-}
-
-// expose makes a child what the kernel takes first of the two.
-func (s *supervisor) expose(pid int) {
-	err := os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), fmt.Append(nil, min(s.oom+margin, 1000)), 0)
-	if err != nil {
-		s.Log.Debug("oom_score_adj of the data plane", zap.Error(err))
-	}
 }

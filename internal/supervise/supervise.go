@@ -7,13 +7,18 @@
 // itself. Neither can leave the other behind: when the supervisor dies, the
 // child sees the end of their connection and stops cleanly.
 //
-// On Upgrade the supervisor starts another child, perhaps of a newer binary.
+// On an upgrade the supervisor starts another child, perhaps of a newer binary.
 // That one prepares all that needs no device; then the old one lets go of the
 // uplinks without giving them back, hands on the descriptors of its TUNs and
 // TAPs, so that their carrier stays and what is sent meanwhile waits in the
 // kernel, and the new one attaches. If it does not
 // come up in time, a child of the supervisor's own binary is tried, and if
-// that fails as well the uplinks are given back.
+// that fails as well the uplinks are given back. When the child has proved the
+// new binary, the supervisor becomes of it as well (Config.Renew).
+//
+// A supervisor can be replaced while its child goes on (Config.Leave, Adopt):
+// what passes from one to the next is their end of the connection to the child.
+// Should nobody take it, it is closed, and the child gives the uplinks back.
 //
 // They talk by words, each a line, over a socket that the child inherits.
 // Maturity: new.
@@ -23,7 +28,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"time"
 
@@ -42,9 +46,22 @@ type Config struct {
 	Restart bool
 	// Notify tells the service manager; "READY=1" and others of sd_notify(3).
 	Notify func(state string)
+	// Adopt is a data plane to look after instead of starting one, or nil.
+	Adopt *Predecessor
+	// Leave is asked when Run is to end. If it returns nil it has left the
+	// data plane to the next supervisor, and Run leaves everything standing.
+	// nil: there is never a next one.
+	Leave func(Predecessor) error
+	// Renew makes the process be of the newest binary, once that has shown
+	// that it is fit, and so does not return unless it has failed. nil: the
+	// process stays what it is.
+	Renew  func(Predecessor) error
 	Log    *zap.Logger
 	Limits Limits
 }
+
+// ErrNoNext is what Leave returns if there will be no other supervisor.
+var ErrNoNext = errors.New("nobody takes the data plane on")
 
 // Limits are times that a child may take. Zero is for the default.
 type Limits struct {
@@ -76,8 +93,12 @@ const (
 	sound = 10 * time.Minute
 )
 
-// errDied means that a child has ended without being asked to.
-var errDied = errors.New("the data plane has died")
+var (
+	// errDied means that a child has ended without being asked to.
+	errDied = errors.New("the data plane has died")
+	// errLeft means that it goes on without this supervisor.
+	errLeft = errors.New("the data plane is left to another supervisor")
+)
 
 // Run looks after children until ctx is done, and then stops the last one. An
 // event on upgrade has a new one take over. It returns nil after a clean stop,
@@ -90,6 +111,9 @@ func Run(ctx context.Context, c Config, upgrade <-chan struct{}) error {
 	for {
 		started := time.Now()
 		wasReady, err := s.life(ctx, upgrade)
+		if errors.Is(err, errLeft) {
+			return nil
+		}
 		if restored := c.Restore(); restored != nil {
 			err = errors.Join(err, fmt.Errorf("supervise: %w", restored))
 			c.Log.Error("the uplinks could not be given back", zap.Error(restored))
@@ -120,7 +144,7 @@ type supervisor struct {
 // life is that of a data plane, which several children can share. It returns
 // when there is none left, and whether there has been one that was ready.
 func (s *supervisor) life(ctx context.Context, upgrade <-chan struct{}) (wasReady bool, err error) {
-	cur, err := s.start(false, false)
+	cur, wasReady, err := s.first()
 	if err != nil {
 		return false, err
 	}
@@ -133,8 +157,7 @@ func (s *supervisor) life(ctx context.Context, upgrade <-chan struct{}) (wasRead
 		}
 		select {
 		case <-ctx.Done():
-			s.Notify("STOPPING=1")
-			return wasReady, cur.stop(s.Limits.Stop)
+			return wasReady, s.finish(cur, wasReady)
 		case <-upgrade:
 			if cur, err = s.upgrade(cur); err != nil {
 				return true, err
@@ -166,54 +189,4 @@ func (s *supervisor) heard(word string) (ready bool) {
 		s.Notify("WATCHDOG=1")
 	}
 	return false
-}
-
-// upgrade replaces a child by another, and returns the one that moves packets
-// from now on. An error means that there is none.
-func (s *supervisor) upgrade(old *child) (*child, error) {
-	s.Notify("RELOADING=1")
-	next, err := s.start(false, true)
-	if err == nil {
-		err = next.await(Prepared, s.Limits.Prepare)
-	}
-	if err != nil {
-		s.Log.Error("the new data plane can't start, and the old one goes on", zap.Error(err))
-		if next != nil {
-			_ = next.kill() // it has touched nothing
-		}
-		s.Notify("READY=1")
-		return old, nil
-	}
-	start := time.Now()
-	// One that fails to let go is dead, and then it has.
-	if err := errors.Join(old.say(Keep), old.await(Released, s.Limits.Release)); err != nil {
-		s.Log.Warn("the old data plane does not let go, and is killed", zap.Error(err))
-		_ = old.kill()
-	}
-	defer old.forget()
-	err = errors.Join(next.inherit(old.devices), next.await(Ready, s.Limits.Ready))
-	old.end(s.Limits.Stop)
-	if err != nil {
-		s.Log.Error("the new data plane does not come up, and the supervisor's own is tried", zap.Error(err))
-		_ = next.kill()
-		if next, err = s.fallBack(old.devices); err != nil {
-			return nil, err
-		}
-	}
-	s.Notify("READY=1")
-	s.Log.Info("the data plane was replaced", zap.Int("pid", next.cmd.Process.Pid), zap.Duration("without packets", time.Since(start)))
-	return next, nil
-}
-
-// fallBack starts a child of the supervisor's own binary in a dead one's place.
-func (s *supervisor) fallBack(devices map[string]*os.File) (*child, error) {
-	c, err := s.start(true, true)
-	if err != nil {
-		return nil, err
-	}
-	err = errors.Join(c.await(Prepared, s.Limits.Prepare), c.inherit(devices), c.await(Ready, s.Limits.Ready))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("supervise: neither the new data plane nor the supervisor's own comes up: %w", err), c.kill())
-	}
-	return c, nil
 }

@@ -25,7 +25,11 @@ const maxWord = 256
 
 // newWire makes a wire of a socket, and takes the descriptor over.
 func newWire(fd int) (wire, error) {
-	file := os.NewFile(uintptr(fd), "supervisor")
+	return newWireOf(os.NewFile(uintptr(fd), "supervisor"))
+}
+
+// newWireOf makes a wire of a file, and closes that.
+func newWireOf(file *os.File) (wire, error) {
 	defer file.Close()
 	conn, err := net.FileConn(file)
 	if err != nil {
@@ -33,9 +37,23 @@ func newWire(fd int) (wire, error) {
 	}
 	socket, ok := conn.(*net.UnixConn)
 	if !ok {
-		return wire{}, errors.Join(fmt.Errorf("supervise: descriptor %d is not a unix socket", fd), conn.Close())
+		return wire{}, errors.Join(fmt.Errorf("supervise: %s is not a unix socket", file.Name()), conn.Close())
 	}
 	return wire{socket}, nil
+}
+
+// connected reports whether somebody holds the other end.
+func (w wire) connected() (ok bool) {
+	raw, err := w.conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd)}}
+		_, err := unix.Poll(poll, 0)
+		ok = err == nil && poll[0].Revents&(unix.POLLHUP|unix.POLLERR) == 0
+	})
+	return ok && err == nil
 }
 
 // send says a word, and sends a copy of the descriptor if there is one.
