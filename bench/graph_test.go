@@ -17,6 +17,7 @@ import (
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/session"
 	"github.com/skein-dataplane/skein/state"
 	"golang.org/x/sys/unix"
 )
@@ -68,6 +69,7 @@ func forward(b *testing.B, vector int, in []mem.Packet, route func(next *state.S
 	for range 2 * buffers / vector {
 		turn(b, w)
 	}
+	answered(w)
 	w.ClearNodes()
 	w.ClearPorts()
 	b.ReportAllocs()
@@ -98,6 +100,12 @@ func turn(b *testing.B, w *graph.Worker) {
 // receives packets in bursts of the given size, for ever.
 func newNode(b *testing.B, route func(next *state.State), in []mem.Packet, vector int) (w *graph.Worker, rx, tx drivers.Queue) {
 	b.Helper()
+	return newNodeSessions(b, route, in, vector, nil)
+}
+
+// newNodeSessions is newNode with a table of sessions.
+func newNodeSessions(b *testing.B, route func(next *state.State), in []mem.Packet, vector int, sessions *session.Table) (w *graph.Worker, rx, tx drivers.Queue) {
+	b.Helper()
 	pub := state.NewPublisher()
 	up := func(mac hdr.MAC) iface.Iface {
 		i := iface.Iface{Kind: iface.Uplink, Up: true, Ethernet: true, MTU: 1500, MAC: mac,
@@ -121,7 +129,7 @@ func newNode(b *testing.B, route func(next *state.State), in []mem.Packet, vecto
 	}
 	cycle(pool)
 	w, err = graph.New(graph.Config{Specs: nodes.All(), Input: nodes.DeviceInputArc, Ether: nodes.EtherEntry,
-		IP: nodes.IPEntry, Pool: pool, Publisher: pub})
+		IP: nodes.IPEntry, Pool: pool, Publisher: pub, Sessions: sessions})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -79,7 +79,7 @@ func (s *ip6Session) parse(w *graph.Worker, v *graph.Vector) {
 		h := b.IPv6()
 		proto := h.NextHeader()
 		if int32(b.End()-int(b.L4)) >= leastL4[proto] {
-			s.keys[i] = session.PlainKey6(h, b.UDP().Ports()&portMask[proto])
+			s.keys[i].SetPlain(h, b.UDP().Ports()&portMask[proto])
 			s.heads[i] = flowHead{session.Whole, b.TCP().Flags() & tcpMask[proto], false}
 		} else {
 			v.Arc[i] = s.unusual(w, b, i)

@@ -1,0 +1,191 @@
+package bench
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"testing"
+
+	"github.com/skein-dataplane/skein/acl"
+	"github.com/skein-dataplane/skein/drivers/mem"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/session"
+	"github.com/skein-dataplane/skein/state"
+)
+
+// BenchmarkPolicy is BenchmarkGraph with sessions and policy: at the uplink that
+// packets come in by are so many rules for what is forwarded, of which the last
+// allows them. All flows are decided and answered. rules=none has neither.
+func BenchmarkPolicy(b *testing.B) {
+	for _, c := range policyCases {
+		b.Run(fmt.Sprintf("vector=%d/rules=%s/flows=%d", c.vector, c.rules, c.flows), func(b *testing.B) {
+			table, addrs := tableOf(b, 1)
+			forward(b, c.vector, packets(addrs, c.flows), func(next *state.State) {
+				next.FIB4 = table
+				ruled(b, next, c.rules)
+			})
+		})
+	}
+}
+
+// BenchmarkPolicy6 is BenchmarkPolicy for IPv6.
+func BenchmarkPolicy6(b *testing.B) {
+	for _, c := range policyCases {
+		b.Run(fmt.Sprintf("vector=%d/rules=%s/flows=%d", c.vector, c.rules, c.flows), func(b *testing.B) {
+			table, addrs := tableOf6(b, 1)
+			forward(b, c.vector, packets6(addrs, c.flows), func(next *state.State) {
+				next.FIB6 = table
+				ruled(b, next, c.rules)
+			})
+		})
+	}
+}
+
+var policyCases = []struct {
+	vector int
+	rules  string
+	flows  int
+}{
+	{256, "none", 10_000},
+	{256, "1", 10_000},
+	{256, "1000", 10_000},
+	{256, "10000", 10_000},
+	{16, "none", 10_000},
+	{16, "1000", 10_000},
+	{1, "none", 10_000},
+	{1, "1000", 10_000},
+}
+
+// ruled gives the first uplink so many rules; "none" is no policy at all. From
+// 10,000 on a rule in ten names one of 100 sets of 1,000 addresses.
+func ruled(b *testing.B, next *state.State, rules string) {
+	b.Helper()
+	if rules == "none" {
+		return
+	}
+	var n int
+	if _, err := fmt.Sscan(rules, &n); err != nil {
+		b.Fatal(err)
+	}
+	p := policyOf(b, n)
+	p.Ends = []*state.Endpoint{1: {Name: "uplink", ForwardTo: p.Ends[1].ForwardTo}}
+	nodes.SetPolicy(next, p)
+}
+
+// policyOf returns a policy of n rules at interface 1. The last allows all.
+func policyOf(b *testing.B, n int) *state.Policy {
+	b.Helper()
+	rnd := rand.New(rand.NewPCG(7, uint64(n)))
+	store := acl.NewStore()
+	var names []string
+	for i := range 100 {
+		if n < 10_000 {
+			break
+		}
+		name := fmt.Sprintf("s%d", i)
+		names = append(names, name)
+		if err := store.Define(name, acl.Nets); err != nil {
+			b.Fatal(err)
+		}
+		var members []acl.Member
+		for range 1000 {
+			members = append(members, acl.MemberOf(hdr.Addr4(0x0a000000+rnd.Uint32N(1<<16)).Addr()))
+		}
+		if err := store.Add(name, members...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	rules := make([]acl.Rule, n)
+	for i := range rules[:n-1] {
+		r := &rules[i]
+		r.Action, r.Proto = acl.Deny, hdr.ProtoTCP
+		port := uint16(rnd.Uint32N(60000)) + 1
+		r.Dst.Ports = []acl.PortRange{{First: port, Last: port + uint16(rnd.Uint32N(100))}}
+		if i%10 == 0 && len(names) > 0 {
+			r.Proto = hdr.ProtoUDP
+			r.Src.Sets = []string{names[rnd.IntN(len(names))]}
+		} else {
+			r.Src.Nets = []netip.Prefix{netip.PrefixFrom(hdr.Addr4(rnd.Uint32()).Addr(), 8+rnd.IntN(17)).Masked()}
+		}
+		if i%10 == 0 && len(names) > 0 {
+			r.Dst.Ports = []acl.PortRange{{First: 1000 + uint16(i%50000), Last: 1100 + uint16(i%50000)}}
+		}
+	}
+	rules[n-1] = acl.Rule{Action: acl.Allow}
+	set := &acl.RuleSet{Tiers: []acl.Tier{{Name: "default", Policies: []acl.Policy{{Name: "p", Rules: rules}}}}}
+	prog, err := acl.Compile(set, store)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return &state.Policy{Gen: 1, Sets: store.Commit(), Ends: []*state.Endpoint{1: {Name: "uplink", ForwardTo: state.NewRuled(prog)}}}
+}
+
+// answered lets each session of a worker see an answer.
+func answered(w *graph.Worker) {
+	t, now := w.Flows.Table, w.Second()
+	for i := t.Next(0); i != 0; i = t.Next(i) {
+		t.Seen(session.Ref(i<<1|session.Reverse), 1, 60, 0, now)
+	}
+}
+
+// BenchmarkNewFlows sends a packet of another flow each time: all of them are
+// judged and opened. Sessions go when all flows have had their turn; that is not
+// measured.
+func BenchmarkNewFlows(b *testing.B) {
+	for _, rules := range []string{"1", "1000", "10000"} {
+		b.Run("vector=256/rules="+rules, func(b *testing.B) { newFlows(b, rules) })
+	}
+}
+
+func newFlows(b *testing.B, rules string) {
+	const flows, vector = 1 << 18, 256
+	table, addrs := tableOf(b, 1)
+	sessions, err := session.New(session.Config{Capacity: flows + vector})
+	if err != nil {
+		b.Fatal(err)
+	}
+	w, _, _ := newNodeSessions(b, func(next *state.State) {
+		next.FIB4 = table
+		ruled(b, next, rules)
+	}, distinct(packets(addrs, flows)), vector, sessions)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	took, done := int64(0), 0
+	pass := func() {
+		start := threadTime()
+		for range flows / vector {
+			turn(b, w)
+		}
+		took += threadTime() - start
+		done += flows
+		if n := sessions.Stats().Sessions; n != flows {
+			b.Fatalf("%d sessions of %d flows", n, flows)
+		}
+		for i := sessions.Next(0); i != 0; i = sessions.Next(i) {
+			sessions.Delete(i)
+		}
+	}
+	pass()
+	took, done = 0, 0
+	b.ReportAllocs()
+	for b.Loop() {
+		pass()
+	}
+	b.ReportMetric(float64(took)/float64(done), "ns/packet")
+	b.ReportMetric(float64(done)/float64(took)*1e9, "flows/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// distinct gives each packet a source of its own.
+func distinct(in []mem.Packet) []mem.Packet {
+	for i := range in {
+		h := (*hdr.IPv4)(in[i].Data[hdr.EtherLen:])
+		h.SetSrc(0x0a000000 + hdr.Addr4(i))
+		h.SetChecksum(0)
+		h.SetChecksum(hdr.Checksum(h[:]))
+	}
+	return in
+}
