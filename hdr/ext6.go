@@ -86,7 +86,7 @@ type Chain6 struct {
 	Proto    uint8 // the upper layer's; ESP and None are such
 	Off      int   // of its header, or of the header at fault, from the start of the IPv6 header
 	NextAt   int   // of the byte that says Proto, for the pointer of an ICMP error
-	Frag     int   // of the fragment header; 0 if there is none
+	Frag     int   // of the fragment header; 0 if there is none, and that of a fragment if there are several
 	Routing  int   // of the first routing header; 0 if there is none
 	Routing0 bool  // there is one of type 0, which nobody is to follow (RFC 5095)
 	HopByHop bool
@@ -141,7 +141,10 @@ func (c *Chain6) step(p []byte, n int) bool {
 			c.Routing0 = true
 		}
 	case ProtoFragment:
-		c.Frag = c.Off
+		// Of several, the first counts that says that the packet is not whole.
+		if c.Frag == 0 || !(*Fragment)(p[c.Frag:]).More() {
+			c.Frag = c.Off
+		}
 		c.NotFirst = (*Fragment)(h).Offset() != 0
 	}
 	c.NextAt = c.Off

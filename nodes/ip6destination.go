@@ -12,7 +12,7 @@ import (
 // Meta, and 0 if nothing is wrong. Options for each hop are passed over here
 // too: whoever reads none need not know them (RFC 9673, section 5).
 //
-// The chain is sound, as ip6-extensions has seen, and the packet whole.
+// The chain is sound, as ip6-extensions has seen.
 func destination6(b *buf.Buffer) graph.Arc {
 	p := b.Bytes()
 	next, nextAt, at := p[6], 6, hdr.IPv6Len
@@ -20,7 +20,11 @@ func destination6(b *buf.Buffer) graph.Arc {
 		h := (*hdr.Ext)(p[at:])
 		size := h.Len(next)
 		switch next {
-		case hdr.ProtoHopByHop, hdr.ProtoFragment:
+		case hdr.ProtoHopByHop:
+		case hdr.ProtoFragment:
+			if f := (*hdr.Fragment)(h); f.Offset() != 0 || f.More() {
+				return localFragment
+			}
 		case hdr.ProtoDstOpts:
 			if arc := options6(b, p[at:at+size], at); arc != 0 {
 				return arc

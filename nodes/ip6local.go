@@ -39,15 +39,13 @@ type ip6Local struct{}
 func (ip6Local) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range v.Bufs() {
 		u := upper6(b)
-		if u.Off > hdr.IPv6Len && !u.fragment {
+		if u.Off > hdr.IPv6Len {
 			if arc := destination6(b); arc != 0 {
 				v.Arc[i] = arc
 				continue
 			}
 		}
 		switch {
-		case u.fragment:
-			v.Arc[i] = localFragment
 		case u.Proto == hdr.ProtoICMPv6:
 			v.Arc[i] = localICMP
 		case u.Proto == hdr.ProtoNone:

@@ -39,15 +39,15 @@ func (ip6Rewrite) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range v.Bufs() {
 		adj := routes.Adj(b.Adj)
 		h := b.IPv6()
-		if h.Src().IsLinkLocal() && b.RxIf != 0 {
-			b.Meta = icmpError(hdr.ICMP6Unreachable, hdr.ICMP6BeyondScope, 0)
-			v.Arc[i] = rewrite6Scope
-			continue
-		}
 		routed := b.Flags&buf.Originated == 0
 		if routed && h.HopLimit() <= 1 {
 			b.Meta = icmpError(hdr.ICMP6TimeExceeded, hdr.ICMP6HopLimit, 0)
 			v.Arc[i] = rewrite6Hops
+			continue
+		}
+		if h.Src().IsLinkLocal() && b.RxIf != 0 {
+			b.Meta = icmpError(hdr.ICMP6Unreachable, hdr.ICMP6BeyondScope, 0)
+			v.Arc[i] = rewrite6Scope
 			continue
 		}
 		if wireLen(b) > int(adj.MTU) {

@@ -59,6 +59,6 @@ func (m *nd) fill(b *buf.Buffer, to hdr.MAC, src, dst hdr.Addr6) {
 // solicitation or advertisement. Behind extension headers nobody looks for one:
 // it is then like any other packet for the host or for nobody.
 func isND(p []byte) bool {
-	return len(p) > hdr.IPv6Len && p[6] == hdr.ProtoICMPv6 &&
+	return len(p) > hdr.IPv6Len && p[6] == hdr.ProtoICMPv6 && p[4]|p[5] != 0 && // else it is padding that follows
 		(p[hdr.IPv6Len] == hdr.ICMP6NeighborSol || p[hdr.IPv6Len] == hdr.ICMP6NeighborAdv)
 }
