@@ -2,6 +2,7 @@ package cni_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -41,7 +42,7 @@ func (r *rig) holdings() (h holdings) {
 	lab.Need(r.t, err)
 	for {
 		part, err := routes.Recv()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		lab.Need(r.t, err)
