@@ -101,6 +101,7 @@ func (e *Engine) recompile(todo []string) (*Change, error) {
 	for _, p := range old {
 		e.release(p)
 	}
+	e.sweepSets()
 	return c, errors.Join(wrong...)
 }
 

@@ -2,15 +2,18 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/skein-dataplane/skein/acl"
 	"github.com/skein-dataplane/skein/policy/resource"
 )
 
-// A setTable keeps the sets that programs in use name, and only those, filled.
+// A setTable keeps the sets that programs in use name filled, and a few that were
+// in use before.
 type setTable struct {
 	store    *acl.Store
 	live     map[string]*liveSet
+	idle     []*liveSet                               // of live, those that nobody uses, by when they were last
 	ports    map[string]map[acl.Member]int            // members of all sets of named ports, by name
 	services map[resource.Service]map[sliceMember]int // what slices say
 	wrong    error                                    // of the store; there is none that can be expected
@@ -136,7 +139,9 @@ func (t *setTable) serviceMembers(s *liveSet) (out []acl.Member) {
 func (e *Engine) use(name string, spec resource.Set) error {
 	t := &e.sets
 	if s := t.live[name]; s != nil {
-		s.uses++
+		if s.uses++; s.uses == 1 {
+			t.idle = slices.DeleteFunc(t.idle, func(o *liveSet) bool { return o == s })
+		}
 		return nil
 	}
 	if err := t.store.Define(name, spec.Kind); err != nil {
@@ -164,19 +169,30 @@ func (e *Engine) use(name string, spec resource.Set) error {
 	return nil
 }
 
+// maxIdle is how many sets that nobody uses are kept full. To fill a set costs
+// some microseconds for each member, and who changes a label often changes it
+// back.
+const maxIdle = 64
+
 // unuse ends one use of a set.
 func (e *Engine) unuse(name string) {
-	s := e.sets.live[name]
-	if s == nil {
-		return
+	if s := e.sets.live[name]; s != nil {
+		if s.uses--; s.uses == 0 {
+			e.sets.idle = append(e.sets.idle, s)
+		}
 	}
-	if s.uses--; s.uses > 0 {
-		return
-	}
-	delete(e.sets.live, name)
-	e.sets.note(e.sets.store.Delete(name))
-	if s.watch != nil {
-		s.watch.set = nil
-		e.unwatch(s.watch)
+}
+
+// sweepSets deletes the sets that nobody has used for longest, if there are too
+// many.
+func (e *Engine) sweepSets() {
+	for t := &e.sets; len(t.idle) > maxIdle; t.idle = t.idle[1:] {
+		s := t.idle[0]
+		delete(t.live, s.name)
+		t.note(t.store.Delete(s.name))
+		if s.watch != nil {
+			s.watch.set = nil
+			e.unwatch(s.watch)
+		}
 	}
 }
