@@ -44,6 +44,7 @@ func (cfg *Config) check() []Problem {
 	}
 	c.uplinks(cfg.Uplinks)
 	c.pods(cfg.Pods)
+	c.guard(cfg)
 	c.routes(cfg)
 	c.between("buffers.small", cfg.Buffers.Small, minBuffers, maxSmall)
 	c.between("buffers.large", cfg.Buffers.Large, minLarge*(1+len(cfg.Uplinks)), maxLarge)

@@ -21,6 +21,9 @@ type Config struct {
 	Uplinks []Uplink `yaml:"uplinks"`
 	// Pods are the TUNs to create. A CNI plugin or skeinctl can add more.
 	Pods []Pod `yaml:"pods"`
+	// Deny are the sources whose packets are dropped, prefixes of both families,
+	// as soon as they come in by an uplink.
+	Deny []string `yaml:"deny"`
 	// Routes are lines as ip route takes them. Interfaces go by the names
 	// that Skein gives them: host-enp0s3, tap0, tun0.
 	Routes  []string `yaml:"routes"`
@@ -41,6 +44,8 @@ type Uplink struct {
 	// those of pods and services.
 	HostRoutes []string `yaml:"host_routes"`
 	Confirm    Confirm  `yaml:"confirm"`
+	// RateLimit is how much may come in by it.
+	RateLimit RateLimit `yaml:"rate_limit"`
 }
 
 // Confirm says what has to be reached by the TAP for a takeover to hold. If it

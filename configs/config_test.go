@@ -2,6 +2,7 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,8 @@ uplinks:
     driver: af_packet
     host_routes: [10.244.0.0/16, 10.96.0.0/12]
     confirm: {timeout: 20s, gateway: off, tcp: '10.0.0.1:6443'}
+    rate_limit: {packets: 200000, burst: 1000}
+deny: [192.0.2.0/24, 2001:db8:bad::/48]
 pods:
   - netns: pod-a
     addresses: [10.244.0.2/32]
@@ -49,6 +52,9 @@ func TestParse(t *testing.T) {
 	}
 	if u := cfg.Uplinks[0].Confirm; u.Timeout != 20*time.Second || u.Gateway.On() || u.TCP != "10.0.0.1:6443" {
 		t.Errorf("confirm: %+v", u)
+	}
+	if l := cfg.Uplinks[0].RateLimit; l != (RateLimit{Packets: 200000, Burst: 1000}) || len(cfg.Deny) != 2 || cfg.Deny[1] != "2001:db8:bad::/48" {
+		t.Errorf("guard: %+v, %v", l, cfg.Deny)
 	}
 	if u := cfg.Uplinks[0]; u.Driver != "af_packet" || len(u.HostRoutes) != 2 {
 		t.Errorf("uplink: %+v", u)
@@ -96,6 +102,13 @@ func TestRefused(t *testing.T) {
 		{"confirm", "uplinks: [{interface: a, confirm: {timeout: 1ms}}]\n", "uplinks[0].confirm.timeout: ", "such as 10s"},
 		{"confirm tcp", "uplinks: [{interface: a, confirm: {tcp: nowhere}}]\n", "uplinks[0].confirm.tcp: ", "host:port"},
 		{"confirm gateway", "uplinks: [{interface: a, confirm: {gateway: perhaps}}]\n", "uplinks[0].confirm.gateway: ", "one of on, off"},
+		{"deny", "deny: [192.0.2.0/24, 192.0.2.1/24]\n", "f:1:22: deny[1]: ", "192.0.2.0/24 was meant"},
+		{"deny no prefix", "deny:\n  - 192.0.2.1\n", "f:2:5: deny[0]: ", "where a prefix was expected"},
+		{"deny the link", "deny: ['fe80::/10']\n", "f:1:8: deny[0]: ", "never denied"},
+		{"rate of two kinds", "uplinks: [{interface: a, rate_limit: {packets: 5, bandwidth: 5}}]\n", "f:1:38: uplinks[0].rate_limit: ", "one of them"},
+		{"burst alone", "uplinks: [{interface: a, rate_limit: {burst: 5}}]\n", "uplinks[0].rate_limit: ", "packets or bandwidth"},
+		{"rate too large", "uplinks: [{interface: a, rate_limit: {bandwidth: 10000000000001}}]\n", "uplinks[0].rate_limit: ", "at most 10000000000000"},
+		{"rate below 0", "uplinks: [{interface: a, rate_limit: {packets: -1}}]\n", "uplinks[0].rate_limit.packets: ", ""},
 		{"restart", "restart: perhaps\n", "f:1:10", ""},
 		{"no namespace", "pods:\n  - addresses: [10.0.0.1/32]\n", "f:2:", "network namespace was expected"},
 		{"no address", "pods:\n  - netns: a\n", "pods[0].addresses: ", "such as 10.244.0.2/32"},
@@ -180,4 +193,17 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("accepted %+v", cfg.Buffers)
 		}
 	})
+}
+
+// A list of more prefixes than the data plane takes is one error.
+func TestTooManyDenied(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("deny:\n")
+	for i := range MaxDeny + 1 {
+		fmt.Fprintf(&text, "  - 10.%d.%d.%d/32\n", i>>16, i>>8&255, i&255)
+	}
+	_, err := Parse("f", []byte(text.String()))
+	if err == nil || err.Error() != "f:2:3: deny: 65537 prefixes where at most 65536 were expected" {
+		t.Errorf("%.200v", err)
+	}
 }

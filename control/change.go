@@ -1,10 +1,12 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 
+	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
@@ -18,6 +20,8 @@ type Change struct {
 	MTU      *uint32         // largest IP packet that Skein sends to it, bytes
 	Add, Del []netip.Prefix  // Skein's own addresses on it
 	Features []FeatureChange // in this order
+
+	RxLimit, TxLimit *configs.RateLimit // how much may come in by it, and go out
 }
 
 // A FeatureChange enables or disables a feature on an arc.
@@ -47,15 +51,19 @@ func (c *Control) Change(name string, ch Change) error {
 	if err != nil {
 		return err
 	}
+	if err := next.guard(c.deny.all); err != nil {
+		return errors.Join(fmt.Errorf("control: interface %s: %w", name, err), p.guard(c.deny.all))
+	}
 	if err := c.rib.SetIface(next.link()); err != nil {
-		return fmt.Errorf("control: interface %s: %w", name, err)
+		return errors.Join(fmt.Errorf("control: interface %s: %w", name, err), p.guard(c.deny.all))
 	}
 	if err := c.rib.Apply(routes...); err != nil {
-		// The link was sound before: it is again.
+		// The link and its guard were sound before: they are again.
 		_ = c.rib.SetIface(p.link())
-		return fmt.Errorf("control: addresses of %s: %w", name, err)
+		return errors.Join(fmt.Errorf("control: addresses of %s: %w", name, err), p.guard(c.deny.all))
 	}
 	p.Iface, p.addrs, p.adminDown = next.Iface, next.addrs, next.adminDown
+	p.rxLimit, p.txLimit = next.rxLimit, next.txLimit
 	if err := c.publish(); err != nil {
 		return err
 	}
@@ -75,9 +83,26 @@ func (p *port) edit(ch Change) error {
 		p.MTU = *ch.MTU
 	}
 	for _, f := range ch.Features {
+		if from := follows(f.Feature); from != "" {
+			return fmt.Errorf("control: %w: the feature %s follows from %s", ErrBusy, f.Feature, from)
+		}
 		if err := p.feature(f); err != nil {
 			return err
 		}
+	}
+	return p.setLimits(ch.RxLimit, ch.TxLimit)
+}
+
+// setLimits changes what may pass the interface. What is nil stays.
+func (p *port) setLimits(rx, tx *configs.RateLimit) error {
+	for _, x := range []struct{ to, from *configs.RateLimit }{{&p.rxLimit, rx}, {&p.txLimit, tx}} {
+		if x.from == nil {
+			continue
+		}
+		if err := x.from.Check(); err != nil {
+			return fmt.Errorf("control: %w: rate limit: %w", ErrInvalid, err)
+		}
+		*x.to = *x.from
 	}
 	return nil
 }

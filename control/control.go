@@ -62,6 +62,7 @@ type Control struct {
 	ports     []*port              // by interface index; nil where there is none
 	mirrored  map[wayKey]fib.Route // what the RIB has because the host has it
 	gone      []goneIndex          // indices without an interface, the longest so first
+	deny      denyList
 	neighbors map[neighborKey]*neighbor
 	// unresolved is how many of neighbors have not answered.
 	unresolved int
@@ -147,6 +148,9 @@ func (c *Control) configure(ctx context.Context) error {
 	if err := c.restoreOthers(); err != nil {
 		return err
 	}
+	if err := c.loadDeny(); err != nil {
+		return err
+	}
 	for _, u := range c.cfg.Uplinks {
 		if err := c.addUplink(ctx, u); err != nil {
 			return err
@@ -216,6 +220,7 @@ func (c *Control) publish() error {
 		next.Ifaces, next.EchoID = ifaces, c.pings.id
 		next.FIB4, next.FIB6 = c.rib.v4.Commit(), c.rib.v6.Commit()
 		next.Addr4, next.Addr6 = own.Addr4, own.Addr6
+		next.Deny = c.deny.state
 		return nil
 	})
 	c.worker.Wake()

@@ -19,7 +19,10 @@ type Candidate = auto.Candidate
 // the pool, which is the worker's; only the queues do, once the worker has
 // them.
 func (c *Control) openUplink(u configs.Uplink, netNS string) (drivers.Device, []Candidate, error) {
-	dev, candidates, err := auto.Open(auto.Config{Interface: u.Interface, NetNS: netNS, Driver: u.Driver}, []*buf.Pool{c.pool})
+	c.mu.Lock()
+	guard := deviceGuard(u.RateLimit, c.deny.all)
+	c.mu.Unlock()
+	dev, candidates, err := auto.Open(auto.Config{Interface: u.Interface, NetNS: netNS, Driver: u.Driver, Guard: guard}, []*buf.Pool{c.pool})
 	for _, x := range candidates {
 		c.log.Info("driver of the uplink", zap.String("uplink", u.Interface), zap.String("driver", x.Driver),
 			zap.Bool("chosen", x.Chosen), zap.String("reason", x.Reason))

@@ -203,11 +203,11 @@ func (c *Control) addNeighborText(n store.Neighbor) error {
 
 // changeOf returns the change that makes an interface what it was.
 func changeOf(x store.Interface) Change {
-	ch := Change{Up: x.Up, MTU: x.MTU, Add: x.Addrs}
+	ch := Change{Up: x.Up, MTU: x.MTU, Add: x.Addrs, RxLimit: x.RxLimit, TxLimit: x.TxLimit}
 	for _, a := range nodes.FeatureArcs() {
 		enabled, asked := x.Features[a.Name]
 		for _, f := range a.Features {
-			if asked {
+			if asked && follows(f) == "" {
 				ch.Features = append(ch.Features, FeatureChange{Arc: a.Name, Feature: f, Enable: slices.Contains(enabled, f)})
 			}
 		}
@@ -224,6 +224,12 @@ func (c *Control) remember(p *port, ch Change) error {
 	}
 	if ch.MTU != nil {
 		x.MTU = ch.MTU
+	}
+	if ch.RxLimit != nil {
+		x.RxLimit = ch.RxLimit
+	}
+	if ch.TxLimit != nil {
+		x.TxLimit = ch.TxLimit
 	}
 	if len(ch.Add)+len(ch.Del) > 0 {
 		x.Addrs = slices.Clone(p.addrs)

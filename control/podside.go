@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/skein-dataplane/skein/configs"
-	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/tuntap"
 )
 
@@ -124,20 +122,14 @@ func removeOthers(link *tuntap.Link, addrs []netip.Prefix) error {
 }
 
 // limit sets how much may pass the TUN: what comes in here is what the pod
-// sends.
+// sends. A burst without a rate says nothing.
 func (p *port) limit(b configs.Bandwidth) error {
-	p.RxLimit = iface.Bandwidth(b.EgressRate, burst(b.EgressRate, b.EgressBurst))
-	p.TxLimit = iface.Bandwidth(b.IngressRate, burst(b.IngressRate, b.IngressBurst))
-	var failed error
+	rx, tx := configs.RateLimit{}, configs.RateLimit{}
 	if b.EgressRate != 0 {
-		failed = p.enable(iface.DeviceInput, "rate-limit-in")
+		rx = configs.RateLimit{Bandwidth: b.EgressRate, Burst: b.EgressBurst}
 	}
 	if b.IngressRate != 0 {
-		failed = errors.Join(failed, p.enable(iface.InterfaceOutput, "rate-limit-out"))
+		tx = configs.RateLimit{Bandwidth: b.IngressRate, Burst: b.IngressBurst}
 	}
-	return failed
+	return p.setLimits(&rx, &tx)
 }
-
-// burst returns the bits of a bucket: what passes in 100 ms where nothing else
-// is said, as much as TCP needs at a round trip of that length.
-func burst(rate, given uint64) uint64 { return cmp.Or(given, rate/10) }

@@ -40,6 +40,8 @@ type port struct {
 
 	space tuntap.NetNSID // TUN: the namespace that it was made in
 
+	rxLimit, txLimit configs.RateLimit // how much may come in, and go out
+
 	rank   uint32      // uplink: how many come before it
 	ways   []fib.Route // uplink: what the host's addresses and routes on it mean
 	follow *follower   // uplink: keeps it in step with the host
@@ -90,6 +92,10 @@ func (c *Control) register(p *port) error {
 	p.index = c.freeIndex(time.Now())
 	for i := range p.Feat {
 		p.Feat[i] |= iface.FeatEnd
+	}
+	if err := p.guard(c.deny.all); err != nil {
+		c.gone = append(c.gone, goneIndex{p.index, time.Now()})
+		return fmt.Errorf("control: interface %s: %w", p.Name, err)
 	}
 	if err := c.rib.SetIface(p.link()); err != nil {
 		c.gone = append(c.gone, goneIndex{p.index, time.Now()})

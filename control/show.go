@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/iface"
@@ -26,6 +27,8 @@ type Interface struct {
 	Info       drivers.Info
 	Queues     int
 	Candidates []Candidate // the drivers that were considered
+	RxRate     configs.RateLimit
+	TxRate     configs.RateLimit
 	Counters   graph.PortStats
 }
 
@@ -94,7 +97,7 @@ func (k kernelSide) running() bool {
 
 func (p *port) view(counters map[uint32]graph.PortStats) Interface {
 	return Interface{Iface: p.Iface, Index: p.index, Addrs: p.addrs, Peer: p.peer, Info: p.device.Info(),
-		Queues: len(p.device.Queues()), Candidates: p.candidates, Counters: counters[p.index]}
+		Queues: len(p.device.Queues()), Candidates: p.candidates, RxRate: p.rxLimit, TxRate: p.txLimit, Counters: counters[p.index]}
 }
 
 func (c *Control) interfaceOf(ctx context.Context, p *port) (*Interface, error) {

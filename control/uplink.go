@@ -79,7 +79,7 @@ func (c *Control) addUplink(ctx context.Context, u configs.Uplink) error {
 // uplinkPorts returns the two interfaces that an uplink becomes.
 func (c *Control) uplinkPorts(u configs.Uplink, t *takeover.Takeover, dev drivers.Device, why []Candidate) (up, tap *port) {
 	info := dev.Info()
-	up = &port{device: dev, candidates: why, netNS: t.NetNS, Iface: iface.Iface{Kind: iface.Uplink, Name: uplinkPrefix + u.Interface,
+	up = &port{device: dev, candidates: why, netNS: t.NetNS, rxLimit: u.RateLimit, Iface: iface.Iface{Kind: iface.Uplink, Name: uplinkPrefix + u.Interface,
 		Up: true, Ethernet: true, Offload: info.Offload, MTU: uint32(t.Host.MTU), MAC: mac(info.MAC)}}
 	tap = &port{device: t.Tap, Iface: iface.Iface{Kind: iface.Tap, Name: c.tapName(), Up: true, Ethernet: true,
 		Offload: t.Tap.Info().Offload, MTU: uint32(t.Host.MTU), MAC: tapMAC(up.MAC), Addr4: tapAddr},

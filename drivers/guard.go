@@ -10,7 +10,8 @@ const MaxDeny = 65536
 // zero Guard lets everything pass.
 type Guard struct {
 	// Deny are the sources of which nothing is wanted: up to MaxDeny prefixes of
-	// both families, without bits beyond their length.
+	// both families, without bits beyond their length. Link-local addresses of
+	// IPv6 pass whatever they say, for neighbour discovery.
 	Deny []netip.Prefix
 	// PerPacket and Depth are a token bucket for what comes in, as iface.Limit
 	// has it: what a packet costs in picoseconds, and what the bucket holds in

@@ -59,7 +59,8 @@ func denied(deny *state.Deny, b *buf.Buffer, ether bool) bool {
 		return deny.T4.Adj(deny.T4.Lookup(src, 0)).Kind != fib.NoRoute
 	case len(p) >= hdr.IPv6Len && p[0]>>4 == 6:
 		src := hdr.Addr6{Hi: binary.BigEndian.Uint64(p[8:]), Lo: binary.BigEndian.Uint64(p[16:])}
-		return deny.T6.Adj(deny.T6.Lookup(src, 0)).Kind != fib.NoRoute
+		// Without neighbour discovery, which is of the link, nothing works.
+		return !src.IsLinkLocal() && deny.T6.Adj(deny.T6.Lookup(src, 0)).Kind != fib.NoRoute
 	}
 	return false
 }

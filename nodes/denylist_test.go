@@ -50,3 +50,20 @@ func TestNoDenyList(t *testing.T) {
 		{packet: "203.0.113.9 > 10.1.0.8: udp 1 > 2", reason: "end of device-input"},
 	})
 }
+
+// Where everything is denied, neighbour discovery from link-local addresses
+// goes on, as in the XDP program.
+func TestDenyEverything(t *testing.T) {
+	const ok, denied = "end of device-input", "source is on the deny list"
+	st := newWorld(t, aNode).state
+	var err error
+	if st.Deny, err = state.NewDeny(prefixes("0.0.0.0/0", "::/0")); err != nil {
+		t.Fatal(err)
+	}
+	check(t, on(t, nodes.DenyList, st), func(b *buf.Buffer) { b.RxIf, b.Feat = pod1, 1<<63 }, []row{
+		{packet: "203.0.113.9 > 10.1.0.8: udp 1 > 2", reason: denied},
+		{packet: "fec0::1 > 2001:db8::10: udp 1 > 2", reason: denied},
+		{packet: "fe80::1 > 2001:db8::10: udp 1 > 2", reason: ok},
+		{packet: "febf::1 > 2001:db8::10: udp 1 > 2", reason: ok},
+	})
+}

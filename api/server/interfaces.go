@@ -45,6 +45,7 @@ func (s *service) SetInterface(_ context.Context, r *pb.SetInterfaceRequest) (*p
 	for _, f := range r.Features {
 		ch.Features = append(ch.Features, control.FeatureChange{Arc: f.GetArc(), Feature: f.GetFeature(), Enable: f.GetEnable()})
 	}
+	ch.RxLimit, ch.TxLimit = rateLimit(r.RxLimit), rateLimit(r.TxLimit)
 	if err := s.control.Change(r.Name, ch); err != nil {
 		return nil, err
 	}
@@ -148,7 +149,8 @@ var kinds = map[iface.Kind]pb.InterfaceKind{
 
 func interfaceMessage(i *control.Interface) *pb.Interface {
 	m := &pb.Interface{Index: i.Index, Name: i.Name, Kind: kinds[i.Kind], AdminUp: i.Up, LinkUp: i.LinkUp, Mtu: i.MTU,
-		Addresses: texts(i.Addrs), Driver: driverMessage(i), Counters: counterMessage(&i.Counters.PortCounters)}
+		Addresses: texts(i.Addrs), Driver: driverMessage(i), Counters: counterMessage(&i.Counters.PortCounters),
+		RxLimit: rateLimitMessage(i.RxRate), TxLimit: rateLimitMessage(i.TxRate)}
 	if i.Ethernet {
 		m.Mac = macText(i.MAC)
 	}
@@ -177,7 +179,7 @@ func driverMessage(i *control.Interface) *pb.Driver {
 	}
 	sum := queueSum(i.Counters.Queues)
 	d.Counters = &pb.DriverCounters{RxErrors: sum.RxErrors, RxDropped: sum.RxDropped, RxNoBuffers: sum.RxNoBufs,
-		TxErrors: sum.TxErrors, TxFull: sum.TxFull, Syscalls: sum.Syscalls}
+		TxErrors: sum.TxErrors, TxFull: sum.TxFull, Syscalls: sum.Syscalls, RxDenied: sum.RxDenied, RxLimited: sum.RxLimited}
 	return d
 }
 
@@ -189,6 +191,8 @@ func queueSum(queues []drivers.Stats) (sum drivers.Stats) {
 		sum.TxErrors += q.TxErrors
 		sum.TxFull += q.TxFull
 		sum.Syscalls += q.Syscalls
+		sum.RxDenied += q.RxDenied
+		sum.RxLimited += q.RxLimited
 	}
 	return sum
 }

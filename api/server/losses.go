@@ -168,10 +168,15 @@ func driverLosses(i uint32, name string, st graph.PortStats) []loss {
 	of := func(reason string, n uint64) loss {
 		return loss{lossKey{i, name, reason}, pb.Severity_SEVERITY_ERROR, n}
 	}
+	wanted := func(reason string, n uint64) loss { // as the nodes of that name drop
+		return loss{lossKey{i, name, reason}, pb.Severity_SEVERITY_WARNING, n}
+	}
 	return []loss{
 		of("packet could not be received whole", sum.RxErrors),
 		of("kernel dropped before reception", sum.RxDropped),
 		of("no free buffer to receive into", sum.RxNoBufs),
 		of("kernel refused to send", sum.TxErrors),
+		wanted("source is on the deny list (XDP)", sum.RxDenied),
+		wanted("receive rate limit exceeded (XDP)", sum.RxLimited),
 	}
 }

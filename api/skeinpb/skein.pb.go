@@ -499,7 +499,9 @@ type Interface struct {
 	Driver        *Driver                `protobuf:"bytes,9,opt,name=driver,proto3" json:"driver,omitempty"`
 	Peer          *Peer                  `protobuf:"bytes,10,opt,name=peer,proto3" json:"peer,omitempty"` // absent where nothing is at the other end
 	Counters      *InterfaceCounters     `protobuf:"bytes,11,opt,name=counters,proto3" json:"counters,omitempty"`
-	Features      []*EnabledFeatures     `protobuf:"bytes,12,rep,name=features,proto3" json:"features,omitempty"` // arcs with a feature only
+	Features      []*EnabledFeatures     `protobuf:"bytes,12,rep,name=features,proto3" json:"features,omitempty"`              // arcs with a feature only
+	RxLimit       *RateLimit             `protobuf:"bytes,13,opt,name=rx_limit,json=rxLimit,proto3" json:"rx_limit,omitempty"` // absent without one
+	TxLimit       *RateLimit             `protobuf:"bytes,14,opt,name=tx_limit,json=txLimit,proto3" json:"tx_limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -618,6 +620,82 @@ func (x *Interface) GetFeatures() []*EnabledFeatures {
 	return nil
 }
 
+func (x *Interface) GetRxLimit() *RateLimit {
+	if x != nil {
+		return x.RxLimit
+	}
+	return nil
+}
+
+func (x *Interface) GetTxLimit() *RateLimit {
+	if x != nil {
+		return x.TxLimit
+	}
+	return nil
+}
+
+// A RateLimit is how much may pass in one direction: packets or bits. One that
+// has neither is no limit.
+type RateLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Packets       uint64                 `protobuf:"varint,1,opt,name=packets,proto3" json:"packets,omitempty"`     // per second
+	Bandwidth     uint64                 `protobuf:"varint,2,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"` // bits per second
+	Burst         uint64                 `protobuf:"varint,3,opt,name=burst,proto3" json:"burst,omitempty"`         // packets or bits; 0: what passes in 100 ms
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RateLimit) Reset() {
+	*x = RateLimit{}
+	mi := &file_skein_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateLimit) ProtoMessage() {}
+
+func (x *RateLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateLimit.ProtoReflect.Descriptor instead.
+func (*RateLimit) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RateLimit) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *RateLimit) GetBandwidth() uint64 {
+	if x != nil {
+		return x.Bandwidth
+	}
+	return 0
+}
+
+func (x *RateLimit) GetBurst() uint64 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
 // A Driver is how packets get in and out of an interface.
 type Driver struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -633,7 +711,7 @@ type Driver struct {
 
 func (x *Driver) Reset() {
 	*x = Driver{}
-	mi := &file_skein_proto_msgTypes[3]
+	mi := &file_skein_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +723,7 @@ func (x *Driver) String() string {
 func (*Driver) ProtoMessage() {}
 
 func (x *Driver) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[3]
+	mi := &file_skein_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +736,7 @@ func (x *Driver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Driver.ProtoReflect.Descriptor instead.
 func (*Driver) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{3}
+	return file_skein_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Driver) GetName() string {
@@ -715,7 +793,7 @@ type DriverCandidate struct {
 
 func (x *DriverCandidate) Reset() {
 	*x = DriverCandidate{}
-	mi := &file_skein_proto_msgTypes[4]
+	mi := &file_skein_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +805,7 @@ func (x *DriverCandidate) String() string {
 func (*DriverCandidate) ProtoMessage() {}
 
 func (x *DriverCandidate) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[4]
+	mi := &file_skein_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +818,7 @@ func (x *DriverCandidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverCandidate.ProtoReflect.Descriptor instead.
 func (*DriverCandidate) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{4}
+	return file_skein_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DriverCandidate) GetName() string {
@@ -781,7 +859,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_skein_proto_msgTypes[5]
+	mi := &file_skein_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +871,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[5]
+	mi := &file_skein_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +884,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{5}
+	return file_skein_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Peer) GetName() string {
@@ -879,7 +957,7 @@ type InterfaceCounters struct {
 
 func (x *InterfaceCounters) Reset() {
 	*x = InterfaceCounters{}
-	mi := &file_skein_proto_msgTypes[6]
+	mi := &file_skein_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +969,7 @@ func (x *InterfaceCounters) String() string {
 func (*InterfaceCounters) ProtoMessage() {}
 
 func (x *InterfaceCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[6]
+	mi := &file_skein_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +982,7 @@ func (x *InterfaceCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InterfaceCounters.ProtoReflect.Descriptor instead.
 func (*InterfaceCounters) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{6}
+	return file_skein_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *InterfaceCounters) GetRxPackets() uint64 {
@@ -959,13 +1037,15 @@ type DriverCounters struct {
 	TxErrors      uint64                 `protobuf:"varint,4,opt,name=tx_errors,json=txErrors,proto3" json:"tx_errors,omitempty"`            // packets that the kernel refused for good
 	TxFull        uint64                 `protobuf:"varint,5,opt,name=tx_full,json=txFull,proto3" json:"tx_full,omitempty"`                  // times that the device had no room
 	Syscalls      uint64                 `protobuf:"varint,6,opt,name=syscalls,proto3" json:"syscalls,omitempty"`
+	RxDenied      uint64                 `protobuf:"varint,7,opt,name=rx_denied,json=rxDenied,proto3" json:"rx_denied,omitempty"`    // packets that the XDP program dropped for their source
+	RxLimited     uint64                 `protobuf:"varint,8,opt,name=rx_limited,json=rxLimited,proto3" json:"rx_limited,omitempty"` // packets that the XDP program dropped for their rate
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DriverCounters) Reset() {
 	*x = DriverCounters{}
-	mi := &file_skein_proto_msgTypes[7]
+	mi := &file_skein_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1057,7 @@ func (x *DriverCounters) String() string {
 func (*DriverCounters) ProtoMessage() {}
 
 func (x *DriverCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[7]
+	mi := &file_skein_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1070,7 @@ func (x *DriverCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriverCounters.ProtoReflect.Descriptor instead.
 func (*DriverCounters) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{7}
+	return file_skein_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DriverCounters) GetRxErrors() uint64 {
@@ -1035,6 +1115,20 @@ func (x *DriverCounters) GetSyscalls() uint64 {
 	return 0
 }
 
+func (x *DriverCounters) GetRxDenied() uint64 {
+	if x != nil {
+		return x.RxDenied
+	}
+	return 0
+}
+
+func (x *DriverCounters) GetRxLimited() uint64 {
+	if x != nil {
+		return x.RxLimited
+	}
+	return 0
+}
+
 // EnabledFeatures are the features that packets of an interface visit on an arc.
 type EnabledFeatures struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1046,7 +1140,7 @@ type EnabledFeatures struct {
 
 func (x *EnabledFeatures) Reset() {
 	*x = EnabledFeatures{}
-	mi := &file_skein_proto_msgTypes[8]
+	mi := &file_skein_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1152,7 @@ func (x *EnabledFeatures) String() string {
 func (*EnabledFeatures) ProtoMessage() {}
 
 func (x *EnabledFeatures) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[8]
+	mi := &file_skein_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1165,7 @@ func (x *EnabledFeatures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnabledFeatures.ProtoReflect.Descriptor instead.
 func (*EnabledFeatures) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{8}
+	return file_skein_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EnabledFeatures) GetArc() string {
@@ -1097,7 +1191,7 @@ type ListInterfacesRequest struct {
 
 func (x *ListInterfacesRequest) Reset() {
 	*x = ListInterfacesRequest{}
-	mi := &file_skein_proto_msgTypes[9]
+	mi := &file_skein_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1203,7 @@ func (x *ListInterfacesRequest) String() string {
 func (*ListInterfacesRequest) ProtoMessage() {}
 
 func (x *ListInterfacesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[9]
+	mi := &file_skein_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1216,7 @@ func (x *ListInterfacesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInterfacesRequest.ProtoReflect.Descriptor instead.
 func (*ListInterfacesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{9}
+	return file_skein_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListInterfacesRequest) GetNames() []string {
@@ -1141,7 +1235,7 @@ type ListInterfacesResponse struct {
 
 func (x *ListInterfacesResponse) Reset() {
 	*x = ListInterfacesResponse{}
-	mi := &file_skein_proto_msgTypes[10]
+	mi := &file_skein_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1247,7 @@ func (x *ListInterfacesResponse) String() string {
 func (*ListInterfacesResponse) ProtoMessage() {}
 
 func (x *ListInterfacesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[10]
+	mi := &file_skein_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1260,7 @@ func (x *ListInterfacesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInterfacesResponse.ProtoReflect.Descriptor instead.
 func (*ListInterfacesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{10}
+	return file_skein_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListInterfacesResponse) GetInterfaces() []*Interface {
@@ -1184,13 +1278,15 @@ type SetInterfaceRequest struct {
 	AddAddresses    []string               `protobuf:"bytes,4,rep,name=add_addresses,json=addAddresses,proto3" json:"add_addresses,omitempty"` // with prefix length
 	RemoveAddresses []string               `protobuf:"bytes,5,rep,name=remove_addresses,json=removeAddresses,proto3" json:"remove_addresses,omitempty"`
 	Features        []*FeatureChange       `protobuf:"bytes,6,rep,name=features,proto3" json:"features,omitempty"`
+	RxLimit         *RateLimit             `protobuf:"bytes,7,opt,name=rx_limit,json=rxLimit,proto3" json:"rx_limit,omitempty"` // of what comes in
+	TxLimit         *RateLimit             `protobuf:"bytes,8,opt,name=tx_limit,json=txLimit,proto3" json:"tx_limit,omitempty"` // of what goes out
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SetInterfaceRequest) Reset() {
 	*x = SetInterfaceRequest{}
-	mi := &file_skein_proto_msgTypes[11]
+	mi := &file_skein_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1298,7 @@ func (x *SetInterfaceRequest) String() string {
 func (*SetInterfaceRequest) ProtoMessage() {}
 
 func (x *SetInterfaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[11]
+	mi := &file_skein_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1311,7 @@ func (x *SetInterfaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetInterfaceRequest.ProtoReflect.Descriptor instead.
 func (*SetInterfaceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{11}
+	return file_skein_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SetInterfaceRequest) GetName() string {
@@ -1260,6 +1356,20 @@ func (x *SetInterfaceRequest) GetFeatures() []*FeatureChange {
 	return nil
 }
 
+func (x *SetInterfaceRequest) GetRxLimit() *RateLimit {
+	if x != nil {
+		return x.RxLimit
+	}
+	return nil
+}
+
+func (x *SetInterfaceRequest) GetTxLimit() *RateLimit {
+	if x != nil {
+		return x.TxLimit
+	}
+	return nil
+}
+
 type FeatureChange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Arc           string                 `protobuf:"bytes,1,opt,name=arc,proto3" json:"arc,omitempty"`
@@ -1271,7 +1381,7 @@ type FeatureChange struct {
 
 func (x *FeatureChange) Reset() {
 	*x = FeatureChange{}
-	mi := &file_skein_proto_msgTypes[12]
+	mi := &file_skein_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1393,7 @@ func (x *FeatureChange) String() string {
 func (*FeatureChange) ProtoMessage() {}
 
 func (x *FeatureChange) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[12]
+	mi := &file_skein_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1406,7 @@ func (x *FeatureChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureChange.ProtoReflect.Descriptor instead.
 func (*FeatureChange) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{12}
+	return file_skein_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FeatureChange) GetArc() string {
@@ -1328,7 +1438,7 @@ type SetInterfaceResponse struct {
 
 func (x *SetInterfaceResponse) Reset() {
 	*x = SetInterfaceResponse{}
-	mi := &file_skein_proto_msgTypes[13]
+	mi := &file_skein_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1450,7 @@ func (x *SetInterfaceResponse) String() string {
 func (*SetInterfaceResponse) ProtoMessage() {}
 
 func (x *SetInterfaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[13]
+	mi := &file_skein_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1463,7 @@ func (x *SetInterfaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetInterfaceResponse.ProtoReflect.Descriptor instead.
 func (*SetInterfaceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{13}
+	return file_skein_proto_rawDescGZIP(), []int{14}
 }
 
 type CreateTunRequest struct {
@@ -1376,7 +1486,7 @@ type CreateTunRequest struct {
 
 func (x *CreateTunRequest) Reset() {
 	*x = CreateTunRequest{}
-	mi := &file_skein_proto_msgTypes[14]
+	mi := &file_skein_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1498,7 @@ func (x *CreateTunRequest) String() string {
 func (*CreateTunRequest) ProtoMessage() {}
 
 func (x *CreateTunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[14]
+	mi := &file_skein_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1511,7 @@ func (x *CreateTunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTunRequest.ProtoReflect.Descriptor instead.
 func (*CreateTunRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{14}
+	return file_skein_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CreateTunRequest) GetName() string {
@@ -1501,7 +1611,7 @@ type Attachment struct {
 
 func (x *Attachment) Reset() {
 	*x = Attachment{}
-	mi := &file_skein_proto_msgTypes[15]
+	mi := &file_skein_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1623,7 @@ func (x *Attachment) String() string {
 func (*Attachment) ProtoMessage() {}
 
 func (x *Attachment) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[15]
+	mi := &file_skein_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1636,7 @@ func (x *Attachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
 func (*Attachment) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{15}
+	return file_skein_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Attachment) GetContainerId() string {
@@ -1563,7 +1673,7 @@ type PortMapping struct {
 
 func (x *PortMapping) Reset() {
 	*x = PortMapping{}
-	mi := &file_skein_proto_msgTypes[16]
+	mi := &file_skein_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1575,7 +1685,7 @@ func (x *PortMapping) String() string {
 func (*PortMapping) ProtoMessage() {}
 
 func (x *PortMapping) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[16]
+	mi := &file_skein_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1588,7 +1698,7 @@ func (x *PortMapping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortMapping.ProtoReflect.Descriptor instead.
 func (*PortMapping) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{16}
+	return file_skein_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PortMapping) GetHostPort() uint32 {
@@ -1633,7 +1743,7 @@ type PodRoute struct {
 
 func (x *PodRoute) Reset() {
 	*x = PodRoute{}
-	mi := &file_skein_proto_msgTypes[17]
+	mi := &file_skein_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1645,7 +1755,7 @@ func (x *PodRoute) String() string {
 func (*PodRoute) ProtoMessage() {}
 
 func (x *PodRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[17]
+	mi := &file_skein_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1658,7 +1768,7 @@ func (x *PodRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodRoute.ProtoReflect.Descriptor instead.
 func (*PodRoute) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{17}
+	return file_skein_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PodRoute) GetPrefix() string {
@@ -1709,7 +1819,7 @@ type Bandwidth struct {
 
 func (x *Bandwidth) Reset() {
 	*x = Bandwidth{}
-	mi := &file_skein_proto_msgTypes[18]
+	mi := &file_skein_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +1831,7 @@ func (x *Bandwidth) String() string {
 func (*Bandwidth) ProtoMessage() {}
 
 func (x *Bandwidth) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[18]
+	mi := &file_skein_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +1844,7 @@ func (x *Bandwidth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bandwidth.ProtoReflect.Descriptor instead.
 func (*Bandwidth) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{18}
+	return file_skein_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Bandwidth) GetIngressRate() uint64 {
@@ -1780,7 +1890,7 @@ type Workload struct {
 
 func (x *Workload) Reset() {
 	*x = Workload{}
-	mi := &file_skein_proto_msgTypes[19]
+	mi := &file_skein_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1902,7 @@ func (x *Workload) String() string {
 func (*Workload) ProtoMessage() {}
 
 func (x *Workload) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[19]
+	mi := &file_skein_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +1915,7 @@ func (x *Workload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workload.ProtoReflect.Descriptor instead.
 func (*Workload) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{19}
+	return file_skein_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Workload) GetNamespace() string {
@@ -1861,7 +1971,7 @@ type NamedPort struct {
 
 func (x *NamedPort) Reset() {
 	*x = NamedPort{}
-	mi := &file_skein_proto_msgTypes[20]
+	mi := &file_skein_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +1983,7 @@ func (x *NamedPort) String() string {
 func (*NamedPort) ProtoMessage() {}
 
 func (x *NamedPort) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[20]
+	mi := &file_skein_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +1996,7 @@ func (x *NamedPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedPort.ProtoReflect.Descriptor instead.
 func (*NamedPort) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{20}
+	return file_skein_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *NamedPort) GetName() string {
@@ -1919,7 +2029,7 @@ type CreateTunResponse struct {
 
 func (x *CreateTunResponse) Reset() {
 	*x = CreateTunResponse{}
-	mi := &file_skein_proto_msgTypes[21]
+	mi := &file_skein_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2041,7 @@ func (x *CreateTunResponse) String() string {
 func (*CreateTunResponse) ProtoMessage() {}
 
 func (x *CreateTunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[21]
+	mi := &file_skein_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2054,7 @@ func (x *CreateTunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTunResponse.ProtoReflect.Descriptor instead.
 func (*CreateTunResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{21}
+	return file_skein_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateTunResponse) GetInterface() *Interface {
@@ -1963,7 +2073,7 @@ type DeleteInterfaceRequest struct {
 
 func (x *DeleteInterfaceRequest) Reset() {
 	*x = DeleteInterfaceRequest{}
-	mi := &file_skein_proto_msgTypes[22]
+	mi := &file_skein_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2085,7 @@ func (x *DeleteInterfaceRequest) String() string {
 func (*DeleteInterfaceRequest) ProtoMessage() {}
 
 func (x *DeleteInterfaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[22]
+	mi := &file_skein_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2098,7 @@ func (x *DeleteInterfaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteInterfaceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteInterfaceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{22}
+	return file_skein_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DeleteInterfaceRequest) GetName() string {
@@ -2006,7 +2116,7 @@ type DeleteInterfaceResponse struct {
 
 func (x *DeleteInterfaceResponse) Reset() {
 	*x = DeleteInterfaceResponse{}
-	mi := &file_skein_proto_msgTypes[23]
+	mi := &file_skein_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2128,7 @@ func (x *DeleteInterfaceResponse) String() string {
 func (*DeleteInterfaceResponse) ProtoMessage() {}
 
 func (x *DeleteInterfaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[23]
+	mi := &file_skein_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2141,7 @@ func (x *DeleteInterfaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteInterfaceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteInterfaceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{23}
+	return file_skein_proto_rawDescGZIP(), []int{24}
 }
 
 type ListAttachmentsRequest struct {
@@ -2042,7 +2152,7 @@ type ListAttachmentsRequest struct {
 
 func (x *ListAttachmentsRequest) Reset() {
 	*x = ListAttachmentsRequest{}
-	mi := &file_skein_proto_msgTypes[24]
+	mi := &file_skein_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2164,7 @@ func (x *ListAttachmentsRequest) String() string {
 func (*ListAttachmentsRequest) ProtoMessage() {}
 
 func (x *ListAttachmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[24]
+	mi := &file_skein_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2177,7 @@ func (x *ListAttachmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttachmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAttachmentsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{24}
+	return file_skein_proto_rawDescGZIP(), []int{25}
 }
 
 type ListAttachmentsResponse struct {
@@ -2079,7 +2189,7 @@ type ListAttachmentsResponse struct {
 
 func (x *ListAttachmentsResponse) Reset() {
 	*x = ListAttachmentsResponse{}
-	mi := &file_skein_proto_msgTypes[25]
+	mi := &file_skein_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2201,7 @@ func (x *ListAttachmentsResponse) String() string {
 func (*ListAttachmentsResponse) ProtoMessage() {}
 
 func (x *ListAttachmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[25]
+	mi := &file_skein_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,7 +2214,7 @@ func (x *ListAttachmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttachmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAttachmentsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{25}
+	return file_skein_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListAttachmentsResponse) GetAttachments() []*AttachedTun {
@@ -2131,7 +2241,7 @@ type AttachedTun struct {
 
 func (x *AttachedTun) Reset() {
 	*x = AttachedTun{}
-	mi := &file_skein_proto_msgTypes[26]
+	mi := &file_skein_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2253,7 @@ func (x *AttachedTun) String() string {
 func (*AttachedTun) ProtoMessage() {}
 
 func (x *AttachedTun) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[26]
+	mi := &file_skein_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2266,7 @@ func (x *AttachedTun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachedTun.ProtoReflect.Descriptor instead.
 func (*AttachedTun) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{26}
+	return file_skein_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *AttachedTun) GetName() string {
@@ -2223,7 +2333,7 @@ type GetRuntimeRequest struct {
 
 func (x *GetRuntimeRequest) Reset() {
 	*x = GetRuntimeRequest{}
-	mi := &file_skein_proto_msgTypes[27]
+	mi := &file_skein_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2345,7 @@ func (x *GetRuntimeRequest) String() string {
 func (*GetRuntimeRequest) ProtoMessage() {}
 
 func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[27]
+	mi := &file_skein_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2358,7 @@ func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*GetRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{27}
+	return file_skein_proto_rawDescGZIP(), []int{28}
 }
 
 type GetRuntimeResponse struct {
@@ -2260,7 +2370,7 @@ type GetRuntimeResponse struct {
 
 func (x *GetRuntimeResponse) Reset() {
 	*x = GetRuntimeResponse{}
-	mi := &file_skein_proto_msgTypes[28]
+	mi := &file_skein_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +2382,7 @@ func (x *GetRuntimeResponse) String() string {
 func (*GetRuntimeResponse) ProtoMessage() {}
 
 func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[28]
+	mi := &file_skein_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +2395,7 @@ func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeResponse.ProtoReflect.Descriptor instead.
 func (*GetRuntimeResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{28}
+	return file_skein_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetRuntimeResponse) GetWorkers() []*WorkerRuntime {
@@ -2315,7 +2425,7 @@ type WorkerRuntime struct {
 
 func (x *WorkerRuntime) Reset() {
 	*x = WorkerRuntime{}
-	mi := &file_skein_proto_msgTypes[29]
+	mi := &file_skein_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2437,7 @@ func (x *WorkerRuntime) String() string {
 func (*WorkerRuntime) ProtoMessage() {}
 
 func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[29]
+	mi := &file_skein_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2450,7 @@ func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRuntime.ProtoReflect.Descriptor instead.
 func (*WorkerRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{29}
+	return file_skein_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *WorkerRuntime) GetWorker() uint32 {
@@ -2432,7 +2542,7 @@ type NodeRuntime struct {
 
 func (x *NodeRuntime) Reset() {
 	*x = NodeRuntime{}
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2444,7 +2554,7 @@ func (x *NodeRuntime) String() string {
 func (*NodeRuntime) ProtoMessage() {}
 
 func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2457,7 +2567,7 @@ func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRuntime.ProtoReflect.Descriptor instead.
 func (*NodeRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{30}
+	return file_skein_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *NodeRuntime) GetName() string {
@@ -2497,7 +2607,7 @@ type GetErrorsRequest struct {
 
 func (x *GetErrorsRequest) Reset() {
 	*x = GetErrorsRequest{}
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2509,7 +2619,7 @@ func (x *GetErrorsRequest) String() string {
 func (*GetErrorsRequest) ProtoMessage() {}
 
 func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2522,7 +2632,7 @@ func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsRequest.ProtoReflect.Descriptor instead.
 func (*GetErrorsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{31}
+	return file_skein_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetErrorsRequest) GetAll() bool {
@@ -2541,7 +2651,7 @@ type GetErrorsResponse struct {
 
 func (x *GetErrorsResponse) Reset() {
 	*x = GetErrorsResponse{}
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2553,7 +2663,7 @@ func (x *GetErrorsResponse) String() string {
 func (*GetErrorsResponse) ProtoMessage() {}
 
 func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2566,7 +2676,7 @@ func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsResponse.ProtoReflect.Descriptor instead.
 func (*GetErrorsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{32}
+	return file_skein_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetErrorsResponse) GetErrors() []*ErrorCount {
@@ -2590,7 +2700,7 @@ type ErrorCount struct {
 
 func (x *ErrorCount) Reset() {
 	*x = ErrorCount{}
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2602,7 +2712,7 @@ func (x *ErrorCount) String() string {
 func (*ErrorCount) ProtoMessage() {}
 
 func (x *ErrorCount) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2615,7 +2725,7 @@ func (x *ErrorCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorCount.ProtoReflect.Descriptor instead.
 func (*ErrorCount) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{33}
+	return file_skein_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ErrorCount) GetCount() uint64 {
@@ -2661,7 +2771,7 @@ type GetBuffersRequest struct {
 
 func (x *GetBuffersRequest) Reset() {
 	*x = GetBuffersRequest{}
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +2783,7 @@ func (x *GetBuffersRequest) String() string {
 func (*GetBuffersRequest) ProtoMessage() {}
 
 func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +2796,7 @@ func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersRequest.ProtoReflect.Descriptor instead.
 func (*GetBuffersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{34}
+	return file_skein_proto_rawDescGZIP(), []int{35}
 }
 
 type GetBuffersResponse struct {
@@ -2698,7 +2808,7 @@ type GetBuffersResponse struct {
 
 func (x *GetBuffersResponse) Reset() {
 	*x = GetBuffersResponse{}
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +2820,7 @@ func (x *GetBuffersResponse) String() string {
 func (*GetBuffersResponse) ProtoMessage() {}
 
 func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +2833,7 @@ func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersResponse.ProtoReflect.Descriptor instead.
 func (*GetBuffersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{35}
+	return file_skein_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetBuffersResponse) GetPools() []*BufferPool {
@@ -2749,7 +2859,7 @@ type BufferPool struct {
 
 func (x *BufferPool) Reset() {
 	*x = BufferPool{}
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +2871,7 @@ func (x *BufferPool) String() string {
 func (*BufferPool) ProtoMessage() {}
 
 func (x *BufferPool) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +2884,7 @@ func (x *BufferPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferPool.ProtoReflect.Descriptor instead.
 func (*BufferPool) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{36}
+	return file_skein_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *BufferPool) GetName() string {
@@ -2837,7 +2947,7 @@ type ClearCountersRequest struct {
 
 func (x *ClearCountersRequest) Reset() {
 	*x = ClearCountersRequest{}
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2849,7 +2959,7 @@ func (x *ClearCountersRequest) String() string {
 func (*ClearCountersRequest) ProtoMessage() {}
 
 func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2862,7 +2972,7 @@ func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersRequest.ProtoReflect.Descriptor instead.
 func (*ClearCountersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{37}
+	return file_skein_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ClearCountersRequest) GetInterfaces() bool {
@@ -2894,7 +3004,7 @@ type ClearCountersResponse struct {
 
 func (x *ClearCountersResponse) Reset() {
 	*x = ClearCountersResponse{}
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2906,7 +3016,7 @@ func (x *ClearCountersResponse) String() string {
 func (*ClearCountersResponse) ProtoMessage() {}
 
 func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2919,7 +3029,7 @@ func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersResponse.ProtoReflect.Descriptor instead.
 func (*ClearCountersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{38}
+	return file_skein_proto_rawDescGZIP(), []int{39}
 }
 
 type AddTraceRequest struct {
@@ -2936,7 +3046,7 @@ type AddTraceRequest struct {
 
 func (x *AddTraceRequest) Reset() {
 	*x = AddTraceRequest{}
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3058,7 @@ func (x *AddTraceRequest) String() string {
 func (*AddTraceRequest) ProtoMessage() {}
 
 func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3071,7 @@ func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceRequest.ProtoReflect.Descriptor instead.
 func (*AddTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{39}
+	return file_skein_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AddTraceRequest) GetAt() isAddTraceRequest_At {
@@ -3020,7 +3130,7 @@ type AddTraceResponse struct {
 
 func (x *AddTraceResponse) Reset() {
 	*x = AddTraceResponse{}
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3032,7 +3142,7 @@ func (x *AddTraceResponse) String() string {
 func (*AddTraceResponse) ProtoMessage() {}
 
 func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3045,7 +3155,7 @@ func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceResponse.ProtoReflect.Descriptor instead.
 func (*AddTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{40}
+	return file_skein_proto_rawDescGZIP(), []int{41}
 }
 
 type GetTraceRequest struct {
@@ -3057,7 +3167,7 @@ type GetTraceRequest struct {
 
 func (x *GetTraceRequest) Reset() {
 	*x = GetTraceRequest{}
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +3179,7 @@ func (x *GetTraceRequest) String() string {
 func (*GetTraceRequest) ProtoMessage() {}
 
 func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3192,7 @@ func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceRequest.ProtoReflect.Descriptor instead.
 func (*GetTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{41}
+	return file_skein_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetTraceRequest) GetMax() uint32 {
@@ -3101,7 +3211,7 @@ type GetTraceResponse struct {
 
 func (x *GetTraceResponse) Reset() {
 	*x = GetTraceResponse{}
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3113,7 +3223,7 @@ func (x *GetTraceResponse) String() string {
 func (*GetTraceResponse) ProtoMessage() {}
 
 func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3126,7 +3236,7 @@ func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceResponse.ProtoReflect.Descriptor instead.
 func (*GetTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{42}
+	return file_skein_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetTraceResponse) GetPackets() []*TracedPacket {
@@ -3149,7 +3259,7 @@ type TracedPacket struct {
 
 func (x *TracedPacket) Reset() {
 	*x = TracedPacket{}
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3161,7 +3271,7 @@ func (x *TracedPacket) String() string {
 func (*TracedPacket) ProtoMessage() {}
 
 func (x *TracedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3174,7 +3284,7 @@ func (x *TracedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracedPacket.ProtoReflect.Descriptor instead.
 func (*TracedPacket) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{43}
+	return file_skein_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TracedPacket) GetId() uint64 {
@@ -3226,7 +3336,7 @@ type TraceRecord struct {
 
 func (x *TraceRecord) Reset() {
 	*x = TraceRecord{}
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3238,7 +3348,7 @@ func (x *TraceRecord) String() string {
 func (*TraceRecord) ProtoMessage() {}
 
 func (x *TraceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3251,7 +3361,7 @@ func (x *TraceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRecord.ProtoReflect.Descriptor instead.
 func (*TraceRecord) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{44}
+	return file_skein_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *TraceRecord) GetOffsetNs() uint64 {
@@ -3297,7 +3407,7 @@ type ClearTraceRequest struct {
 
 func (x *ClearTraceRequest) Reset() {
 	*x = ClearTraceRequest{}
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +3419,7 @@ func (x *ClearTraceRequest) String() string {
 func (*ClearTraceRequest) ProtoMessage() {}
 
 func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +3432,7 @@ func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceRequest.ProtoReflect.Descriptor instead.
 func (*ClearTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{45}
+	return file_skein_proto_rawDescGZIP(), []int{46}
 }
 
 type ClearTraceResponse struct {
@@ -3333,7 +3443,7 @@ type ClearTraceResponse struct {
 
 func (x *ClearTraceResponse) Reset() {
 	*x = ClearTraceResponse{}
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +3455,7 @@ func (x *ClearTraceResponse) String() string {
 func (*ClearTraceResponse) ProtoMessage() {}
 
 func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +3468,7 @@ func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceResponse.ProtoReflect.Descriptor instead.
 func (*ClearTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{46}
+	return file_skein_proto_rawDescGZIP(), []int{47}
 }
 
 type NextHop struct {
@@ -3372,7 +3482,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3384,7 +3494,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3397,7 +3507,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{47}
+	return file_skein_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *NextHop) GetInterface() string {
@@ -3436,7 +3546,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3448,7 +3558,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3461,7 +3571,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{48}
+	return file_skein_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Route) GetPrefix() string {
@@ -3528,7 +3638,7 @@ type Adjacency struct {
 
 func (x *Adjacency) Reset() {
 	*x = Adjacency{}
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3540,7 +3650,7 @@ func (x *Adjacency) String() string {
 func (*Adjacency) ProtoMessage() {}
 
 func (x *Adjacency) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3553,7 +3663,7 @@ func (x *Adjacency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adjacency.ProtoReflect.Descriptor instead.
 func (*Adjacency) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{49}
+	return file_skein_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Adjacency) GetKind() string {
@@ -3612,7 +3722,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3624,7 +3734,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3637,7 +3747,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{50}
+	return file_skein_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListRoutesRequest) GetFamily() Family {
@@ -3697,7 +3807,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3709,7 +3819,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,7 +3832,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{51}
+	return file_skein_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -3742,7 +3852,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3754,7 +3864,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3767,7 +3877,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{52}
+	return file_skein_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -3792,7 +3902,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3804,7 +3914,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3817,7 +3927,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{53}
+	return file_skein_proto_rawDescGZIP(), []int{54}
 }
 
 type DeleteRouteRequest struct {
@@ -3829,7 +3939,7 @@ type DeleteRouteRequest struct {
 
 func (x *DeleteRouteRequest) Reset() {
 	*x = DeleteRouteRequest{}
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3841,7 +3951,7 @@ func (x *DeleteRouteRequest) String() string {
 func (*DeleteRouteRequest) ProtoMessage() {}
 
 func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3854,7 +3964,7 @@ func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{54}
+	return file_skein_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DeleteRouteRequest) GetRoute() *Route {
@@ -3872,7 +3982,7 @@ type DeleteRouteResponse struct {
 
 func (x *DeleteRouteResponse) Reset() {
 	*x = DeleteRouteResponse{}
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3884,7 +3994,7 @@ func (x *DeleteRouteResponse) String() string {
 func (*DeleteRouteResponse) ProtoMessage() {}
 
 func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3897,7 +4007,7 @@ func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{55}
+	return file_skein_proto_rawDescGZIP(), []int{56}
 }
 
 type Neighbor struct {
@@ -3914,7 +4024,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3926,7 +4036,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3939,7 +4049,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{56}
+	return file_skein_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Neighbor) GetIp() string {
@@ -3994,7 +4104,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4006,7 +4116,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4019,7 +4129,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{57}
+	return file_skein_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListNeighborsRequest) GetInterface() string {
@@ -4045,7 +4155,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4057,7 +4167,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4070,7 +4180,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{58}
+	return file_skein_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -4091,7 +4201,7 @@ type AddNeighborRequest struct {
 
 func (x *AddNeighborRequest) Reset() {
 	*x = AddNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4103,7 +4213,7 @@ func (x *AddNeighborRequest) String() string {
 func (*AddNeighborRequest) ProtoMessage() {}
 
 func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4116,7 +4226,7 @@ func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborRequest.ProtoReflect.Descriptor instead.
 func (*AddNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{59}
+	return file_skein_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *AddNeighborRequest) GetIp() string {
@@ -4148,7 +4258,7 @@ type AddNeighborResponse struct {
 
 func (x *AddNeighborResponse) Reset() {
 	*x = AddNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4160,7 +4270,7 @@ func (x *AddNeighborResponse) String() string {
 func (*AddNeighborResponse) ProtoMessage() {}
 
 func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4173,7 +4283,7 @@ func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborResponse.ProtoReflect.Descriptor instead.
 func (*AddNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{60}
+	return file_skein_proto_rawDescGZIP(), []int{61}
 }
 
 type DeleteNeighborRequest struct {
@@ -4186,7 +4296,7 @@ type DeleteNeighborRequest struct {
 
 func (x *DeleteNeighborRequest) Reset() {
 	*x = DeleteNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4198,7 +4308,7 @@ func (x *DeleteNeighborRequest) String() string {
 func (*DeleteNeighborRequest) ProtoMessage() {}
 
 func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4211,7 +4321,7 @@ func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{61}
+	return file_skein_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *DeleteNeighborRequest) GetIp() string {
@@ -4236,7 +4346,7 @@ type DeleteNeighborResponse struct {
 
 func (x *DeleteNeighborResponse) Reset() {
 	*x = DeleteNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4248,7 +4358,7 @@ func (x *DeleteNeighborResponse) String() string {
 func (*DeleteNeighborResponse) ProtoMessage() {}
 
 func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4261,7 +4371,300 @@ func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{62}
+	return file_skein_proto_rawDescGZIP(), []int{63}
+}
+
+// A DenyEntry is a prefix from which nothing is wanted.
+type DenyEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Source        string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"` // whose wish it is: "static" of the configuration, "api"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DenyEntry) Reset() {
+	*x = DenyEntry{}
+	mi := &file_skein_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DenyEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DenyEntry) ProtoMessage() {}
+
+func (x *DenyEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DenyEntry.ProtoReflect.Descriptor instead.
+func (*DenyEntry) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *DenyEntry) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *DenyEntry) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+type ListDenyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDenyRequest) Reset() {
+	*x = ListDenyRequest{}
+	mi := &file_skein_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDenyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDenyRequest) ProtoMessage() {}
+
+func (x *ListDenyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDenyRequest.ProtoReflect.Descriptor instead.
+func (*ListDenyRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{65}
+}
+
+type ListDenyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*DenyEntry           `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"` // by family, then by address
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDenyResponse) Reset() {
+	*x = ListDenyResponse{}
+	mi := &file_skein_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDenyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDenyResponse) ProtoMessage() {}
+
+func (x *ListDenyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDenyResponse.ProtoReflect.Descriptor instead.
+func (*ListDenyResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ListDenyResponse) GetEntries() []*DenyEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type AddDenyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefixes      []string               `protobuf:"bytes,1,rep,name=prefixes,proto3" json:"prefixes,omitempty"` // of both families
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddDenyRequest) Reset() {
+	*x = AddDenyRequest{}
+	mi := &file_skein_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddDenyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddDenyRequest) ProtoMessage() {}
+
+func (x *AddDenyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddDenyRequest.ProtoReflect.Descriptor instead.
+func (*AddDenyRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *AddDenyRequest) GetPrefixes() []string {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+type AddDenyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddDenyResponse) Reset() {
+	*x = AddDenyResponse{}
+	mi := &file_skein_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddDenyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddDenyResponse) ProtoMessage() {}
+
+func (x *AddDenyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddDenyResponse.ProtoReflect.Descriptor instead.
+func (*AddDenyResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{68}
+}
+
+type DeleteDenyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefixes      []string               `protobuf:"bytes,1,rep,name=prefixes,proto3" json:"prefixes,omitempty"` // that were added by AddDeny
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteDenyRequest) Reset() {
+	*x = DeleteDenyRequest{}
+	mi := &file_skein_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteDenyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteDenyRequest) ProtoMessage() {}
+
+func (x *DeleteDenyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteDenyRequest.ProtoReflect.Descriptor instead.
+func (*DeleteDenyRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *DeleteDenyRequest) GetPrefixes() []string {
+	if x != nil {
+		return x.Prefixes
+	}
+	return nil
+}
+
+type DeleteDenyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteDenyResponse) Reset() {
+	*x = DeleteDenyResponse{}
+	mi := &file_skein_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteDenyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteDenyResponse) ProtoMessage() {}
+
+func (x *DeleteDenyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteDenyResponse.ProtoReflect.Descriptor instead.
+func (*DeleteDenyResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{70}
 }
 
 type GetGraphRequest struct {
@@ -4272,7 +4675,7 @@ type GetGraphRequest struct {
 
 func (x *GetGraphRequest) Reset() {
 	*x = GetGraphRequest{}
-	mi := &file_skein_proto_msgTypes[63]
+	mi := &file_skein_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4284,7 +4687,7 @@ func (x *GetGraphRequest) String() string {
 func (*GetGraphRequest) ProtoMessage() {}
 
 func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[63]
+	mi := &file_skein_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4297,7 +4700,7 @@ func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphRequest.ProtoReflect.Descriptor instead.
 func (*GetGraphRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{63}
+	return file_skein_proto_rawDescGZIP(), []int{71}
 }
 
 type GetGraphResponse struct {
@@ -4310,7 +4713,7 @@ type GetGraphResponse struct {
 
 func (x *GetGraphResponse) Reset() {
 	*x = GetGraphResponse{}
-	mi := &file_skein_proto_msgTypes[64]
+	mi := &file_skein_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4322,7 +4725,7 @@ func (x *GetGraphResponse) String() string {
 func (*GetGraphResponse) ProtoMessage() {}
 
 func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[64]
+	mi := &file_skein_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4335,7 +4738,7 @@ func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphResponse.ProtoReflect.Descriptor instead.
 func (*GetGraphResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{64}
+	return file_skein_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetGraphResponse) GetNodes() []*GraphNode {
@@ -4363,7 +4766,7 @@ type GraphNode struct {
 
 func (x *GraphNode) Reset() {
 	*x = GraphNode{}
-	mi := &file_skein_proto_msgTypes[65]
+	mi := &file_skein_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4375,7 +4778,7 @@ func (x *GraphNode) String() string {
 func (*GraphNode) ProtoMessage() {}
 
 func (x *GraphNode) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[65]
+	mi := &file_skein_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4388,7 +4791,7 @@ func (x *GraphNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphNode.ProtoReflect.Descriptor instead.
 func (*GraphNode) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{65}
+	return file_skein_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *GraphNode) GetName() string {
@@ -4426,7 +4829,7 @@ type GraphArc struct {
 
 func (x *GraphArc) Reset() {
 	*x = GraphArc{}
-	mi := &file_skein_proto_msgTypes[66]
+	mi := &file_skein_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4438,7 +4841,7 @@ func (x *GraphArc) String() string {
 func (*GraphArc) ProtoMessage() {}
 
 func (x *GraphArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[66]
+	mi := &file_skein_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4451,7 +4854,7 @@ func (x *GraphArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphArc.ProtoReflect.Descriptor instead.
 func (*GraphArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{66}
+	return file_skein_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *GraphArc) GetReason() string {
@@ -4501,7 +4904,7 @@ type FeatureArc struct {
 
 func (x *FeatureArc) Reset() {
 	*x = FeatureArc{}
-	mi := &file_skein_proto_msgTypes[67]
+	mi := &file_skein_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4513,7 +4916,7 @@ func (x *FeatureArc) String() string {
 func (*FeatureArc) ProtoMessage() {}
 
 func (x *FeatureArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[67]
+	mi := &file_skein_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4526,7 +4929,7 @@ func (x *FeatureArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureArc.ProtoReflect.Descriptor instead.
 func (*FeatureArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{67}
+	return file_skein_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *FeatureArc) GetName() string {
@@ -4564,7 +4967,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_skein_proto_msgTypes[68]
+	mi := &file_skein_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4576,7 +4979,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[68]
+	mi := &file_skein_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4589,7 +4992,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{68}
+	return file_skein_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *PingRequest) GetAddress() string {
@@ -4649,7 +5052,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_skein_proto_msgTypes[69]
+	mi := &file_skein_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4661,7 +5064,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[69]
+	mi := &file_skein_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4674,7 +5077,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{69}
+	return file_skein_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PingResponse) GetSequence() uint32 {
@@ -4740,7 +5143,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x03pid\x18\x04 \x01(\rR\x03pid\x121\n" +
 	"\x06uptime\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12\x1f\n" +
 	"\vconfig_path\x18\x06 \x01(\tR\n" +
-	"configPath\"\x96\x03\n" +
+	"configPath\"\xf6\x03\n" +
 	"\tInterface\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12+\n" +
@@ -4754,7 +5157,13 @@ const file_skein_proto_rawDesc = "" +
 	"\x04peer\x18\n" +
 	" \x01(\v2\x0e.skein.v1.PeerR\x04peer\x127\n" +
 	"\bcounters\x18\v \x01(\v2\x1b.skein.v1.InterfaceCountersR\bcounters\x125\n" +
-	"\bfeatures\x18\f \x03(\v2\x19.skein.v1.EnabledFeaturesR\bfeatures\"\xd9\x01\n" +
+	"\bfeatures\x18\f \x03(\v2\x19.skein.v1.EnabledFeaturesR\bfeatures\x12.\n" +
+	"\brx_limit\x18\r \x01(\v2\x13.skein.v1.RateLimitR\arxLimit\x12.\n" +
+	"\btx_limit\x18\x0e \x01(\v2\x13.skein.v1.RateLimitR\atxLimit\"Y\n" +
+	"\tRateLimit\x12\x18\n" +
+	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x1c\n" +
+	"\tbandwidth\x18\x02 \x01(\x04R\tbandwidth\x12\x14\n" +
+	"\x05burst\x18\x03 \x01(\x04R\x05burst\"\xd9\x01\n" +
 	"\x06Driver\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +
@@ -4787,7 +5196,7 @@ const file_skein_proto_rawDesc = "" +
 	"tx_packets\x18\x03 \x01(\x04R\ttxPackets\x12\x19\n" +
 	"\btx_bytes\x18\x04 \x01(\x04R\atxBytes\x12\x14\n" +
 	"\x05drops\x18\x05 \x01(\x04R\x05drops\x12\x19\n" +
-	"\btx_drops\x18\x06 \x01(\x04R\atxDrops\"\xc2\x01\n" +
+	"\btx_drops\x18\x06 \x01(\x04R\atxDrops\"\xfe\x01\n" +
 	"\x0eDriverCounters\x12\x1b\n" +
 	"\trx_errors\x18\x01 \x01(\x04R\brxErrors\x12\x1d\n" +
 	"\n" +
@@ -4795,7 +5204,10 @@ const file_skein_proto_rawDesc = "" +
 	"\rrx_no_buffers\x18\x03 \x01(\x04R\vrxNoBuffers\x12\x1b\n" +
 	"\ttx_errors\x18\x04 \x01(\x04R\btxErrors\x12\x17\n" +
 	"\atx_full\x18\x05 \x01(\x04R\x06txFull\x12\x1a\n" +
-	"\bsyscalls\x18\x06 \x01(\x04R\bsyscalls\"?\n" +
+	"\bsyscalls\x18\x06 \x01(\x04R\bsyscalls\x12\x1b\n" +
+	"\trx_denied\x18\a \x01(\x04R\brxDenied\x12\x1d\n" +
+	"\n" +
+	"rx_limited\x18\b \x01(\x04R\trxLimited\"?\n" +
 	"\x0fEnabledFeatures\x12\x10\n" +
 	"\x03arc\x18\x01 \x01(\tR\x03arc\x12\x1a\n" +
 	"\bfeatures\x18\x02 \x03(\tR\bfeatures\"-\n" +
@@ -4804,14 +5216,16 @@ const file_skein_proto_rawDesc = "" +
 	"\x16ListInterfacesResponse\x123\n" +
 	"\n" +
 	"interfaces\x18\x01 \x03(\v2\x13.skein.v1.InterfaceR\n" +
-	"interfaces\"\xfa\x01\n" +
+	"interfaces\"\xda\x02\n" +
 	"\x13SetInterfaceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\badmin_up\x18\x02 \x01(\bH\x00R\aadminUp\x88\x01\x01\x12\x15\n" +
 	"\x03mtu\x18\x03 \x01(\rH\x01R\x03mtu\x88\x01\x01\x12#\n" +
 	"\radd_addresses\x18\x04 \x03(\tR\faddAddresses\x12)\n" +
 	"\x10remove_addresses\x18\x05 \x03(\tR\x0fremoveAddresses\x123\n" +
-	"\bfeatures\x18\x06 \x03(\v2\x17.skein.v1.FeatureChangeR\bfeaturesB\v\n" +
+	"\bfeatures\x18\x06 \x03(\v2\x17.skein.v1.FeatureChangeR\bfeatures\x12.\n" +
+	"\brx_limit\x18\a \x01(\v2\x13.skein.v1.RateLimitR\arxLimit\x12.\n" +
+	"\btx_limit\x18\b \x01(\v2\x13.skein.v1.RateLimitR\atxLimitB\v\n" +
 	"\t_admin_upB\x06\n" +
 	"\x04_mtu\"S\n" +
 	"\rFeatureChange\x12\x10\n" +
@@ -5027,7 +5441,19 @@ const file_skein_proto_rawDesc = "" +
 	"\x15DeleteNeighborRequest\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x1c\n" +
 	"\tinterface\x18\x02 \x01(\tR\tinterface\"\x18\n" +
-	"\x16DeleteNeighborResponse\"\x11\n" +
+	"\x16DeleteNeighborResponse\";\n" +
+	"\tDenyEntry\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\"\x11\n" +
+	"\x0fListDenyRequest\"A\n" +
+	"\x10ListDenyResponse\x12-\n" +
+	"\aentries\x18\x01 \x03(\v2\x13.skein.v1.DenyEntryR\aentries\",\n" +
+	"\x0eAddDenyRequest\x12\x1a\n" +
+	"\bprefixes\x18\x01 \x03(\tR\bprefixes\"\x11\n" +
+	"\x0fAddDenyResponse\"/\n" +
+	"\x11DeleteDenyRequest\x12\x1a\n" +
+	"\bprefixes\x18\x01 \x03(\tR\bprefixes\"\x14\n" +
+	"\x12DeleteDenyResponse\"\x11\n" +
 	"\x0fGetGraphRequest\"v\n" +
 	"\x10GetGraphResponse\x12)\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x13.skein.v1.GraphNodeR\x05nodes\x127\n" +
@@ -5101,7 +5527,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x11PING_RESULT_REPLY\x10\x01\x12\x17\n" +
 	"\x13PING_RESULT_TIMEOUT\x10\x02\x12\x1b\n" +
 	"\x17PING_RESULT_UNREACHABLE\x10\x03\x12\x18\n" +
-	"\x14PING_RESULT_NOT_SENT\x10\x042\xac\f\n" +
+	"\x14PING_RESULT_NOT_SENT\x10\x042\xf8\r\n" +
 	"\x05Skein\x12G\n" +
 	"\n" +
 	"GetVersion\x12\x1b.skein.v1.GetVersionRequest\x1a\x1c.skein.v1.GetVersionResponse\x12S\n" +
@@ -5127,6 +5553,10 @@ const file_skein_proto_rawDesc = "" +
 	"\rListNeighbors\x12\x1e.skein.v1.ListNeighborsRequest\x1a\x1f.skein.v1.ListNeighborsResponse\x12J\n" +
 	"\vAddNeighbor\x12\x1c.skein.v1.AddNeighborRequest\x1a\x1d.skein.v1.AddNeighborResponse\x12S\n" +
 	"\x0eDeleteNeighbor\x12\x1f.skein.v1.DeleteNeighborRequest\x1a .skein.v1.DeleteNeighborResponse\x12A\n" +
+	"\bListDeny\x12\x19.skein.v1.ListDenyRequest\x1a\x1a.skein.v1.ListDenyResponse\x12>\n" +
+	"\aAddDeny\x12\x18.skein.v1.AddDenyRequest\x1a\x19.skein.v1.AddDenyResponse\x12G\n" +
+	"\n" +
+	"DeleteDeny\x12\x1b.skein.v1.DeleteDenyRequest\x1a\x1c.skein.v1.DeleteDenyResponse\x12A\n" +
 	"\bGetGraph\x12\x19.skein.v1.GetGraphRequest\x1a\x1a.skein.v1.GetGraphResponse\x127\n" +
 	"\x04Ping\x12\x15.skein.v1.PingRequest\x1a\x16.skein.v1.PingResponse0\x01B6Z4github.com/skein-dataplane/skein/api/skeinpb;skeinpbb\x06proto3"
 
@@ -5143,7 +5573,7 @@ func file_skein_proto_rawDescGZIP() []byte {
 }
 
 var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 72)
+var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
 	(Severity)(0),                   // 1: skein.v1.Severity
@@ -5154,181 +5584,200 @@ var file_skein_proto_goTypes = []any{
 	(*GetVersionRequest)(nil),       // 6: skein.v1.GetVersionRequest
 	(*GetVersionResponse)(nil),      // 7: skein.v1.GetVersionResponse
 	(*Interface)(nil),               // 8: skein.v1.Interface
-	(*Driver)(nil),                  // 9: skein.v1.Driver
-	(*DriverCandidate)(nil),         // 10: skein.v1.DriverCandidate
-	(*Peer)(nil),                    // 11: skein.v1.Peer
-	(*InterfaceCounters)(nil),       // 12: skein.v1.InterfaceCounters
-	(*DriverCounters)(nil),          // 13: skein.v1.DriverCounters
-	(*EnabledFeatures)(nil),         // 14: skein.v1.EnabledFeatures
-	(*ListInterfacesRequest)(nil),   // 15: skein.v1.ListInterfacesRequest
-	(*ListInterfacesResponse)(nil),  // 16: skein.v1.ListInterfacesResponse
-	(*SetInterfaceRequest)(nil),     // 17: skein.v1.SetInterfaceRequest
-	(*FeatureChange)(nil),           // 18: skein.v1.FeatureChange
-	(*SetInterfaceResponse)(nil),    // 19: skein.v1.SetInterfaceResponse
-	(*CreateTunRequest)(nil),        // 20: skein.v1.CreateTunRequest
-	(*Attachment)(nil),              // 21: skein.v1.Attachment
-	(*PortMapping)(nil),             // 22: skein.v1.PortMapping
-	(*PodRoute)(nil),                // 23: skein.v1.PodRoute
-	(*Bandwidth)(nil),               // 24: skein.v1.Bandwidth
-	(*Workload)(nil),                // 25: skein.v1.Workload
-	(*NamedPort)(nil),               // 26: skein.v1.NamedPort
-	(*CreateTunResponse)(nil),       // 27: skein.v1.CreateTunResponse
-	(*DeleteInterfaceRequest)(nil),  // 28: skein.v1.DeleteInterfaceRequest
-	(*DeleteInterfaceResponse)(nil), // 29: skein.v1.DeleteInterfaceResponse
-	(*ListAttachmentsRequest)(nil),  // 30: skein.v1.ListAttachmentsRequest
-	(*ListAttachmentsResponse)(nil), // 31: skein.v1.ListAttachmentsResponse
-	(*AttachedTun)(nil),             // 32: skein.v1.AttachedTun
-	(*GetRuntimeRequest)(nil),       // 33: skein.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),      // 34: skein.v1.GetRuntimeResponse
-	(*WorkerRuntime)(nil),           // 35: skein.v1.WorkerRuntime
-	(*NodeRuntime)(nil),             // 36: skein.v1.NodeRuntime
-	(*GetErrorsRequest)(nil),        // 37: skein.v1.GetErrorsRequest
-	(*GetErrorsResponse)(nil),       // 38: skein.v1.GetErrorsResponse
-	(*ErrorCount)(nil),              // 39: skein.v1.ErrorCount
-	(*GetBuffersRequest)(nil),       // 40: skein.v1.GetBuffersRequest
-	(*GetBuffersResponse)(nil),      // 41: skein.v1.GetBuffersResponse
-	(*BufferPool)(nil),              // 42: skein.v1.BufferPool
-	(*ClearCountersRequest)(nil),    // 43: skein.v1.ClearCountersRequest
-	(*ClearCountersResponse)(nil),   // 44: skein.v1.ClearCountersResponse
-	(*AddTraceRequest)(nil),         // 45: skein.v1.AddTraceRequest
-	(*AddTraceResponse)(nil),        // 46: skein.v1.AddTraceResponse
-	(*GetTraceRequest)(nil),         // 47: skein.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),        // 48: skein.v1.GetTraceResponse
-	(*TracedPacket)(nil),            // 49: skein.v1.TracedPacket
-	(*TraceRecord)(nil),             // 50: skein.v1.TraceRecord
-	(*ClearTraceRequest)(nil),       // 51: skein.v1.ClearTraceRequest
-	(*ClearTraceResponse)(nil),      // 52: skein.v1.ClearTraceResponse
-	(*NextHop)(nil),                 // 53: skein.v1.NextHop
-	(*Route)(nil),                   // 54: skein.v1.Route
-	(*Adjacency)(nil),               // 55: skein.v1.Adjacency
-	(*ListRoutesRequest)(nil),       // 56: skein.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 57: skein.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),         // 58: skein.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),        // 59: skein.v1.AddRouteResponse
-	(*DeleteRouteRequest)(nil),      // 60: skein.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),     // 61: skein.v1.DeleteRouteResponse
-	(*Neighbor)(nil),                // 62: skein.v1.Neighbor
-	(*ListNeighborsRequest)(nil),    // 63: skein.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),   // 64: skein.v1.ListNeighborsResponse
-	(*AddNeighborRequest)(nil),      // 65: skein.v1.AddNeighborRequest
-	(*AddNeighborResponse)(nil),     // 66: skein.v1.AddNeighborResponse
-	(*DeleteNeighborRequest)(nil),   // 67: skein.v1.DeleteNeighborRequest
-	(*DeleteNeighborResponse)(nil),  // 68: skein.v1.DeleteNeighborResponse
-	(*GetGraphRequest)(nil),         // 69: skein.v1.GetGraphRequest
-	(*GetGraphResponse)(nil),        // 70: skein.v1.GetGraphResponse
-	(*GraphNode)(nil),               // 71: skein.v1.GraphNode
-	(*GraphArc)(nil),                // 72: skein.v1.GraphArc
-	(*FeatureArc)(nil),              // 73: skein.v1.FeatureArc
-	(*PingRequest)(nil),             // 74: skein.v1.PingRequest
-	(*PingResponse)(nil),            // 75: skein.v1.PingResponse
-	nil,                             // 76: skein.v1.CreateTunRequest.SysctlsEntry
-	nil,                             // 77: skein.v1.Workload.LabelsEntry
-	(*durationpb.Duration)(nil),     // 78: google.protobuf.Duration
+	(*RateLimit)(nil),               // 9: skein.v1.RateLimit
+	(*Driver)(nil),                  // 10: skein.v1.Driver
+	(*DriverCandidate)(nil),         // 11: skein.v1.DriverCandidate
+	(*Peer)(nil),                    // 12: skein.v1.Peer
+	(*InterfaceCounters)(nil),       // 13: skein.v1.InterfaceCounters
+	(*DriverCounters)(nil),          // 14: skein.v1.DriverCounters
+	(*EnabledFeatures)(nil),         // 15: skein.v1.EnabledFeatures
+	(*ListInterfacesRequest)(nil),   // 16: skein.v1.ListInterfacesRequest
+	(*ListInterfacesResponse)(nil),  // 17: skein.v1.ListInterfacesResponse
+	(*SetInterfaceRequest)(nil),     // 18: skein.v1.SetInterfaceRequest
+	(*FeatureChange)(nil),           // 19: skein.v1.FeatureChange
+	(*SetInterfaceResponse)(nil),    // 20: skein.v1.SetInterfaceResponse
+	(*CreateTunRequest)(nil),        // 21: skein.v1.CreateTunRequest
+	(*Attachment)(nil),              // 22: skein.v1.Attachment
+	(*PortMapping)(nil),             // 23: skein.v1.PortMapping
+	(*PodRoute)(nil),                // 24: skein.v1.PodRoute
+	(*Bandwidth)(nil),               // 25: skein.v1.Bandwidth
+	(*Workload)(nil),                // 26: skein.v1.Workload
+	(*NamedPort)(nil),               // 27: skein.v1.NamedPort
+	(*CreateTunResponse)(nil),       // 28: skein.v1.CreateTunResponse
+	(*DeleteInterfaceRequest)(nil),  // 29: skein.v1.DeleteInterfaceRequest
+	(*DeleteInterfaceResponse)(nil), // 30: skein.v1.DeleteInterfaceResponse
+	(*ListAttachmentsRequest)(nil),  // 31: skein.v1.ListAttachmentsRequest
+	(*ListAttachmentsResponse)(nil), // 32: skein.v1.ListAttachmentsResponse
+	(*AttachedTun)(nil),             // 33: skein.v1.AttachedTun
+	(*GetRuntimeRequest)(nil),       // 34: skein.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),      // 35: skein.v1.GetRuntimeResponse
+	(*WorkerRuntime)(nil),           // 36: skein.v1.WorkerRuntime
+	(*NodeRuntime)(nil),             // 37: skein.v1.NodeRuntime
+	(*GetErrorsRequest)(nil),        // 38: skein.v1.GetErrorsRequest
+	(*GetErrorsResponse)(nil),       // 39: skein.v1.GetErrorsResponse
+	(*ErrorCount)(nil),              // 40: skein.v1.ErrorCount
+	(*GetBuffersRequest)(nil),       // 41: skein.v1.GetBuffersRequest
+	(*GetBuffersResponse)(nil),      // 42: skein.v1.GetBuffersResponse
+	(*BufferPool)(nil),              // 43: skein.v1.BufferPool
+	(*ClearCountersRequest)(nil),    // 44: skein.v1.ClearCountersRequest
+	(*ClearCountersResponse)(nil),   // 45: skein.v1.ClearCountersResponse
+	(*AddTraceRequest)(nil),         // 46: skein.v1.AddTraceRequest
+	(*AddTraceResponse)(nil),        // 47: skein.v1.AddTraceResponse
+	(*GetTraceRequest)(nil),         // 48: skein.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),        // 49: skein.v1.GetTraceResponse
+	(*TracedPacket)(nil),            // 50: skein.v1.TracedPacket
+	(*TraceRecord)(nil),             // 51: skein.v1.TraceRecord
+	(*ClearTraceRequest)(nil),       // 52: skein.v1.ClearTraceRequest
+	(*ClearTraceResponse)(nil),      // 53: skein.v1.ClearTraceResponse
+	(*NextHop)(nil),                 // 54: skein.v1.NextHop
+	(*Route)(nil),                   // 55: skein.v1.Route
+	(*Adjacency)(nil),               // 56: skein.v1.Adjacency
+	(*ListRoutesRequest)(nil),       // 57: skein.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 58: skein.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),         // 59: skein.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),        // 60: skein.v1.AddRouteResponse
+	(*DeleteRouteRequest)(nil),      // 61: skein.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),     // 62: skein.v1.DeleteRouteResponse
+	(*Neighbor)(nil),                // 63: skein.v1.Neighbor
+	(*ListNeighborsRequest)(nil),    // 64: skein.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),   // 65: skein.v1.ListNeighborsResponse
+	(*AddNeighborRequest)(nil),      // 66: skein.v1.AddNeighborRequest
+	(*AddNeighborResponse)(nil),     // 67: skein.v1.AddNeighborResponse
+	(*DeleteNeighborRequest)(nil),   // 68: skein.v1.DeleteNeighborRequest
+	(*DeleteNeighborResponse)(nil),  // 69: skein.v1.DeleteNeighborResponse
+	(*DenyEntry)(nil),               // 70: skein.v1.DenyEntry
+	(*ListDenyRequest)(nil),         // 71: skein.v1.ListDenyRequest
+	(*ListDenyResponse)(nil),        // 72: skein.v1.ListDenyResponse
+	(*AddDenyRequest)(nil),          // 73: skein.v1.AddDenyRequest
+	(*AddDenyResponse)(nil),         // 74: skein.v1.AddDenyResponse
+	(*DeleteDenyRequest)(nil),       // 75: skein.v1.DeleteDenyRequest
+	(*DeleteDenyResponse)(nil),      // 76: skein.v1.DeleteDenyResponse
+	(*GetGraphRequest)(nil),         // 77: skein.v1.GetGraphRequest
+	(*GetGraphResponse)(nil),        // 78: skein.v1.GetGraphResponse
+	(*GraphNode)(nil),               // 79: skein.v1.GraphNode
+	(*GraphArc)(nil),                // 80: skein.v1.GraphArc
+	(*FeatureArc)(nil),              // 81: skein.v1.FeatureArc
+	(*PingRequest)(nil),             // 82: skein.v1.PingRequest
+	(*PingResponse)(nil),            // 83: skein.v1.PingResponse
+	nil,                             // 84: skein.v1.CreateTunRequest.SysctlsEntry
+	nil,                             // 85: skein.v1.Workload.LabelsEntry
+	(*durationpb.Duration)(nil),     // 86: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	78, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	86, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
 	0,  // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
-	9,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
-	11, // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
-	12, // 4: skein.v1.Interface.counters:type_name -> skein.v1.InterfaceCounters
-	14, // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
-	10, // 6: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
-	13, // 7: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
-	25, // 8: skein.v1.Peer.workload:type_name -> skein.v1.Workload
-	21, // 9: skein.v1.Peer.attachment:type_name -> skein.v1.Attachment
-	23, // 10: skein.v1.Peer.routes:type_name -> skein.v1.PodRoute
-	24, // 11: skein.v1.Peer.bandwidth:type_name -> skein.v1.Bandwidth
-	8,  // 12: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
-	18, // 13: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
-	25, // 14: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
-	21, // 15: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
-	23, // 16: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
-	76, // 17: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
-	24, // 18: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
-	22, // 19: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
-	77, // 20: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
-	26, // 21: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
-	8,  // 22: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
-	32, // 23: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
-	21, // 24: skein.v1.AttachedTun.attachment:type_name -> skein.v1.Attachment
-	25, // 25: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
-	24, // 26: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
-	35, // 27: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	78, // 28: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	78, // 29: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	78, // 30: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
-	36, // 31: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	39, // 32: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
-	1,  // 33: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	42, // 34: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	49, // 35: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	78, // 36: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	50, // 37: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
-	2,  // 38: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	53, // 39: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	55, // 40: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	3,  // 41: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
-	54, // 42: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	54, // 43: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	54, // 44: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	4,  // 45: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	78, // 46: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	3,  // 47: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
-	62, // 48: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	71, // 49: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	73, // 50: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	72, // 51: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	78, // 52: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	78, // 53: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	5,  // 54: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	78, // 55: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	6,  // 56: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	15, // 57: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	17, // 58: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	20, // 59: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	28, // 60: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	30, // 61: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
-	33, // 62: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	37, // 63: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	40, // 64: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	43, // 65: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	45, // 66: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	47, // 67: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	51, // 68: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	56, // 69: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	58, // 70: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	60, // 71: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	63, // 72: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	65, // 73: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	67, // 74: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	69, // 75: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	74, // 76: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,  // 77: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	16, // 78: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	19, // 79: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	27, // 80: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	29, // 81: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	31, // 82: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
-	34, // 83: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	38, // 84: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	41, // 85: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	44, // 86: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	46, // 87: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	48, // 88: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	52, // 89: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	57, // 90: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	59, // 91: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	61, // 92: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	64, // 93: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	66, // 94: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	68, // 95: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	70, // 96: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	75, // 97: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	77, // [77:98] is the sub-list for method output_type
-	56, // [56:77] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	10, // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
+	12, // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
+	13, // 4: skein.v1.Interface.counters:type_name -> skein.v1.InterfaceCounters
+	15, // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
+	9,  // 6: skein.v1.Interface.rx_limit:type_name -> skein.v1.RateLimit
+	9,  // 7: skein.v1.Interface.tx_limit:type_name -> skein.v1.RateLimit
+	11, // 8: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
+	14, // 9: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
+	26, // 10: skein.v1.Peer.workload:type_name -> skein.v1.Workload
+	22, // 11: skein.v1.Peer.attachment:type_name -> skein.v1.Attachment
+	24, // 12: skein.v1.Peer.routes:type_name -> skein.v1.PodRoute
+	25, // 13: skein.v1.Peer.bandwidth:type_name -> skein.v1.Bandwidth
+	8,  // 14: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
+	19, // 15: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
+	9,  // 16: skein.v1.SetInterfaceRequest.rx_limit:type_name -> skein.v1.RateLimit
+	9,  // 17: skein.v1.SetInterfaceRequest.tx_limit:type_name -> skein.v1.RateLimit
+	26, // 18: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
+	22, // 19: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
+	24, // 20: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
+	84, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
+	25, // 22: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
+	23, // 23: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
+	85, // 24: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
+	27, // 25: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
+	8,  // 26: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
+	33, // 27: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
+	22, // 28: skein.v1.AttachedTun.attachment:type_name -> skein.v1.Attachment
+	26, // 29: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
+	25, // 30: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
+	36, // 31: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	86, // 32: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	86, // 33: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	86, // 34: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	37, // 35: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	40, // 36: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	1,  // 37: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
+	43, // 38: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	50, // 39: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	86, // 40: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	51, // 41: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	2,  // 42: skein.v1.Route.type:type_name -> skein.v1.RouteType
+	54, // 43: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	56, // 44: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	3,  // 45: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
+	55, // 46: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	55, // 47: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	55, // 48: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	4,  // 49: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	86, // 50: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	3,  // 51: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
+	63, // 52: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	70, // 53: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
+	79, // 54: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	81, // 55: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	80, // 56: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	86, // 57: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	86, // 58: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	5,  // 59: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	86, // 60: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	6,  // 61: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	16, // 62: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	18, // 63: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	21, // 64: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	29, // 65: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	31, // 66: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
+	34, // 67: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	38, // 68: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	41, // 69: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	44, // 70: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	46, // 71: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	48, // 72: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	52, // 73: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	57, // 74: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	59, // 75: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	61, // 76: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	64, // 77: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	66, // 78: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	68, // 79: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	71, // 80: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
+	73, // 81: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
+	75, // 82: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
+	77, // 83: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	82, // 84: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,  // 85: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	17, // 86: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	20, // 87: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	28, // 88: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	30, // 89: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	32, // 90: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
+	35, // 91: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	39, // 92: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	42, // 93: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	45, // 94: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	47, // 95: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	49, // 96: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	53, // 97: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	58, // 98: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	60, // 99: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	62, // 100: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	65, // 101: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	67, // 102: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	69, // 103: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	72, // 104: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
+	74, // 105: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
+	76, // 106: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
+	78, // 107: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	83, // 108: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	85, // [85:109] is the sub-list for method output_type
+	61, // [61:85] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -5336,24 +5785,24 @@ func file_skein_proto_init() {
 	if File_skein_proto != nil {
 		return
 	}
-	file_skein_proto_msgTypes[11].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[14].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[39].OneofWrappers = []any{
+	file_skein_proto_msgTypes[12].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[15].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[40].OneofWrappers = []any{
 		(*AddTraceRequest_Node)(nil),
 		(*AddTraceRequest_Interface)(nil),
 	}
-	file_skein_proto_msgTypes[50].OneofWrappers = []any{
+	file_skein_proto_msgTypes[51].OneofWrappers = []any{
 		(*ListRoutesRequest_Prefix)(nil),
 		(*ListRoutesRequest_Address)(nil),
 	}
-	file_skein_proto_msgTypes[68].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[76].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   72,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

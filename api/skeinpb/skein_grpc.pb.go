@@ -58,6 +58,9 @@ const (
 	Skein_ListNeighbors_FullMethodName   = "/skein.v1.Skein/ListNeighbors"
 	Skein_AddNeighbor_FullMethodName     = "/skein.v1.Skein/AddNeighbor"
 	Skein_DeleteNeighbor_FullMethodName  = "/skein.v1.Skein/DeleteNeighbor"
+	Skein_ListDeny_FullMethodName        = "/skein.v1.Skein/ListDeny"
+	Skein_AddDeny_FullMethodName         = "/skein.v1.Skein/AddDeny"
+	Skein_DeleteDeny_FullMethodName      = "/skein.v1.Skein/DeleteDeny"
 	Skein_GetGraph_FullMethodName        = "/skein.v1.Skein/GetGraph"
 	Skein_Ping_FullMethodName            = "/skein.v1.Skein/Ping"
 )
@@ -89,6 +92,10 @@ type SkeinClient interface {
 	ListNeighbors(ctx context.Context, in *ListNeighborsRequest, opts ...grpc.CallOption) (*ListNeighborsResponse, error)
 	AddNeighbor(ctx context.Context, in *AddNeighborRequest, opts ...grpc.CallOption) (*AddNeighborResponse, error)
 	DeleteNeighbor(ctx context.Context, in *DeleteNeighborRequest, opts ...grpc.CallOption) (*DeleteNeighborResponse, error)
+	// What is denied is dropped at all uplinks, before anything else is done with it.
+	ListDeny(ctx context.Context, in *ListDenyRequest, opts ...grpc.CallOption) (*ListDenyResponse, error)
+	AddDeny(ctx context.Context, in *AddDenyRequest, opts ...grpc.CallOption) (*AddDenyResponse, error)
+	DeleteDeny(ctx context.Context, in *DeleteDenyRequest, opts ...grpc.CallOption) (*DeleteDenyResponse, error)
 	GetGraph(ctx context.Context, in *GetGraphRequest, opts ...grpc.CallOption) (*GetGraphResponse, error)
 	// Ping sends ICMP echo requests out of the data plane, one result for each.
 	Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PingResponse], error)
@@ -301,6 +308,36 @@ func (c *skeinClient) DeleteNeighbor(ctx context.Context, in *DeleteNeighborRequ
 	return out, nil
 }
 
+func (c *skeinClient) ListDeny(ctx context.Context, in *ListDenyRequest, opts ...grpc.CallOption) (*ListDenyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDenyResponse)
+	err := c.cc.Invoke(ctx, Skein_ListDeny_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) AddDeny(ctx context.Context, in *AddDenyRequest, opts ...grpc.CallOption) (*AddDenyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddDenyResponse)
+	err := c.cc.Invoke(ctx, Skein_AddDeny_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) DeleteDeny(ctx context.Context, in *DeleteDenyRequest, opts ...grpc.CallOption) (*DeleteDenyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteDenyResponse)
+	err := c.cc.Invoke(ctx, Skein_DeleteDeny_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *skeinClient) GetGraph(ctx context.Context, in *GetGraphRequest, opts ...grpc.CallOption) (*GetGraphResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetGraphResponse)
@@ -357,6 +394,10 @@ type SkeinServer interface {
 	ListNeighbors(context.Context, *ListNeighborsRequest) (*ListNeighborsResponse, error)
 	AddNeighbor(context.Context, *AddNeighborRequest) (*AddNeighborResponse, error)
 	DeleteNeighbor(context.Context, *DeleteNeighborRequest) (*DeleteNeighborResponse, error)
+	// What is denied is dropped at all uplinks, before anything else is done with it.
+	ListDeny(context.Context, *ListDenyRequest) (*ListDenyResponse, error)
+	AddDeny(context.Context, *AddDenyRequest) (*AddDenyResponse, error)
+	DeleteDeny(context.Context, *DeleteDenyRequest) (*DeleteDenyResponse, error)
 	GetGraph(context.Context, *GetGraphRequest) (*GetGraphResponse, error)
 	// Ping sends ICMP echo requests out of the data plane, one result for each.
 	Ping(*PingRequest, grpc.ServerStreamingServer[PingResponse]) error
@@ -426,6 +467,15 @@ func (UnimplementedSkeinServer) AddNeighbor(context.Context, *AddNeighborRequest
 }
 func (UnimplementedSkeinServer) DeleteNeighbor(context.Context, *DeleteNeighborRequest) (*DeleteNeighborResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteNeighbor not implemented")
+}
+func (UnimplementedSkeinServer) ListDeny(context.Context, *ListDenyRequest) (*ListDenyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDeny not implemented")
+}
+func (UnimplementedSkeinServer) AddDeny(context.Context, *AddDenyRequest) (*AddDenyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddDeny not implemented")
+}
+func (UnimplementedSkeinServer) DeleteDeny(context.Context, *DeleteDenyRequest) (*DeleteDenyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteDeny not implemented")
 }
 func (UnimplementedSkeinServer) GetGraph(context.Context, *GetGraphRequest) (*GetGraphResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetGraph not implemented")
@@ -789,6 +839,60 @@ func _Skein_DeleteNeighbor_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Skein_ListDeny_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDenyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ListDeny(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ListDeny_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ListDeny(ctx, req.(*ListDenyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_AddDeny_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddDenyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).AddDeny(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_AddDeny_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).AddDeny(ctx, req.(*AddDenyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_DeleteDeny_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteDenyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).DeleteDeny(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_DeleteDeny_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).DeleteDeny(ctx, req.(*DeleteDenyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Skein_GetGraph_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetGraphRequest)
 	if err := dec(in); err != nil {
@@ -896,6 +1000,18 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteNeighbor",
 			Handler:    _Skein_DeleteNeighbor_Handler,
+		},
+		{
+			MethodName: "ListDeny",
+			Handler:    _Skein_ListDeny_Handler,
+		},
+		{
+			MethodName: "AddDeny",
+			Handler:    _Skein_AddDeny_Handler,
+		},
+		{
+			MethodName: "DeleteDeny",
+			Handler:    _Skein_DeleteDeny_Handler,
 		},
 		{
 			MethodName: "GetGraph",

@@ -31,6 +31,7 @@ const (
 	bucketRoutes    = "routes"
 	bucketNeighbors = "neighbors"
 	bucketIfaces    = "interfaces"
+	bucketDeny      = "deny"
 	keyVersion      = "version"
 )
 
@@ -54,6 +55,9 @@ type Interface struct {
 	MTU      *uint32             `json:"mtu,omitempty"` // bytes
 	Addrs    []netip.Prefix      `json:"addrs,omitempty"`
 	Features map[string][]string `json:"features,omitempty"` // by arc
+
+	RxLimit *configs.RateLimit `json:"rx_limit,omitempty"`
+	TxLimit *configs.RateLimit `json:"tx_limit,omitempty"`
 }
 
 // A Store is an open database. Its methods may be called from several
@@ -99,9 +103,10 @@ func (s *Store) prepare() error {
 			if v := string(meta.Get([]byte(keyVersion))); v != version {
 				return fmt.Errorf("it is of version %q, and this skeind knows version %s: use the one that wrote it", v, version)
 			}
-			return nil
+			_, err := tx.CreateBucketIfNotExists([]byte(bucketDeny)) // younger than the rest
+			return err
 		}
-		for _, name := range []string{bucketMeta, bucketTuns, bucketRoutes, bucketNeighbors, bucketIfaces} {
+		for _, name := range []string{bucketMeta, bucketTuns, bucketRoutes, bucketNeighbors, bucketIfaces, bucketDeny} {
 			if _, err := tx.CreateBucket([]byte(name)); err != nil {
 				return err
 			}
@@ -121,7 +126,7 @@ func (s *Store) Close() error {
 // Clear forgets everything.
 func (s *Store) Clear() error {
 	err := s.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range []string{bucketTuns, bucketRoutes, bucketNeighbors, bucketIfaces} {
+		for _, name := range []string{bucketTuns, bucketRoutes, bucketNeighbors, bucketIfaces, bucketDeny} {
 			if err := tx.DeleteBucket([]byte(name)); err != nil {
 				return err
 			}
@@ -177,6 +182,31 @@ func (s *Store) PutInterface(i Interface) error { return s.put(bucketIfaces, i.N
 
 // Interfaces returns all interfaces that were changed.
 func (s *Store) Interfaces() ([]Interface, error) { return all[Interface](s, bucketIfaces) }
+
+// ChangeDeny remembers prefixes that are denied, and forgets others.
+func (s *Store) ChangeDeny(add, del []netip.Prefix) error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(bucketDeny))
+		for _, p := range add {
+			if err := b.Put([]byte(p.String()), fmt.Appendf(nil, "%q", p)); err != nil {
+				return err
+			}
+		}
+		for _, p := range del {
+			if err := b.Delete([]byte(p.String())); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("store: remember what is denied: %w", err)
+	}
+	return nil
+}
+
+// Deny returns the prefixes that are denied.
+func (s *Store) Deny() ([]netip.Prefix, error) { return all[netip.Prefix](s, bucketDeny) }
 
 func (s *Store) put(bucket, key string, value any) error {
 	text, err := json.Marshal(value)

@@ -42,6 +42,8 @@ func TestRemembers(t *testing.T) {
 		s.PutTun(store.Tun{Pod: configs.Pod{Name: "tun1"}, Configured: true}),
 		s.PutRoute("k", "10.0.0.0/8 via 10.0.0.1"), s.PutRoute("gone", "x"), s.DelRoute("gone"), s.DelRoute("never"),
 		s.PutNeighbor(store.Neighbor{Interface: "tap0", IP: ip, MAC: "02:00:00:00:00:01"}),
+		s.ChangeDeny([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}, nil),
+		s.ChangeDeny(nil, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}),
 		s.PutInterface(store.Interface{Name: "tun0"}), s.PutInterface(store.Interface{Name: "tun1"}),
 		s.DelTun("tun1"), s.Close())
 	s = open(t, path)
@@ -51,6 +53,11 @@ func TestRemembers(t *testing.T) {
 	need(t, err)
 	neighbors, err := s.Neighbors()
 	need(t, err)
+	denied, err := s.Deny()
+	need(t, err)
+	if len(denied) != 1 || denied[0].String() != "2001:db8::/32" {
+		t.Error(denied)
+	}
 	ifaces, err := s.Interfaces()
 	need(t, err, s.DelNeighbor("tap0", ip))
 	none, err := s.Neighbors()

@@ -131,6 +131,15 @@ func TestDenyProgram(t *testing.T) {
 	if s := dropsOf(g); s.RxDenied != drops || s.RxLimited != 0 {
 		t.Errorf("%+v, want %d denied", s, drops)
 	}
+	// Everything is denied, and neighbour discovery goes on.
+	if err := g.set(drivers.Guard{Deny: prefixes("0.0.0.0/0", "::/0")}); err != nil {
+		t.Fatal(err)
+	}
+	for src, want := range map[string]uint32{"203.0.113.1": xdpDrop, "fec0::1": xdpDrop, "fe80::1": xdpPass, "febf::1": xdpPass} {
+		if got := verdict(t, p, from(src)); got != want {
+			t.Errorf("%s with everything denied: %d, want %d", src, got, want)
+		}
+	}
 	if err := g.set(drivers.Guard{}); err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ const (
 // the guard:
 //
 //	rule := the guard's
-//	if the frame has an IP source, and the list of its family denies it {
+//	if the frame has an IP source, not of the link, and the list of its family denies it {
 //		count; return XDP_DROP
 //	}
 //	if rule.depth != 0 {
@@ -115,6 +115,10 @@ func denyCode(g *guard) asm.Instructions {
 		asm.LoadMem(asm.R5, regRule, ruleDeny6, asm.DWord), // an empty list costs this only
 		asm.JEq.Imm(asm.R5, 0, "limit"))
 	code = append(code, within(offIP+hdr.IPv6Len)...)
+	code = append(code, // fe80::/10 passes
+		asm.LoadMem(asm.R5, asm.R2, offSrc6, asm.Half), asm.HostTo(asm.BE, asm.R5, asm.Half),
+		asm.And.Imm(asm.R5, 0xffc0),
+		asm.JEq.Imm(asm.R5, 0xfe80, "limit"))
 	code = append(code, asm.StoreImm(asm.RFP, key6, 128, asm.Word))
 	for i := int16(0); i < 16; i += 4 { // in words: on a machine that cares, IP headers are aligned so
 		code = append(code, asm.LoadMem(asm.R5, asm.R2, offSrc6+i, asm.Word), asm.StoreMem(asm.RFP, key6+4+i, asm.R5, asm.Word))

@@ -28,8 +28,9 @@ const (
 // Config says what to open.
 type Config struct {
 	Interface string
-	NetNS     string // path of its network namespace; empty: the caller's
-	Driver    string // Auto, AFXDP or AFPacket; empty: Auto
+	NetNS     string        // path of its network namespace; empty: the caller's
+	Driver    string        // Auto, AFXDP or AFPacket; empty: Auto
+	Guard     drivers.Guard // what a device that is drivers.Guarded drops from the first packet on
 }
 
 // A Candidate is a driver that was thought of.
@@ -79,7 +80,7 @@ func Choose(c Config) (driver string, _ []Candidate, err error) {
 }
 
 func openXDP(c Config, pools []*buf.Pool, mode afxdp.Mode) (drivers.Device, error) {
-	d, err := afxdp.Open(afxdp.Config{Interface: c.Interface, NetNS: c.NetNS, Mode: mode}, pools)
+	d, err := afxdp.Open(afxdp.Config{Interface: c.Interface, NetNS: c.NetNS, Mode: mode, Guard: c.Guard}, pools)
 	if err != nil {
 		return nil, err // and not a nil *afxdp.Device in an interface
 	}

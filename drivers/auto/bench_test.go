@@ -21,9 +21,9 @@ func BenchmarkForward(b *testing.B) {
 			nstest.Veth(b, from, "a0", via, "a1", 1)
 			nstest.Veth(b, via, "b1", to, "b0", 1)
 			pool := nstest.NewPool(b, 16384, 512)
-			in := queue(b, Config{"a1", via.Path(), driver}, pool)
-			out := queue(b, Config{"b1", via.Path(), driver}, pool)
-			stop := flood(b, Config{"a0", from.Path(), AFXDP})
+			in := queue(b, Config{Interface: "a1", NetNS: via.Path(), Driver: driver}, pool)
+			out := queue(b, Config{Interface: "b1", NetNS: via.Path(), Driver: driver}, pool)
+			stop := flood(b, Config{Interface: "a0", NetNS: from.Path(), Driver: AFXDP})
 			defer stop()
 			var v [256]*buf.Buffer
 			packets, vectors, busy := 0, 0, time.Duration(0)

@@ -101,7 +101,7 @@ var fakeInterfaces = []*pb.Interface{
 				{Name: "af_xdp", Reason: "no native XDP in virtio_net at MTU 9000"},
 				{Name: "af_packet", Chosen: true, Reason: "sent and received a frame"},
 			},
-			Counters: &pb.DriverCounters{RxDropped: 17, Syscalls: 123456}},
+			Counters: &pb.DriverCounters{RxDropped: 17, Syscalls: 123456, RxDenied: 1000, RxLimited: 7}},
 		Counters: &pb.InterfaceCounters{RxPackets: 1005, RxBytes: 46230, TxPackets: 705, TxBytes: 32430, Drops: 300},
 		Features: []*pb.EnabledFeatures{{Arc: "ip4-unicast", Features: []string{"acl", "nat44"}}},
 	},
@@ -115,6 +115,7 @@ var fakeInterfaces = []*pb.Interface{
 		Driver:   &pb.Driver{Name: "tun", Queues: 1},
 		Peer:     &pb.Peer{Name: "eth0", Netns: "/run/netns/pod-with-a-long-name", Addresses: []string{"10.1.0.5/32"}},
 		Counters: &pb.InterfaceCounters{RxPackets: 18446744073709551615, RxBytes: 1, TxDrops: 3},
+		RxLimit:  &pb.RateLimit{Bandwidth: 1e8, Burst: 1e7}, TxLimit: &pb.RateLimit{Packets: 1000},
 	},
 }
 
@@ -285,6 +286,21 @@ func (f *fake) AddNeighbor(_ context.Context, r *pb.AddNeighborRequest) (*pb.Add
 func (f *fake) DeleteNeighbor(_ context.Context, r *pb.DeleteNeighborRequest) (*pb.DeleteNeighborResponse, error) {
 	f.asked(r)
 	return &pb.DeleteNeighborResponse{}, nil
+}
+
+func (f *fake) ListDeny(context.Context, *pb.ListDenyRequest) (*pb.ListDenyResponse, error) {
+	return &pb.ListDenyResponse{Entries: []*pb.DenyEntry{
+		{Prefix: "192.0.2.0/24", Source: "static"}, {Prefix: "198.51.100.7/32", Source: "api"}, {Prefix: "2001:db8:bad::/48", Source: "api"}}}, nil
+}
+
+func (f *fake) AddDeny(_ context.Context, r *pb.AddDenyRequest) (*pb.AddDenyResponse, error) {
+	f.asked(r)
+	return &pb.AddDenyResponse{}, nil
+}
+
+func (f *fake) DeleteDeny(_ context.Context, r *pb.DeleteDenyRequest) (*pb.DeleteDenyResponse, error) {
+	f.asked(r)
+	return &pb.DeleteDenyResponse{}, nil
 }
 
 func (f *fake) GetGraph(context.Context, *pb.GetGraphRequest) (*pb.GetGraphResponse, error) {

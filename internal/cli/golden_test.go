@@ -30,6 +30,7 @@ var answers = map[string]string{
 	"show buffers":               "show-buffers",
 	"show pods":                  "show-pods",
 	"show cni":                   "show-cni",
+	"show deny":                  "show-deny",
 	"show graph":                 "show-graph",
 	"show graph --dot":           "show-graph-dot",
 	"show node ip4-input":        "show-node",

@@ -53,7 +53,7 @@ func (s *session) newRoot(bare func(options) error) *cobra.Command {
 	f.StringVar(&e.opts.socket, "socket", e.opts.socket, "path of the daemon's socket")
 	f.DurationVar(&e.opts.timeout, "timeout", e.opts.timeout, "longest wait for an answer")
 	f.StringVarP(&e.opts.output, "output", "o", e.opts.output, "text or json")
-	root.AddCommand(e.showCmd(), e.setCmd(), e.createCmd(), e.deleteCmd(), e.clearCmd(),
+	root.AddCommand(e.showCmd(), e.setCmd(), e.createCmd(), e.deleteCmd(), e.denyCmd(), e.clearCmd(),
 		e.traceCmd(), e.ipCmd(), e.pingCmd())
 	for _, make := range s.extra {
 		root.AddCommand(make())

@@ -47,6 +47,12 @@ func (e *env) setCmd() *cobra.Command {
 			Use:               "feature <interface> <feature> arc <arc> [disable]",
 			Short:             "Have packets visit a node on a feature arc, or not",
 			ValidArgsFunction: sequence(e.interfaceNames, e.featureNames, oneOf("arc"), e.arcNames, oneOf("disable")),
+		}),
+		e.set(between(3, 6), setRateLimit, &cobra.Command{
+			Use:   "rate-limit <interface> in|out (packets <n> | bandwidth <n>[k|m|g]bit) [burst <n>] | off",
+			Short: "How much may come in by it, or go out, per second",
+			ValidArgsFunction: sequence(e.interfaceNames, oneOf("in", "out"), oneOf("packets", "bandwidth", "off"), nothing,
+				oneOf("burst")),
 		})))
 }
 

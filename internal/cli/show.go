@@ -16,6 +16,7 @@ func (e *env) showCmd() *cobra.Command {
 	return group("show", "Look at the daemon",
 		e.showBuffersCmd(),
 		e.showCNICmd(),
+		e.showDenyCmd(),
 		e.showErrorsCmd(),
 		e.showGraphCmd(),
 		e.showHardwareCmd(),

@@ -92,6 +92,8 @@ func ifCounters(c *skeinpb.InterfaceCounters, d *skeinpb.DriverCounters) []count
 		counter{"drops", c.GetDrops()},
 		counter{"tx drops", c.GetTxDrops()},
 		counter{"rx missed", d.GetRxDropped()},
+		counter{"rx denied", d.GetRxDenied()},
+		counter{"rx limited", d.GetRxLimited()},
 		counter{"rx errors", d.GetRxErrors()},
 		counter{"tx errors", d.GetTxErrors()})
 }
@@ -111,8 +113,14 @@ func textAddresses(w *bytes.Buffer, m *skeinpb.ListInterfacesResponse) {
 func textFeatures(w *bytes.Buffer, m *skeinpb.ListInterfacesResponse) {
 	for _, i := range m.Interfaces {
 		fmt.Fprintf(w, "%s (%s):\n", i.Name, ifState(i))
-		if len(i.Features) == 0 {
+		if len(i.Features) == 0 && i.RxLimit == nil && i.TxLimit == nil {
 			fmt.Fprintf(w, "  none\n")
+		}
+		if i.RxLimit != nil {
+			fmt.Fprintf(w, "  rate-limit in %s\n", limitWords(i.RxLimit))
+		}
+		if i.TxLimit != nil {
+			fmt.Fprintf(w, "  rate-limit out %s\n", limitWords(i.TxLimit))
 		}
 		for _, arc := range i.Features {
 			fmt.Fprintf(w, "  %s:\n", arc.Arc)
@@ -170,6 +178,8 @@ func textDriver(w *bytes.Buffer, d *skeinpb.Driver) {
 		counter{"rx errors", d.GetCounters().GetRxErrors()},
 		counter{"rx missed, by the kernel", d.GetCounters().GetRxDropped()},
 		counter{"rx without buffer", d.GetCounters().GetRxNoBuffers()},
+		counter{"rx denied, by XDP", d.GetCounters().GetRxDenied()},
+		counter{"rx limited, by XDP", d.GetCounters().GetRxLimited()},
 		counter{"tx errors", d.GetCounters().GetTxErrors()},
 		counter{"tx without room", d.GetCounters().GetTxFull()},
 		counter{"system calls", d.GetCounters().GetSyscalls()}) {
