@@ -8,6 +8,7 @@
 //	10.0.0.1 > 10.0.0.2: icmp echo-request id 1 seq 1 df
 //	2001:db8::1 > 2001:db8::2: hbh dstopts udp 1 > 2 ttl 64 len 16
 //	fe80::1 > ff02::1:ff00:2: icmp6 neighbor-solicit 2001:db8::2 lladdr 02:00:00:00:00:01
+//	8.8.8.8 > 10.0.0.1: icmp unreachable code 3 [10.0.0.1 > 8.8.8.8: udp 1 > 53]
 //
 // Parse makes packets of them, for tests and for tools; Format writes them, for
 // traces and golden files. Neither is for the data plane. Maturity: stable.
@@ -29,7 +30,15 @@ import (
 // begins with link addresses, else at an IP header. Lengths and checksums are
 // right; "hex" and bytes make any other packet.
 func Parse(line string) ([]byte, error) {
-	p := parser{line: line, words: strings.Fields(line), ttl: 64, size: 16}
+	p := parser{line: line, ttl: 64, size: 16}
+	line, quoted, quotes := strings.Cut(line, " [")
+	if quotes {
+		var err error
+		if p.quote, err = Parse(strings.TrimSuffix(strings.TrimSpace(quoted), "]")); err != nil {
+			return nil, err
+		}
+	}
+	p.words = strings.Fields(line)
 	if len(p.words) == 2 && p.words[0] == "hex" {
 		return hex.DecodeString(p.words[1])
 	}
@@ -54,6 +63,7 @@ type parser struct {
 	ip6       *layers.IPv6
 	ttl       uint8
 	size      int
+	quote     []byte // the payload, if not nil
 }
 
 func (p *parser) next() string {
@@ -208,7 +218,10 @@ func (p *parser) network() error {
 	} else {
 		p.ip6.HopLimit = p.ttl
 	}
-	p.layers = append(p.layers, gopacket.Payload(payload(p.size)))
+	if p.quote == nil {
+		p.quote = payload(p.size)
+	}
+	p.layers = append(p.layers, gopacket.Payload(p.quote))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -25,6 +26,7 @@ type extension struct {
 //	ah              an authentication header
 //	routing 4       a routing header of that type
 //	frag 1448 mf    a fragment header, with the offset in bytes
+//	frag 0 mf id 7  likewise, with the identification
 func (p *parser) extensions6() (all []extension, err error) {
 	for len(p.words) > 0 {
 		var e extension
@@ -43,6 +45,13 @@ func (p *parser) extensions6() (all []extension, err error) {
 			if len(p.words) > 1 && p.words[1] == "mf" {
 				p.next()
 				e.bytes[3] |= 1
+			}
+			if len(p.words) > 2 && p.words[1] == "id" {
+				p.words = p.words[2:]
+				var id uint64
+				if id, err = strconv.ParseUint(p.words[0], 10, 32); err == nil {
+					binary.BigEndian.PutUint32(e.bytes[4:], uint32(id))
+				}
 			}
 		default:
 			return all, nil
