@@ -175,8 +175,8 @@ func (e *Engine) hostsConflict(gone map[resource.Ref]bool, all []resource.Resour
 // resource.Pod of its name, labels, service account and ports are the Pod's. On
 // error, which wraps ErrConflict or resource.ErrInvalid, nothing changes.
 func (e *Engine) SetWorkload(w Workload) error {
-	if w.ID == "" || w.Name == "" || w.Local && w.Interface == "" {
-		return fmt.Errorf("policy: workload %q (%s/%s): it needs an ID, a name and, on this node, an interface: %w",
+	if _, host := hostName(w.ID); host || w.ID == "" || w.Name == "" || w.Local && w.Interface == "" {
+		return fmt.Errorf("policy: workload %q (%s/%s): it needs an ID that is no host endpoint's, a name and, on this node, an interface: %w",
 			w.ID, w.Namespace, w.Name, resource.ErrInvalid)
 	}
 	if other := e.atInterface(w); other != "" {

@@ -11,6 +11,7 @@ import (
 	"github.com/skein-dataplane/skein/acl"
 	"github.com/skein-dataplane/skein/policy"
 	"github.com/skein-dataplane/skein/policy/resource"
+	"github.com/skein-dataplane/skein/policy/selector"
 )
 
 func ids(c *policy.Change) (out []string) {
@@ -317,5 +318,40 @@ spec: {node: n, interfaceName: eth0, profiles: [mine]}
 	commit(t, e)
 	if a := e.Alarms(); len(a) > 0 {
 		t.Error("alarms stay:", a)
+	}
+}
+
+// TestLastGood: what cannot be compiled leaves endpoints as they are, and closes
+// new ones.
+func TestLastGood(t *testing.T) {
+	e := policy.New(policy.Options{})
+	load(t, e, scenario(t, "frontend-backend.yaml"))
+	set(t, e, "default/front 10.0.0.2 app=frontend", "default/client 10.0.0.3 app=client")
+	before := commit(t, e).Updated
+	bad := resource.Resource{Ref: resource.Ref{Group: resource.Calico, Kind: "GlobalNetworkPolicy", Name: "bad"}, Spec: &resource.Policy{
+		Name: "bad", Words: "bad", Tier: "default", Applies: selector.All(), Types: resource.Directions{Ingress: true},
+		In: []resource.Rule{{Number: 1}}}} // a rule without an action
+	if err := e.Upsert("other", bad); err != nil {
+		t.Fatal(err)
+	}
+	set(t, e, "default/new 10.0.0.4 app=new")
+	for range 2 { // it stays wrong
+		c, err := e.Commit()
+		if !errors.Is(err, acl.ErrInvalid) || !strings.Contains(err.Error(), `policy "bad"`) || !strings.Contains(err.Error(), "default/new") {
+			t.Fatal(err)
+		}
+		for _, end := range c.Updated {
+			k := keyOf(netip.MustParseAddr("10.0.0.2"), end.Addrs[0], 6, 80)
+			if end.ID != "default/new" || end.To == nil || end.To.Match(&k, c.Sets, nil).Action != acl.Deny {
+				t.Errorf("%s has changed, or is open", end.ID)
+			}
+		}
+	}
+	if now := e.Endpoints(); now[0] != before[0] || now[1] != before[1] {
+		t.Error("endpoints that were good have changed")
+	}
+	e.Delete("other", bad.Ref)
+	if c := commit(t, e); !slices.Equal(ids(c), []string{"default/new"}) || c.Updated[0].To != nil {
+		t.Errorf("updated %v", ids(c))
 	}
 }

@@ -149,9 +149,10 @@ func (t *teller) tell(x acl.Explanation) Explanation {
 	var parts []string
 	for _, r := range x.Way {
 		switch {
+		case r.Tier == failsafeTier:
 		case r.Reason == acl.ByTier:
 			parts = append(parts, "tier "+r.Tier+" passes it on")
-		case r.Tier != failsafeTier:
+		default:
 			parts = append(parts, fmt.Sprintf("rule %d of %s %s", t.number(r), t.owner(r), map[acl.Action]string{acl.Log: "logs it", acl.Pass: "passes it on"}[r.Action]))
 		}
 	}

@@ -38,6 +38,16 @@ func failsafeBoth() (out []Failsafe) {
 // Tier can be called that: names have no blanks.
 const failsafeTier = "failsafe ports"
 
+// failsafeTier returns what stands before all tiers: at host endpoints, but for
+// what they forward, the failsafe ports.
+func (e *Engine) failsafeTier(host bool, d Direction) []acl.Tier {
+	rules := e.failsafe(d)
+	if !host || d == ForwardIngress || d == ForwardEgress || len(rules) == 0 {
+		return nil
+	}
+	return []acl.Tier{{Name: failsafeTier, Default: acl.Pass, Policies: []acl.Policy{{Name: failsafeTier, Rules: rules}}}}
+}
+
 // failsafe returns the rules for one direction. Those before sessions let the
 // answers of the other direction pass too.
 func (e *Engine) failsafe(d Direction) []acl.Rule {

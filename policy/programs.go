@@ -11,12 +11,6 @@ import (
 	"github.com/skein-dataplane/skein/policy/resource"
 )
 
-// A local is an endpoint of this node with where its Programs come from.
-type local struct {
-	*Endpoint
-	programs [numDirections]*program
-}
-
 // A program is compiled rules, and what they were made of.
 type program struct {
 	*acl.Program
@@ -32,69 +26,6 @@ type tierOf struct {
 	name     string
 	def      acl.Action
 	policies []*policy
-}
-
-// hostName returns the name of the HostEndpoint whose endpoint has this ID.
-func hostName(id string) (string, bool) { return strings.CutPrefix(id, "host ") }
-
-// same reports whether two endpoints are the same to the data plane.
-func (l *local) same(o *local) bool {
-	a, b := *l.Endpoint, *o.Endpoint
-	if !slices.Equal(a.Addrs, b.Addrs) {
-		return false
-	}
-	for d := range numDirections {
-		if *a.at(d) != *b.at(d) {
-			return false
-		}
-	}
-	return a.ID == b.ID && a.Name == b.Name && a.Interface == b.Interface && a.Host == b.Host
-}
-
-// local works out an endpoint. On error what could not be compiled is as it was
-// before, or lets nothing pass.
-func (e *Engine) local(ent *entity, before *local) (*local, error) {
-	l := &local{Endpoint: &Endpoint{ID: ent.key.endpointID(), Name: ent.name, Interface: ent.iface, Host: ent.host}}
-	if ent.namespace != "" {
-		l.Name = ent.namespace + "/" + ent.name
-	}
-	for _, p := range ent.prefixes {
-		l.Addrs = append(l.Addrs, p.Addr())
-	}
-	var wrong error
-	policies := e.policiesOf(ent)
-	for d := range numDirections {
-		if d > Egress && !ent.host {
-			break
-		}
-		p, err := e.program(ent, d, policies)
-		if err != nil {
-			wrong = err
-			if p = closed(); before != nil {
-				p = before.programs[d]
-				p.use()
-			}
-		}
-		if l.programs[d] = p; p != nil {
-			*l.at(d) = p.Program
-		}
-	}
-	return l, wrong
-}
-
-// closed returns a program that lets nothing pass.
-func closed() *program {
-	p, err := acl.Compile(&acl.RuleSet{}, nil)
-	if err != nil {
-		panic("policy: no rules cannot be compiled: " + err.Error())
-	}
-	return &program{Program: p, uses: 1}
-}
-
-func (p *program) use() {
-	if p != nil {
-		p.uses++
-	}
 }
 
 // policiesOf returns the policies that apply to an entity, in their order.
@@ -227,12 +158,8 @@ func (p *program) makeKey(host bool, d Direction) string {
 
 // compile makes a program ready, with the sets that it names.
 func (e *Engine) compile(p *program, host bool, d Direction) error {
-	rs := &acl.RuleSet{}
+	rs := &acl.RuleSet{Tiers: e.failsafeTier(host, d)}
 	p.sets = map[string]resource.Set{}
-	if rules := e.failsafe(d); host && (d <= Egress || d > ForwardEgress) && len(rules) > 0 {
-		rs.Tiers = append(rs.Tiers, acl.Tier{Name: failsafeTier, Default: acl.Pass,
-			Policies: []acl.Policy{{Name: failsafeTier, Rules: rules}}})
-	}
 	for _, t := range p.tiers {
 		tier := acl.Tier{Name: t.name, Default: t.def}
 		if d > ForwardEgress {

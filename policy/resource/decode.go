@@ -124,14 +124,13 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 		d.add(field, "expected fields, found %s", kindName(n))
 		return
 	}
-	_, isLoose := v.Type().FieldByName("loose")
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		path := strings.TrimPrefix(field+"."+key.Value, ".")
 		to, ok := fieldOf(v, key.Value)
 		switch {
-		case !ok && isLoose:
+		case !ok && isLoose(v.Type()):
 		case !ok || seen[key.Value]:
 			d.at[path] = spotOf(key)
 			what := "expected one of " + strings.Join(fieldNames(v.Type()), ", ")
@@ -144,6 +143,11 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, field string) {
 			d.value(n.Content[i+1], to, path)
 		}
 	}
+}
+
+// isLoose reports whether a struct has a field of type loose, which is its first.
+func isLoose(t reflect.Type) bool {
+	return t.NumField() > 0 && t.Field(0).Type == reflect.TypeFor[loose]()
 }
 
 func fieldOf(v reflect.Value, key string) (reflect.Value, bool) {

@@ -11,15 +11,6 @@ import (
 	"github.com/skein-dataplane/skein/policy/resource"
 )
 
-func parse(t testing.TB, text string) *resource.File {
-	t.Helper()
-	f, err := resource.Parse("test.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
 // words writes what Parse has made of policies.
 func words(f *resource.File) (lines []string) {
 	for _, r := range f.Resources {

@@ -13,11 +13,11 @@ type object[T any] struct {
 
 // A head is what all resources have.
 type head struct {
-	loose
+	_          loose
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string `yaml:"kind"`
 	Metadata   struct {
-		loose
+		_         loose
 		Name      string            `yaml:"name"`
 		Namespace string            `yaml:"namespace"`
 		Labels    map[string]string `yaml:"labels"`
@@ -181,7 +181,7 @@ type namedPort struct {
 // others.
 
 type endpointSlice struct {
-	loose
+	_           loose
 	Metadata    metadata        `yaml:"metadata"`
 	AddressType string          `yaml:"addressType"`
 	Endpoints   []sliceEndpoint `yaml:"endpoints"`
@@ -189,41 +189,41 @@ type endpointSlice struct {
 }
 
 type sliceEndpoint struct {
-	loose
+	_         loose
 	Addresses []string `yaml:"addresses"`
 }
 
 type slicePort struct {
-	loose
+	_        loose
 	Name     string `yaml:"name"`
 	Protocol string `yaml:"protocol"`
 	Port     int    `yaml:"port"`
 }
 
 type podObject struct {
-	loose
+	_    loose
 	Spec struct {
-		loose
+		_                  loose
 		ServiceAccountName string `yaml:"serviceAccountName"`
 		HostNetwork        bool   `yaml:"hostNetwork"`
 		Containers         []struct {
-			loose
+			_     loose
 			Ports []containerPort `yaml:"ports"`
 		} `yaml:"containers"`
 	} `yaml:"spec"`
 	Status struct {
-		loose
+		_      loose
 		Phase  string `yaml:"phase"`
 		PodIP  string `yaml:"podIP"`
 		PodIPs []struct {
-			loose
+			_  loose
 			IP string `yaml:"ip"`
 		} `yaml:"podIPs"`
 	} `yaml:"status"`
 }
 
 type containerPort struct {
-	loose
+	_             loose
 	Name          string `yaml:"name"`
 	Protocol      string `yaml:"protocol"`
 	ContainerPort int    `yaml:"containerPort"`
