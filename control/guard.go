@@ -26,7 +26,7 @@ type Denied struct {
 
 // A denyList is what is denied, by whom, and what the data plane has of it.
 type denyList struct {
-	by    map[netip.Prefix]bool // whether the file says so
+	by    map[netip.Prefix]bool // whether the file says so; nil: not loaded yet
 	all   []netip.Prefix        // its keys, in order
 	state *state.Deny           // nil: none
 }
@@ -58,6 +58,8 @@ func comparePrefixes(a, b netip.Prefix) int {
 // loadDeny takes up what the configuration denies, and what the API was asked
 // to, before there is an uplink.
 func (c *Control) loadDeny() error {
+	c.mu.Lock() // the API may be asked already
+	defer c.mu.Unlock()
 	by := map[netip.Prefix]bool{}
 	asked, err := c.store.Deny()
 	if err != nil {
@@ -73,8 +75,6 @@ func (c *Control) loadDeny() error {
 		}
 		by[p] = true
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.deny, err = newDenyList(by); err != nil {
 		return err
 	}
@@ -125,6 +125,9 @@ func (c *Control) changeDeny(prefixes []netip.Prefix, edit func(map[netip.Prefix
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was := c.deny
+	if was.by == nil {
+		return fmt.Errorf("control: %w: the daemon is starting", ErrBusy)
+	}
 	by := make(map[netip.Prefix]bool, len(was.by))
 	for p, configured := range was.by {
 		by[p] = configured

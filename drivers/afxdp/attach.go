@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"github.com/asavie/xdp"
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/features"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
@@ -24,7 +26,7 @@ func (d *Device) attach(c *Config, ifindex, queues int) (err error) {
 		return fmt.Errorf("raise RLIMIT_MEMLOCK: %w", needs(err))
 	}
 	if d.program, d.guard, err = newProgram(max(queues, spareQueues)); err != nil {
-		return fmt.Errorf("load program: %w", needs(err))
+		return fmt.Errorf("load program: %w", explain(err))
 	}
 	if err := d.guard.set(c.Guard); err != nil { // before the first packet
 		return fmt.Errorf("guard: %w", err)
@@ -43,6 +45,15 @@ func (d *Device) attach(c *Config, ifindex, queues int) (err error) {
 		return fmt.Errorf("attach in generic mode: %w", err)
 	}
 	return nil
+}
+
+// explain finds the cause of an error of newProgram, as a kernel says no more
+// of a type of map that it does not have than of a wrong size.
+func explain(err error) error {
+	if cause := features.HaveMapType(ebpf.XSKMap); cause != nil {
+		return needs(errors.Join(cause, err))
+	}
+	return needs(err)
 }
 
 func attachAs(p *xdp.Program, ifindex int, flags link.XDPAttachFlags) (link.Link, error) {

@@ -182,6 +182,65 @@ func TestDenyReplaced(t *testing.T) {
 	}
 }
 
+// deniedHere is what the program should say of a frame, searched from one end to
+// the other.
+func deniedHere(list []netip.Prefix, frame []byte) bool {
+	ip := frame[min(offIP, len(frame)):]
+	if typ := binary.BigEndian.Uint16(frame[offType:]); typ != hdr.TypeIPv4 && typ != hdr.TypeIPv6 || len(ip) == 0 {
+		return false
+	}
+	var src netip.Addr
+	switch {
+	case ip[0]>>4 == 4 && len(ip) >= hdr.IPv4Len:
+		src = netip.AddrFrom4([4]byte(ip[12:]))
+	case ip[0]>>4 == 6 && len(ip) >= hdr.IPv6Len:
+		src = netip.AddrFrom16([16]byte(ip[8:]))
+	}
+	if !src.IsValid() || src.Is6() && src.IsLinkLocalUnicast() {
+		return false
+	}
+	// Prefix.Contains knows no IPv4 address that is written as IPv6.
+	bits := src.AsSlice()
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool {
+		return len(bits) == p.Addr().BitLen()/8 && sameBits(bits, p.Addr().AsSlice(), p.Bits())
+	})
+}
+
+// sameBits reports whether the first n bits are the same.
+func sameBits(a, b []byte, n int) bool {
+	for i := range n {
+		if (a[i/8]^b[i/8])>>(7-i%8)&1 != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// FuzzProgram has the kernel judge any bytes.
+func FuzzProgram(f *testing.F) {
+	for _, frame := range [][]byte{from("192.0.2.1"), from("2001:db8::7"), from("fe80::1"), from("169.254.0.1"), from("::ffff:192.0.2.1"),
+		typed(hdr.TypeARP, from("192.0.2.1")), from("192.0.2.1")[:30], from("2001:db8::7")[:50]} {
+		f.Add(frame)
+	}
+	list := prefixes("192.0.2.0/24", "128.0.0.0/1", "2001:db8::/32", "::/3")
+	p, g := loaded(f)
+	if err := g.set(drivers.Guard{Deny: list}); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if len(frame) < hdr.EtherLen || len(frame) > MaxFrame { // no device hands over less, or more
+			return
+		}
+		want := uint32(xdpPass)
+		if deniedHere(list, frame) {
+			want = xdpDrop
+		}
+		if got := verdict(t, p, frame); got != want {
+			t.Errorf("% x: %d, want %d", frame, got, want)
+		}
+	})
+}
+
 // TestLimitProgram empties a bucket that takes an hour to fill.
 func TestLimitProgram(t *testing.T) {
 	p, g := loaded(t)

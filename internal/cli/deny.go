@@ -16,20 +16,20 @@ import (
 
 func (e *env) denyCmd() *cobra.Command {
 	return group("deny", "Change what is dropped at all uplinks before anything else",
-		e.denyChange("add", "Drop packets from sources", func(ctx context.Context, c *api.Client, prefixes []string) (message, error) {
+		e.denyChange("add", "Drop packets from sources", nothing, func(ctx context.Context, c *api.Client, prefixes []string) (message, error) {
 			return c.AddDeny(ctx, &skeinpb.AddDenyRequest{Prefixes: prefixes})
 		}),
-		e.denyChange("del", "Let packets from sources pass again", func(ctx context.Context, c *api.Client, prefixes []string) (message, error) {
+		e.denyChange("del", "Let packets from sources pass again", e.deniedPrefixes, func(ctx context.Context, c *api.Client, prefixes []string) (message, error) {
 			return c.DeleteDeny(ctx, &skeinpb.DeleteDenyRequest{Prefixes: prefixes})
 		}))
 }
 
-func (e *env) denyChange(verb, short string, call func(context.Context, *api.Client, []string) (message, error)) *cobra.Command {
+func (e *env) denyChange(verb, short string, complete arg, call func(context.Context, *api.Client, []string) (message, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:               verb + " <prefix>...",
 		Short:             short,
 		Args:              between(1, -1),
-		ValidArgsFunction: cycle(nil, nothing),
+		ValidArgsFunction: cycle(nil, complete),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			prefixes := make([]string, len(args))
 			for i, word := range args {
@@ -45,6 +45,19 @@ func (e *env) denyChange(verb, short string, call func(context.Context, *api.Cli
 			return e.change(cmd, func(ctx context.Context, c *api.Client) (message, error) { return call(ctx, c, prefixes) })
 		},
 	}
+}
+
+// deniedPrefixes are those that can be deleted.
+func (e *env) deniedPrefixes() []string {
+	return e.names(func(ctx context.Context, c *api.Client) (names []string, err error) {
+		m, err := c.ListDeny(ctx, &skeinpb.ListDenyRequest{})
+		for _, d := range m.GetEntries() {
+			if d.Source == "api" {
+				names = append(names, d.Prefix)
+			}
+		}
+		return names, err
+	})
 }
 
 func (e *env) showDenyCmd() *cobra.Command {
