@@ -63,7 +63,8 @@ func arp(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	learn(w, b.RxIf, h, target.Kind)
 	b.Seek(int(b.L3) - hdr.EtherLen)
 	switch {
-	case h.Op() == hdr.ARPRequest && h.SenderIP() != h.TargetIP() && answers(w.State, in, target, target.Via == h.TargetIP(), h.SenderIP() == 0):
+	case h.Op() == hdr.ARPRequest && h.SenderIP() != h.TargetIP() && (proxies(in, b.RxIf, target, h.SenderIP() == 0) ||
+		answers(w.State, in, target, target.Via == h.TargetIP(), h.SenderIP() == 0)):
 		reply(b, h, in.MAC)
 		return arpReply
 	case in.Peer != 0:
@@ -100,6 +101,13 @@ func answers(st *state.State, in *iface.Iface, target *fib.Adj, onLink, probe bo
 		return in.Kind == iface.Tap && !probe
 	}
 	return false
+}
+
+// proxies reports whether Skein speaks for an address on a pod's Ethernet
+// device: for everything that is not behind it, its gateway above all
+// (RFC 1027). What a pod takes for on its link is found so as well.
+func proxies(in *iface.Iface, rx uint32, target *fib.Adj, probe bool) bool {
+	return in.Kind == iface.Tun && !probe && target.Iface != rx
 }
 
 func reply(b *buf.Buffer, h *hdr.ARP, mac hdr.MAC) {

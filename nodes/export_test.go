@@ -49,3 +49,9 @@ func Chain6(p []byte) (at int, proto uint8, whole bool) {
 	u, arc := walkUpper(p)
 	return u.Off, u.Proto, arc == 0 && !u.fragment
 }
+
+const (
+	FlagTranslated  = flagTranslated
+	FlagMasqueraded = flagMasqueraded
+	FlagRemember    = flagRemember
+)

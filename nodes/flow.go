@@ -14,21 +14,25 @@ import (
 // sessionArcs are the ways out of ip4-session and ip6-session.
 func sessionArcs(ip string) []graph.To {
 	return []graph.To{
-		sessionReleased: {Reason: "first fragment has come", Node: ip + "-session"},
-		sessionBad:      {Reason: ip + " transport header is short or contradictory", Node: graph.Drop},
-		sessionWaiting:  {Reason: ip + " too many fragments wait for their first", Node: graph.Drop},
-		sessionNoFirst:  {Reason: ip + " first fragment has not come", Node: graph.Drop},
-		sessionFlood:    {Reason: ip + " too many new flows at once", Node: graph.Drop},
+		sessionTranslate: {Reason: "translated", Node: ip + "-translate"},
+		sessionService:   {Reason: "new", Node: ip + "-service"},
+		sessionReleased:  {Reason: "first fragment has come", Node: ip + "-session"},
+		sessionBad:       {Reason: ip + " transport header is short or contradictory", Node: graph.Drop},
+		sessionWaiting:   {Reason: ip + " too many fragments wait for their first", Node: graph.Drop},
+		sessionNoFirst:   {Reason: ip + " first fragment has not come", Node: graph.Drop},
+		sessionFlood:     {Reason: ip + " too many new flows at once", Node: graph.Drop},
 	}
 }
 
 const (
-	_               graph.Arc = iota
-	sessionReleased           // to find its session now
-	sessionBad                // RFC 1858, section 3; RFC 3128
-	sessionWaiting            //
-	sessionNoFirst            //
-	sessionFlood              // more than session.DraftRoom in one sweep
+	_                graph.Arc = iota
+	sessionTranslate           // its session says what it is to become
+	sessionService             // it may be for a service
+	sessionReleased            // to find its session now
+	sessionBad                 // RFC 1858, section 3; RFC 3128
+	sessionWaiting             //
+	sessionNoFirst             //
+	sessionFlood               // more than session.DraftRoom in one sweep
 )
 
 const (
@@ -112,6 +116,19 @@ func (k icmpKind) opposite(request, reply uint8) icmpKind {
 		return icmpKind{typ: request}
 	}
 	return k
+}
+
+// onward returns the way of a packet whose flow is known, or of which there is a
+// draft: s is its session, nil if there is none. These nodes are the last before
+// ip4-lookup and ip6-lookup, so no other feature is left out.
+func onward(w *graph.Worker, b *buf.Buffer, s *session.Session, fresh bool) graph.Arc {
+	switch {
+	case s != nil && s.Flags&flagTranslated != 0:
+		return sessionTranslate
+	case fresh && w.State.NAT != nil:
+		return sessionService
+	}
+	return graph.NextFeature(b)
 }
 
 // valid reports whether what a session remembers of policy is still true.

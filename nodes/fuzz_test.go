@@ -153,7 +153,10 @@ func contracts(w *world) map[string]contract {
 	return map[string]contract{
 		"deny-list": any, "rate-limit-in": any,
 		"ip4-acl": ip4, "ip4-session": ip4, "ip6-acl": ip6, "ip6-session": ip6,
-		"ip4-policy": draft(adj(1, 2, 3, 4, 5)), "ip4-open": draft(adj(1, 2, 3, 4, 5)),
+		"ip4-translate": draft(ip4), "ip4-service": draft(ip4), "ip6-translate": draft(ip6), "ip6-service": draft(ip6),
+		"ip4-masquerade": draft(adj(1, 2, 3, 4, 5)),
+		"ip6-masquerade": draft(adj6(fib.Forward, fib.Resolve, fib.Glean, fib.Local, fib.Punt)),
+		"ip4-policy":     draft(adj(1, 2, 3, 4, 5)), "ip4-open": draft(adj(1, 2, 3, 4, 5)),
 		"ip6-policy":       draft(adj6(fib.Forward, fib.Resolve, fib.Glean, fib.Local, fib.Punt)),
 		"ip6-open":         draft(adj6(fib.Forward, fib.Resolve, fib.Glean, fib.Local, fib.Punt)),
 		"ip4-acl-output":   func(b *buf.Buffer, r uint64) bool { return out(b, r) && mend(b) },

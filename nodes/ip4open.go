@@ -4,6 +4,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/session"
 )
 
@@ -16,22 +17,22 @@ import (
 var IP4Open = graph.Spec{
 	Name:     "ip4-open",
 	Arcs:     openArcs("ip4", "ip4-arp"),
-	New:      func() graph.Node { return ip4Open{} },
+	New:      func() graph.Node { return &ip4Open{ports: newPorts()} },
 	Describe: describeRoute,
 }
 
-type ip4Open struct{}
+type ip4Open struct{ ports *nat.Ports }
 
-func (ip4Open) Process(w *graph.Worker, v *graph.Vector) {
+func (o *ip4Open) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range v.Bufs() {
-		if v.Arc[i] = open4(w, b, w.Flows.Drafts4.At(b.Flow)); v.Arc[i] == 0 {
+		if v.Arc[i] = o.open(w, b, w.Flows.Drafts4.At(b.Flow)); v.Arc[i] == 0 {
 			v.Arc[i] = openArc[w.State.FIB4.Adj(b.Adj).Kind%fib.NumKinds]
 		}
 	}
 }
 
-// open4 returns 0 if the packet may go on.
-func open4(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) graph.Arc {
+// open returns 0 if the packet may go on.
+func (o *ip4Open) open(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) graph.Arc {
 	t, now := w.Flows.Table, w.Second()
 	if w.State.Policy == nil {
 		return 0
@@ -44,12 +45,51 @@ func open4(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) graph
 	if b.Flow = 0; d.Part != session.Whole {
 		return 0
 	}
-	r, res := t.Insert4(d.Key, d.Out.Swap(), d.Hash, ownerOf(b), d.TCP, now)
-	if arc := refusal[res%session.NumResults]; arc != 0 {
+	r, arc := o.insert(w, b, d)
+	if arc != 0 {
 		return arc
+	}
+	// Another packet of this vector may have opened it, with another port.
+	if d.Session == 0 && d.Flags&flagTranslated != 0 && translate4(b, t.Out4(r)) != nat.Done {
+		t.Delete(r.Index())
+		return openUnfixable
 	}
 	allow(w, r, d.Flags, d.Data)
 	t.Seen(r, packetsOf(b), uint32(b.Len()), d.TCP, now)
 	b.Flow = uint32(r)
 	return 0
+}
+
+// insert makes the session of a draft, or says why not. A translated flow that
+// another one is in the way of takes another source port, as does each that
+// gets an address of the node's whose own port is not one of nat.Ports.
+func (o *ip4Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) (session.Ref, graph.Arc) {
+	if d.Out != d.Key {
+		d.Flags |= flagTranslated
+	}
+	if d.Flags&flagMasqueraded == 0 {
+		r, res := o.try(w, b, d)
+		if res != session.Conflict || d.Out == d.Key {
+			return r, refusal[res%session.NumResults]
+		}
+	}
+	k := d.Out
+	f := nat.PortFlow{Inside: nat.Addr4(d.Key.Src()), External: nat.Addr4(k.Src()), Remote: nat.Addr4(k.Dst()),
+		Port: k.SrcPort(), RemotePort: k.DstPort(), Proto: k.Proto()}
+	walk := o.ports.Walk(&f)
+	for {
+		port, ok := walk.Next()
+		if !ok {
+			return 0, openPorts
+		}
+		d.Out = k.WithPorts(port, k.DstPort())
+		if r, res := o.try(w, b, d); res != session.Conflict {
+			return r, refusal[res%session.NumResults]
+		}
+	}
+}
+
+func (o *ip4Open) try(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) (session.Ref, session.Result) {
+	t, now := w.Flows.Table, w.Second()
+	return t.Insert4(d.Key, d.Out.Swap(), d.Hash, ownerOf(b), d.TCP, now)
 }

@@ -33,6 +33,13 @@ func (p *ip4Policy) Process(w *graph.Worker, v *graph.Vector) {
 		b.Flags &^= buf.Judge
 		adj := w.State.FIB4.Adj(b.Adj)
 		v.Arc[i] = p.decide(w, b, adj)
+		if w.State.NAT != nil && v.Arc[i] <= policyOpen {
+			if v.Arc[i] == policyOpen {
+				w.Flows.Drafts4.At(b.Flow).Flags |= flagRemember
+			}
+			v.Arc[i] = policyNAT
+			continue
+		}
 		if v.Arc[i] == 0 {
 			v.Arc[i] = passArc[adj.Kind%fib.NumKinds]
 		}

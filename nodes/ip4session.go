@@ -69,9 +69,12 @@ func (s *ip4Session) Process(w *graph.Worker, v *graph.Vector) {
 			if t.Seen(r, packetsOf(b), uint32(b.Len()), h.tcp, now) == session.Stale {
 				t.Delete(r.Index())
 				r, deleted = 0, true
-			} else if valid(t.At(r.Index()), gen) {
+			} else if s := t.At(r.Index()); valid(s, gen) {
 				b.Flow = uint32(r)
 				v.Arc[i] = graph.NextFeature(b)
+				if s.Flags&flagTranslated != 0 {
+					v.Arc[i] = sessionTranslate
+				}
 				continue
 			}
 		}
@@ -135,9 +138,9 @@ func (s *ip4Session) undecided(w *graph.Worker, b *buf.Buffer, i int, r session.
 		// A pod is no router: what it says of others' packets is not believed.
 		if w.State.Ifaces[b.RxIf].Kind == iface.Tun && b.IPv4().Src() != s.keys[i].Src() {
 			r = 0
-		} else if valid(t.At(r.Index()), w.State.Policy.Gen) {
+		} else if f := t.At(r.Index()); valid(f, w.State.Policy.Gen) {
 			b.Flow = uint32(r)
-			return graph.NextFeature(b)
+			return onward(w, b, f, false)
 		}
 	}
 	d, flow := w.Flows.Drafts4.New()
@@ -148,7 +151,10 @@ func (s *ip4Session) undecided(w *graph.Worker, b *buf.Buffer, i int, r session.
 	b.Flow = flow
 	b.Flags |= buf.Judge
 	w.TickAt(w.Now + expireEvery)
-	return graph.NextFeature(b)
+	if r != 0 {
+		return onward(w, b, t.At(r.Index()), false)
+	}
+	return onward(w, b, nil, true)
 }
 
 // draft fills in what is known.

@@ -4,6 +4,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/session"
 )
 
@@ -16,22 +17,22 @@ import (
 var IP6Open = graph.Spec{
 	Name:     "ip6-open",
 	Arcs:     openArcs("ip6", "ip6-nd"),
-	New:      func() graph.Node { return ip6Open{} },
+	New:      func() graph.Node { return &ip6Open{ports: newPorts()} },
 	Describe: describeRoute6,
 }
 
-type ip6Open struct{}
+type ip6Open struct{ ports *nat.Ports }
 
-func (ip6Open) Process(w *graph.Worker, v *graph.Vector) {
+func (o *ip6Open) Process(w *graph.Worker, v *graph.Vector) {
 	for i, b := range v.Bufs() {
-		if v.Arc[i] = open6(w, b, w.Flows.Drafts6.At(b.Flow)); v.Arc[i] == 0 {
+		if v.Arc[i] = o.open(w, b, w.Flows.Drafts6.At(b.Flow)); v.Arc[i] == 0 {
 			v.Arc[i] = openArc[w.State.FIB6.Adj(b.Adj).Kind%fib.NumKinds]
 		}
 	}
 }
 
-// open6 returns 0 if the packet may go on.
-func open6(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key6]) graph.Arc {
+// open returns 0 if the packet may go on.
+func (o *ip6Open) open(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key6]) graph.Arc {
 	t, now := w.Flows.Table, w.Second()
 	if w.State.Policy == nil {
 		return 0
@@ -44,13 +45,52 @@ func open6(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key6]) graph
 	if b.Flow = 0; d.Part != session.Whole {
 		return 0
 	}
-	back := d.Out.Swap()
-	r, res := t.Insert6(&d.Key, &back, d.Hash, ownerOf(b), d.TCP, now)
-	if arc := refusal[res%session.NumResults]; arc != 0 {
+	r, arc := o.insert(w, b, d)
+	if arc != 0 {
 		return arc
+	}
+	// Another packet of this vector may have opened it, with another port.
+	if d.Session == 0 && d.Flags&flagTranslated != 0 && translate6(b, t.Out6(r)) != nat.Done {
+		t.Delete(r.Index())
+		return openUnfixable
 	}
 	allow(w, r, d.Flags, d.Data)
 	t.Seen(r, packetsOf(b), uint32(b.Len()), d.TCP, now)
 	b.Flow = uint32(r)
 	return 0
+}
+
+// insert makes the session of a draft, or says why not. A translated flow that
+// another one is in the way of takes another source port, as does each that
+// gets an address of the node's whose own port is not one of nat.Ports.
+func (o *ip6Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key6]) (session.Ref, graph.Arc) {
+	if d.Out != d.Key {
+		d.Flags |= flagTranslated
+	}
+	if d.Flags&flagMasqueraded == 0 {
+		r, res := o.try(w, b, d)
+		if res != session.Conflict || d.Out == d.Key {
+			return r, refusal[res%session.NumResults]
+		}
+	}
+	k := d.Out
+	f := nat.PortFlow{Inside: d.Key.Src(), External: k.Src(), Remote: k.Dst(),
+		Port: k.SrcPort(), RemotePort: k.DstPort(), Proto: k.Proto()}
+	walk := o.ports.Walk(&f)
+	for {
+		port, ok := walk.Next()
+		if !ok {
+			return 0, openPorts
+		}
+		d.Out = k.WithPorts(port, k.DstPort())
+		if r, res := o.try(w, b, d); res != session.Conflict {
+			return r, refusal[res%session.NumResults]
+		}
+	}
+}
+
+func (o *ip6Open) try(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key6]) (session.Ref, session.Result) {
+	t, now := w.Flows.Table, w.Second()
+	back := d.Out.Swap()
+	return t.Insert6(&d.Key, &back, d.Hash, ownerOf(b), d.TCP, now)
 }

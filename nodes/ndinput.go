@@ -69,7 +69,7 @@ func neighbor(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	b.Seek(int(b.L3) - hdr.EtherLen)
 	toUs := b.Ether().Dst() == in.MAC
 	switch {
-	case m.solicit && answers(w.State, in, target, onLink, src.IsUnspecified()):
+	case m.solicit && (m.proxied(in, b.RxIf, target, src.IsUnspecified()) || answers(w.State, in, target, onLink, src.IsUnspecified())):
 		m.reply(w.State, b, src, target)
 		return ndReply
 	case in.Peer != 0 && (in.Kind != iface.Tap || !toUs):
@@ -80,6 +80,12 @@ func neighbor(w *graph.Worker, b *buf.Buffer) graph.Arc {
 		return ndLearnt
 	}
 	return ndNotOurs
+}
+
+// proxied reports whether Skein speaks for the target on a pod's Ethernet
+// device, as proxies does; of link-local addresses it has one.
+func (m *nd) proxied(in *iface.Iface, rx uint32, target *fib.Adj, probe bool) bool {
+	return proxies(in, rx, target, probe) && (!m.target.IsLinkLocal() || m.target == in.LinkLocal)
 }
 
 // checkND returns the message of a packet, or the arc by which it leaves if

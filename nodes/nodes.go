@@ -33,8 +33,11 @@ func ip4Nodes() []graph.Spec {
 		IP4SourceCheck,
 		IP4ACL,
 		IP4Session, // fragments that have waited come in anew
+		IP4Translate,
+		IP4Service,
 		IP4Lookup,
 		IP4Policy, // for what ip4-session knows no verdict of
+		IP4Masquerade,
 		IP4Open,
 
 		IP4Punt,
@@ -55,8 +58,11 @@ func ip6Nodes() []graph.Spec {
 		IP6SourceCheck,
 		IP6ACL,
 		IP6Session, // fragments that have waited come in anew
+		IP6Translate,
+		IP6Service,
 		IP6Lookup,
 		IP6Policy,
+		IP6Masquerade,
 		IP6Open,
 
 		IP6Punt,

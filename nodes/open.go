@@ -20,6 +20,8 @@ func openArcs(ip, resolve string) []graph.To {
 		openQuota:     {Reason: ip + " sender has too many sessions", Node: graph.Drop},
 		openHalf:      {Reason: ip + " sender has too many half-open sessions", Node: graph.Drop},
 		openMidstream: {Reason: ip + " tcp of no session, and it opens none", Node: graph.Drop},
+		openPorts:     {Reason: ip + " no port left for source translation", Node: graph.Drop},
+		openUnfixable: {Reason: ip + " checksum can't be made to fit a new source", Node: graph.Drop},
 		openConflict:  {Reason: ip + " answer would be of another session", Node: graph.Drop},
 	}
 }
@@ -35,6 +37,8 @@ const (
 	openQuota     // OwnerStats says of whom
 	openHalf      //
 	openMidstream // such as a reset; see session.Config.Midstream
+	openPorts     // Ports.Stats says for whom
+	openUnfixable // the first fragment of SCTP, see nat.Unfixable
 	openConflict  // both translated to the same
 )
 

@@ -18,6 +18,7 @@ import (
 // policyArcs are the ways out of ip4-policy and ip6-policy.
 func policyArcs(ip, resolve string) []graph.To {
 	return []graph.To{
+		policyNAT:       {Reason: "passes: source", Node: ip + "-masquerade"},
 		policyOpen:      {Reason: "allowed", Node: ip + "-open"},
 		policyForward:   {Reason: "passes: forward", Node: ip + "-rewrite"},
 		policyResolve:   {Reason: "passes: resolve", Node: resolve},
@@ -35,6 +36,7 @@ func policyArcs(ip, resolve string) []graph.To {
 // policy has no say at either end, or the packet can't open one.
 const (
 	_               graph.Arc = iota
+	policyNAT                 // there is NAT, which has to look at it too
 	policyOpen                // remember it
 	policyForward             //
 	policyResolve             //

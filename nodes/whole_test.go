@@ -15,6 +15,7 @@ import (
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/internal/pktline"
 	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/session"
 	"github.com/skein-dataplane/skein/state"
 )
 
@@ -30,13 +31,19 @@ type whole struct {
 
 func newWhole(t testing.TB, text string) *whole {
 	t.Helper()
+	return newWholeSessions(t, text, nil)
+}
+
+// newWholeSessions is newWhole with a table of sessions.
+func newWholeSessions(t testing.TB, text string, sessions *session.Table) *whole {
+	t.Helper()
 	pool, err := buf.NewPool(10240, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &whole{world: newWorld(t, ""), pub: state.NewPublisher(), queues: make([]*memQueue, 1), drops: map[string]uint64{}}
 	w.Worker, err = graph.New(graph.Config{Specs: nodes.All(), Input: nodes.DeviceInputArc,
-		Ether: nodes.EtherEntry, IP: nodes.IPEntry, Pool: pool, Publisher: w.pub})
+		Ether: nodes.EtherEntry, IP: nodes.IPEntry, Pool: pool, Publisher: w.pub, Sessions: sessions})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,21 +31,22 @@ import (
 // has an MTU of 1500 unless "mtu N", an IPv4, an IPv6 and a link-local address
 // if "addr" says so once for each, and takes the offloads that follow
 // "offload": csum, tso4, tso6, uso or all. "node" is the address that Skein
-// itself uses where an interface has none. Lines of policy are those of rules. Every other line is a route as ip
+// itself uses where an interface has none. Lines of policy are those of rules, and of nat those of natWorld. Every other line is a route as ip
 // route has it, of IPv6 if there is an IPv6 address in it, and what follows a #
 // is a comment. Interfaces have the indices
 // 1, 2, 3 in order of appearance.
 type world struct {
-	state state.State
-	rib   *fib.RIB4
-	rib6  *fib.RIB6
-	index map[string]uint32
-	rules rules
+	state        state.State
+	rib          *fib.RIB4
+	rib6         *fib.RIB6
+	index        map[string]uint32
+	rules        rules
+	translations natWorld
 }
 
 func newWorld(t testing.TB, text string) *world {
 	t.Helper()
-	w := &world{rib: fib.NewRIB4(), rib6: fib.NewRIB6(), index: map[string]uint32{}, rules: newRules()}
+	w := &world{rib: fib.NewRIB4(), rib6: fib.NewRIB6(), index: map[string]uint32{}, rules: newRules(), translations: newNATWorld()}
 	w.state.Ifaces = make([]iface.Iface, 1)
 	w.edit(t, text)
 	return w
@@ -67,6 +68,9 @@ func (w *world) edit(t testing.TB, text string) state.State {
 	}
 	w.state.FIB4, w.state.FIB6 = w.rib.Commit(), w.rib6.Commit()
 	if err := w.rules.publish(&w.state); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.translations.publish(&w.state); err != nil {
 		t.Fatal(err)
 	}
 	return w.state
@@ -92,6 +96,8 @@ func (w *world) line(words []string) error {
 		return err
 	case "neigh":
 		return w.neigh(words[1:], no)
+	case "nat":
+		return w.nat(words[1:], no)
 	case "policy":
 		return w.policy(words[1:], no)
 	}

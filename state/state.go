@@ -24,6 +24,7 @@ type State struct {
 	Deny   *Deny         // sources that deny-list drops; nil: none
 	Policy *Policy       // nil: there is none, and no feature that asks for it
 	EchoID uint16        // of the echo requests that Skein itself has sent, 0: none
+	NAT    *NAT          // nil: nothing is translated
 }
 
 // Source4 returns the address that Skein uses as its own towards interface i:

@@ -1,0 +1,40 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/nat"
+	"github.com/skein-dataplane/skein/session"
+)
+
+// IP4Translate gives packets of translated flows the addresses and ports that
+// their session says, source and destination at once: where they go depends on
+// the destination only, and what policy is still to be asked about it finds in
+// the draft. ICMP errors are translated by what they quote (RFC 5508).
+//
+// In: the packet starts at a sound IPv4 header; Flow is a translated session, or
+// a draft about one.
+// Out: the packet is as it leaves, but for what forwarding changes.
+var IP4Translate = graph.Spec{
+	Name:     "ip4-translate",
+	Arcs:     append(translateArcs("ip4"), graph.To{Reason: "ip4 icmp redirect of a translated flow", Node: graph.Drop}),
+	New:      func() graph.Node { return ip4Translate{} },
+	Describe: describeTranslated,
+}
+
+type ip4Translate struct{}
+
+func (ip4Translate) Process(w *graph.Worker, v *graph.Vector) {
+	for i, b := range v.Bufs() {
+		r := session.Ref(b.Flow)
+		if session.IsDraft(b.Flow) {
+			r = w.Flows.Drafts4.At(b.Flow).Session
+		}
+		v.Arc[i] = translateArc[translate4(b, w.Flows.Out4(r))%nat.NumResults]
+	}
+}
+
+// translate4 makes b a packet with key k.
+func translate4(b *buf.Buffer, k session.Key4) nat.Result {
+	return nat.Translate4(b, &nat.Tuple4{Src: k.Src(), Dst: k.Dst(), SrcPort: k.SrcPort(), DstPort: k.DstPort()})
+}
