@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -221,7 +222,7 @@ func (e *Engine) touchMatched(w *watch) {
 	}
 }
 
-// tier returns a tier by name. One that nobody has defined is asked last.
+// tier returns a tier by name.
 func (e *Engine) tier(name string) resource.Tier {
 	if t, has := e.tiers[name]; has {
 		return t
@@ -231,4 +232,15 @@ func (e *Engine) tier(name string) resource.Tier {
 		t.Order = defaultTierOrder
 	}
 	return t
+}
+
+// compareTiers orders tiers. Those that nobody has defined are asked last.
+func (e *Engine) compareTiers(a, b string) int {
+	missing := func(name string) int {
+		if _, has := e.tiers[name]; has || name == resource.DefaultTier {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(missing(a)-missing(b), cmp.Compare(e.tier(a).Order, e.tier(b).Order), cmp.Compare(a, b))
 }

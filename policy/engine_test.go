@@ -170,7 +170,7 @@ spec:
 		{up.From, 6443, [2]string{"10.0.0.9", "fd00::9"}, acl.ByRule, acl.Allow},
 		{up.From, 81, [2]string{"10.0.0.9", "fd00::9"}, acl.ByNobody, acl.Deny},
 		{up.UntrackedTo, 81, [2]string{"192.0.2.1", "2001:db8::1"}, acl.ByRule, acl.Deny},
-		{up.UntrackedTo, 22, [2]string{"192.0.2.1", "2001:db8::1"}, acl.ByRule, acl.Allow},
+		{up.UntrackedTo, 22, [2]string{"192.0.2.1", "2001:db8::1"}, acl.ByNobody, acl.Deny},
 		{up.UntrackedTo, 81, [2]string{"10.0.0.9", "fd00::9"}, acl.ByNobody, acl.Deny},
 	} {
 		for family, far := range tt.far {

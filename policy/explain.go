@@ -149,7 +149,7 @@ func (t *teller) tell(x acl.Explanation) Explanation {
 	var parts []string
 	for _, r := range x.Way {
 		switch {
-		case r.Tier == failsafeTier:
+		case r.Tier == failsafeName: // it has let the packet pass by
 		case r.Reason == acl.ByTier:
 			parts = append(parts, "tier "+r.Tier+" passes it on")
 		default:

@@ -34,39 +34,50 @@ func failsafeBoth() (out []Failsafe) {
 	return out
 }
 
-// failsafeTier is the name of what comes before all tiers at host endpoints. No
-// Tier can be called that: names have no blanks.
-const failsafeTier = "failsafe ports"
+// failsafeName is the name of a tier or a policy that no resource says. None can
+// be called that: names have no blanks.
+const failsafeName = "failsafe ports"
 
-// failsafeTier returns what stands before all tiers: at host endpoints, but for
-// what they forward, the failsafe ports.
+// failsafeTier returns what stands before all tiers: at a host endpoint, for the
+// host's own traffic, the failsafe ports.
 func (e *Engine) failsafeTier(host bool, d Direction) []acl.Tier {
-	rules := e.failsafe(d)
-	if !host || d == ForwardIngress || d == ForwardEgress || len(rules) == 0 {
-		return nil
+	if rules := e.failsafe(d, acl.Allow); host && d <= Egress && len(rules) > 0 {
+		return []acl.Tier{{Name: failsafeName, Default: acl.Pass, Policies: []acl.Policy{{Name: failsafeName, Rules: rules}}}}
 	}
-	return []acl.Tier{{Name: failsafeTier, Default: acl.Pass, Policies: []acl.Policy{{Name: failsafeTier, Rules: rules}}}}
+	return nil
 }
 
-// failsafe returns the rules for one direction. Those before sessions let the
-// answers of the other direction pass too.
-func (e *Engine) failsafe(d Direction) []acl.Rule {
+// failsafePolicy returns what stands at the beginning of each tier that is asked
+// before sessions or services. Those tiers have nothing to say about failsafe
+// ports, not even that they are open: packets that are let pass here without a
+// session would have answers that belong to none.
+func (e *Engine) failsafePolicy(d Direction) []acl.Policy {
+	if rules := e.failsafe(d, acl.Pass); d > ForwardEgress && len(rules) > 0 {
+		return []acl.Policy{{Name: failsafeName, Rules: rules}}
+	}
+	return nil
+}
+
+// failsafe returns the rules for one direction. Before sessions they are about
+// the answers of the other direction too.
+func (e *Engine) failsafe(d Direction, action acl.Action) []acl.Rule {
 	in := !d.egress()
 	own, other := e.options.FailsafeIn, e.options.FailsafeOut
 	if !in {
 		own, other = other, own
 	}
-	rules := failsafeRules(own, in, false)
+	rules := failsafeRules(own, action, in, false)
 	if d == UntrackedIngress || d == UntrackedEgress {
-		rules = append(rules, failsafeRules(other, in, true)...)
+		rules = append(rules, failsafeRules(other, action, in, true)...)
 	}
 	return rules
 }
 
-// failsafeRules allows ports at the destination, or for answers at the source.
-func failsafeRules(list []Failsafe, in, answers bool) (out []acl.Rule) {
+// failsafeRules returns rules for ports at the destination, or for answers at the
+// source.
+func failsafeRules(list []Failsafe, action acl.Action, in, answers bool) (out []acl.Rule) {
 	for _, f := range list {
-		r := acl.Rule{Action: acl.Allow, Proto: f.Proto}
+		r := acl.Rule{Action: action, Proto: f.Proto}
 		ports := []acl.PortRange{{First: f.Port, Last: f.Port}}
 		if answers {
 			r.Src.Ports = ports

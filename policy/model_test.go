@@ -94,7 +94,7 @@ func (m *model) tier(name string) modelTier {
 	if name == "default" {
 		return modelTier{order: 1e6}
 	}
-	return modelTier{order: math.Inf(1)}
+	return modelTier{order: math.NaN()} // behind all others: see judgeTiers
 }
 
 // judge returns "allow" or "deny", or "" for what untracked policies and those
@@ -102,7 +102,7 @@ func (m *model) tier(name string) modelTier {
 // "preDNAT".
 func (m *model) judge(e *modelEntity, egress bool, kind string, p *modelPacket) string {
 	if e.host && kind != "forward" && failsafeTwin(egress, kind, p) {
-		return "allow"
+		return map[string]string{"": "allow"}[kind]
 	}
 	verdict := m.judgeTiers(e, egress, kind, p)
 	switch {
@@ -137,7 +137,14 @@ func (m *model) judgeTiers(e *modelEntity, egress bool, kind string, p *modelPac
 		tiers = append(tiers, name)
 	}
 	slices.SortFunc(tiers, func(a, b string) int {
-		return cmp.Or(cmp.Compare(m.tier(a).order, m.tier(b).order), strings.Compare(a, b))
+		x, y := m.tier(a).order, m.tier(b).order
+		switch {
+		case math.IsNaN(x) != math.IsNaN(y):
+			return map[bool]int{true: 1, false: -1}[math.IsNaN(x)]
+		case x == y || math.IsNaN(x):
+			return strings.Compare(a, b)
+		}
+		return cmp.Compare(x, y)
 	})
 	for _, name := range tiers {
 		switch v := m.walk(byTier[name], egress, p); {

@@ -66,7 +66,8 @@ type Endpoint struct {
 
 	// At host endpoints only. Of UntrackedFrom, UntrackedTo and PreDNAT only a
 	// verdict with Reason ByRule is one; any other means that they have nothing
-	// to say.
+	// to say, and so they never have about failsafe ports. What PreDNAT allows is
+	// judged by the others all the same.
 	ForwardFrom, ForwardTo     *acl.Program // what passes through the host (applyOnForward)
 	UntrackedFrom, UntrackedTo *acl.Program // before sessions (doNotTrack)
 	PreDNAT                    *acl.Program // before services

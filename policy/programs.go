@@ -34,8 +34,7 @@ func (e *Engine) policiesOf(ent *entity) (out []*policy) {
 		out = slices.AppendSeq(out, maps.Keys(w.policies))
 	}
 	slices.SortFunc(out, func(a, b *policy) int {
-		return cmp.Or(
-			cmp.Compare(e.tier(a.Tier).Order, e.tier(b.Tier).Order), cmp.Compare(a.Tier, b.Tier),
+		return cmp.Or(e.compareTiers(a.Tier, b.Tier),
 			cmp.Compare(a.Order, b.Order), cmp.Compare(a.SortingKey, b.SortingKey), cmp.Compare(a.Name, b.Name))
 	})
 	return out
@@ -161,7 +160,7 @@ func (e *Engine) compile(p *program, host bool, d Direction) error {
 	rs := &acl.RuleSet{Tiers: e.failsafeTier(host, d)}
 	p.sets = map[string]resource.Set{}
 	for _, t := range p.tiers {
-		tier := acl.Tier{Name: t.name, Default: t.def}
+		tier := acl.Tier{Name: t.name, Default: t.def, Policies: e.failsafePolicy(d)}
 		if d > ForwardEgress {
 			tier.Default = acl.Pass
 		}

@@ -87,7 +87,7 @@ func (s *Status) addSilent(p *program) {
 			if tier.name != s.Tiers[i].Name {
 				continue
 			}
-			var all []PolicyStatus
+			all := slices.DeleteFunc(slices.Clone(s.Tiers[i].Policies), func(x PolicyStatus) bool { return x.Name != failsafeName })
 			for _, pol := range tier.policies {
 				one := pol.status()
 				if j := slices.IndexFunc(s.Tiers[i].Policies, func(x PolicyStatus) bool { return x.Name == pol.Name }); j >= 0 {

@@ -115,6 +115,7 @@ func (l *lowering) kubePort(field string, p kubePort, to *acl.Side) {
 	case name != "":
 		to.NamedPorts = append(to.NamedPorts, l.namedPort(name))
 	default:
+		l.d.port(field+".port", int(ports.First))
 		if p.EndPort != nil {
 			ports.Last = l.d.port(field+".endPort", *p.EndPort)
 			if ports.Last < ports.First {

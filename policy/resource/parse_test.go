@@ -115,6 +115,7 @@ func TestErrors(t *testing.T) {
 		knp + "ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}]}]":                        "expected no selector beside it",
 		knp + "ingress: [{ports: [{port: 80, endPort: 79}]}]":                                              "endPort: expected a port from 80 on, found 79",
 		knp + "ingress: [{ports: [{port: http, endPort: 79}]}]":                                            "expected a number as port with it",
+		knp + "ingress: [{ports: [{port: 0}]}]":                                                            "ports[0].port: expected a port from 1 to 65535, found 0",
 		knp + "ingress: [{ports: [{endPort: 79}]}]":                                                        "expected a port with it",
 		knp + "ingress: [{ports: [{protocol: ICMP}]}]":                                                     "expected TCP, UDP or SCTP",
 		"kind: List\nitems: [{kind: List}]":                                                                "kind: a list in a list",

@@ -151,7 +151,8 @@ func (l *lowering) ports(field string, texts []intOr, r *acl.Rule) (ports []acl.
 // none. In a namespaced policy that is in the policy's namespace, unless a
 // selector of namespaces says otherwise.
 func (l *lowering) who(field string, in *entityFields) (*selector.Selector, string) {
-	if in.Selector == "" && in.NotSelector == "" && in.NamespaceSelector == "" && in.ServiceAccounts == nil {
+	accounts := in.ServiceAccounts != nil && (in.ServiceAccounts.Selector != "" || len(in.ServiceAccounts.Names) > 0)
+	if in.Selector == "" && in.NotSelector == "" && in.NamespaceSelector == "" && !accounts {
 		return nil, ""
 	}
 	var all []*selector.Selector
@@ -170,7 +171,7 @@ func (l *lowering) who(field string, in *entityFields) (*selector.Selector, stri
 	case l.namespace != "":
 		add(selector.Equal(LabelNamespace, l.namespace))
 	}
-	if in.ServiceAccounts != nil {
+	if accounts {
 		s := l.accounts(field+".serviceAccounts", in.ServiceAccounts)
 		add(s)
 		words = append(words, fmt.Sprint(s))
@@ -198,7 +199,7 @@ func (l *lowering) accounts(field string, in *serviceAccount) *selector.Selector
 	for i, name := range in.Names {
 		l.d.label(indexed(field+".names", i), "name", name)
 	}
-	if in.Selector != "" || len(in.Names) == 0 {
+	if in.Selector != "" {
 		if by := l.d.selector(field+".selector", in.Selector); by != nil {
 			all = append(all, by.Inherited(AccountPrefix, LabelServiceAccount))
 		}
