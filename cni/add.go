@@ -70,7 +70,7 @@ func (c *Conf) attach(ctx context.Context, args *skel.CmdArgs, client *api.Clien
 	if err != nil {
 		return err
 	}
-	r, err := c.result(args, assigned, prev, made.GetInterface().GetMtu()).GetAsVersion(c.CNIVersion)
+	r, err := c.result(args, assigned, prev, made.GetInterface()).GetAsVersion(c.CNIVersion)
 	if err != nil {
 		return fail(types.ErrIncompatibleCNIVersion, "%v", err)
 	}
@@ -110,7 +110,7 @@ func (c *Conf) request(args *skel.CmdArgs) (*skeinpb.CreateTunRequest, error) {
 		return nil, err
 	}
 	return &skeinpb.CreateTunRequest{Name: TunName(args.ContainerID, args.IfName), Netns: args.Netns, Ifname: args.IfName,
-		Mtu: uint32(c.MTU), Offload: c.Offload, Workload: w, Sysctls: c.Sysctls, Bandwidth: rate,
+		Mtu: uint32(c.MTU), Type: c.interfaceType(), Offload: c.Offload, Workload: w, Sysctls: c.Sysctls, Bandwidth: rate,
 		Attachment: &skeinpb.Attachment{ContainerId: args.ContainerID, Network: c.Name, PortMappings: ports}}, nil
 }
 
@@ -153,7 +153,7 @@ func (c *Conf) previous(stdin []byte) (*current.Result, error) {
 }
 
 // result says what the pod has got, besides what it had before.
-func (c *Conf) result(args *skel.CmdArgs, assigned, prev *current.Result, mtu uint32) *current.Result {
+func (c *Conf) result(args *skel.CmdArgs, assigned, prev *current.Result, made *skeinpb.Interface) *current.Result {
 	r := &current.Result{CNIVersion: current.ImplementedSpecVersion, DNS: *c.PluginConf.DNS.Copy()}
 	if prev != nil {
 		r.Interfaces, r.IPs, r.Routes = prev.Interfaces, prev.IPs, prev.Routes
@@ -162,7 +162,7 @@ func (c *Conf) result(args *skel.CmdArgs, assigned, prev *current.Result, mtu ui
 		}
 	}
 	index := len(r.Interfaces)
-	r.Interfaces = append(r.Interfaces, &current.Interface{Name: args.IfName, Sandbox: args.Netns, Mtu: int(mtu)})
+	r.Interfaces = append(r.Interfaces, &current.Interface{Name: args.IfName, Sandbox: args.Netns, Mtu: int(made.GetMtu()), Mac: made.GetPeer().GetMac()})
 	for _, ip := range assigned.IPs {
 		bits := 8 * net.IPv6len
 		if v4 := ip.Address.IP.To4(); v4 != nil {

@@ -30,7 +30,7 @@ func podArgs(text string) (*skeinpb.Workload, error) {
 		case "K8S_POD_UID":
 			w.Uid = value
 		case "MAC":
-			return nil, fail(types.ErrUnsupportedField, "CNI_ARGS: MAC=%s: a TUN has no link address", value)
+			return nil, fail(types.ErrUnsupportedField, "CNI_ARGS: MAC=%s: Skein chooses link addresses itself", value)
 		}
 	}
 	if w.Name == "" {

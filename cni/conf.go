@@ -1,6 +1,7 @@
 package cni
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -28,6 +29,9 @@ type Conf struct {
 	Sysctls map[string]string `json:"sysctls"`
 	// Bandwidth holds where the runtime asks for none.
 	Bandwidth Bandwidth `json:"bandwidth"`
+	// InterfaceType is tun or veth; tun if empty. The pod's annotation of
+	// typeAnnotation goes before it.
+	InterfaceType string `json:"interfaceType"`
 	// Offload off gives pods a plain TUN.
 	Offload *bool `json:"offload"`
 
@@ -79,7 +83,7 @@ type Bandwidth struct {
 // are the specification's.
 var keys = []string{"cniVersion", "cniVersions", "name", "type", "ipam", "dns", "args", "prevResult", "runtimeConfig", "capabilities",
 	"disableCheck", "disableGC", "loadOnlyInlinedPlugins", "ipMasq",
-	"socket", "runDir", "mtu", "sysctls", "bandwidth", "offload"}
+	"socket", "runDir", "mtu", "sysctls", "bandwidth", "interfaceType", "offload"}
 
 // parse reads a configuration. strict refuses what it does not know: a wrong
 // word must not be silently without effect. It is not for DEL, which has to end
@@ -113,7 +117,7 @@ func (c *Conf) check(all map[string]json.RawMessage) error {
 	}
 	for key, mac := range map[string]string{"runtimeConfig.mac": c.Runtime.MAC, "args.cni.mac": c.Args.CNI.MAC} {
 		if mac != "" {
-			return fail(types.ErrUnsupportedField, "field %q with the value %q: a TUN has no link address", key, mac)
+			return fail(types.ErrUnsupportedField, "field %q with the value %q: Skein chooses link addresses itself", key, mac)
 		}
 	}
 	if c.MTU != 0 && (c.MTU < 68 || c.MTU > 65535) { // RFC 791, section 3.2; the kernel's IP_MAX_MTU
@@ -125,10 +129,20 @@ func (c *Conf) check(all map[string]json.RawMessage) error {
 	if _, err := invoke.FindInPath(c.IPAM.Type, filepath.SplitList(os.Getenv("CNI_PATH"))); err != nil {
 		return fail(types.ErrInvalidNetworkConfig, "ipam.type: %v", err)
 	}
+	if t := c.interfaceType(); t != "" && t != configs.TypeTUN && t != configs.TypeVeth {
+		return fail(types.ErrInvalidNetworkConfig, "interfaceType: %q: tun or veth was expected", t)
+	}
 	for name := range c.Sysctls {
 		if _, err := configs.SysctlKey(name, "eth0"); err != nil {
 			return fail(types.ErrInvalidNetworkConfig, "%v", err)
 		}
 	}
 	return nil
+}
+
+// typeAnnotation lets a pod ask for an Ethernet device.
+const typeAnnotation = "skein.dev/interface-type"
+
+func (c *Conf) interfaceType() string {
+	return cmp.Or(c.Runtime.Annotations[typeAnnotation], c.InterfaceType)
 }

@@ -3,7 +3,6 @@ package cni
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,7 +13,6 @@ import (
 	"github.com/skein-dataplane/skein/api"
 	"github.com/skein-dataplane/skein/api/skeinpb"
 	"github.com/skein-dataplane/skein/control/pending"
-	"github.com/skein-dataplane/skein/tuntap"
 )
 
 // callLimit is how long the daemon may take for one call. At its start it
@@ -36,12 +34,8 @@ func (c *Conf) detach(ctx context.Context, args *skel.CmdArgs) error {
 	if !absent(err) {
 		return err
 	}
-	if args.Netns != "" {
-		if err := tuntap.Delete(args.Netns, args.IfName); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	if err := pending.Put(c.RunDir, pending.Record{Name: name, NetNS: args.Netns, Interface: args.IfName}); err != nil {
+	r := pending.Record{Name: name, NetNS: args.Netns, Interface: args.IfName}
+	if err := errors.Join(r.Delete(), pending.Put(c.RunDir, r)); err != nil {
 		return err
 	}
 	// A daemon that has started meanwhile may have read the records before this

@@ -16,6 +16,12 @@ type Attachment struct {
 	Ports       []PortMapping `json:",omitempty"` // kept for NAT
 }
 
+// The types of a pod's interface.
+const (
+	TypeTUN  = "tun"  // carries IP packets; what nobody has named is one
+	TypeVeth = "veth" // an Ethernet device, which costs more
+)
+
 // A PortMapping is a port of the node that stands for one of the pod.
 type PortMapping struct {
 	HostPort      int

@@ -175,6 +175,7 @@ func (c *checker) pods(all []Pod) {
 		if p.NetNS == "" {
 			c.add(at+".netns", "missing: the path of a network namespace was expected, or its name in /run/netns")
 		}
+		c.oneOf(at+".type", p.Type, "", TypeTUN, TypeVeth)
 		c.oneOf(at+".offload", string(p.Offload), "", "on", "off", "true", "false")
 		if p.MTU != 0 {
 			c.between(at+".mtu", p.MTU, minMTU, maxMTU)

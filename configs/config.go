@@ -65,6 +65,7 @@ type Pod struct {
 	Name      string   `yaml:"name"`      // as Skein knows it; tunN if empty
 	NetNS     string   `yaml:"netns"`     // path, or a name in /run/netns
 	Interface string   `yaml:"interface"` // as the pod knows it
+	Type      string   `yaml:"type"`      // tun, or veth for an Ethernet device; tun if empty
 	Addresses []string `yaml:"addresses"` // with prefix length
 	MTU       int      `yaml:"mtu"`       // bytes; 0: the smallest of the uplinks
 	Offload   Switch   `yaml:"offload"`   // on: checksums and superpackets pass as they are

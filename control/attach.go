@@ -129,10 +129,7 @@ func (c *Control) endPending() error {
 	}
 	for _, r := range all {
 		c.log.Info("an attachment has ended meanwhile", zap.String("interface", r.Name))
-		if r.NetNS != "" {
-			err = tuntap.Delete(r.NetNS, r.Interface)
-		}
-		if err := errors.Join(err, c.store.DelTun(r.Name), pending.Del(c.cfg.RunDir, r.Name)); err != nil {
+		if err := errors.Join(r.Delete(), c.store.DelTun(r.Name), pending.Del(c.cfg.RunDir, r.Name)); err != nil {
 			return fmt.Errorf("control: %w", err)
 		}
 	}

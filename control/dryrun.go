@@ -63,7 +63,7 @@ func RemovePods(runDir string) (names []string, failed error) {
 		return nil, fmt.Errorf("control: %w", err)
 	}
 	for _, t := range tuns {
-		if err := tuntap.Delete(t.Pod.NetNS, t.Pod.Interface); err != nil {
+		if err := deleteStored(t.Pod); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("control: pod %s: %w", t.Pod.Name, err))
 			continue
 		}

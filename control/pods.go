@@ -68,17 +68,18 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 			err = errors.Join(err, c.store.DelTun(pod.Name))
 		}
 	}()
-	dev, err := c.openTun(pod, origin == tunAgain || origin == tunKept)
+	made := origin == tunAgain || origin == tunKept
+	dev, err := c.openPod(pod, made)
 	if err != nil {
 		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}
-	discard := func() error {
-		if origin == tunNew || origin == tunConfigured {
-			return dev.Delete()
-		}
-		return nil
-	}
 	p, err := tunPort(pod, addrs, dev)
+	discard := func() error {
+		if made {
+			return nil
+		}
+		return deletePodDevice(p)
+	}
 	if err != nil {
 		return nil, errors.Join(err, c.closeDevice(ctx, dev), discard())
 	}
@@ -98,9 +99,12 @@ func tunPort(pod configs.Pod, addrs []netip.Prefix, dev drivers.Device) (*port, 
 	p := &port{device: dev, Iface: iface.Iface{Kind: iface.Tun, Name: pod.Name, Up: true, Offload: dev.Info().Offload, MTU: uint32(pod.MTU)},
 		peer: Peer{Name: pod.Interface, NetNS: pod.NetNS, Addrs: addrs, Workload: pod.Workload,
 			Attachment: pod.Attachment, Routes: pod.Routes, Bandwidth: pod.Bandwidth}}
+	if pod.Type == configs.TypeVeth {
+		p.becomeEthernet(podMAC(pod))
+	}
 	var err error
 	if p.space, err = tuntap.IdentifyNetNS(pod.NetNS); err != nil {
-		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
+		return p, fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}
 	return p, errors.Join(p.checkSources(), p.limit(pod.Bandwidth))
 }
@@ -120,6 +124,18 @@ func (c *Control) complete(pod *configs.Pod) ([]netip.Prefix, error) {
 		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}
 	return addrs, c.free(pod.Name, addrs)
+}
+
+// openPod makes a pod's interface, or opens the one that was made before.
+func (c *Control) openPod(pod configs.Pod, made bool) (drivers.Device, error) {
+	if pod.Type == configs.TypeVeth {
+		return openVeth(pod, made)
+	}
+	dev, err := c.openTun(pod, made)
+	if err != nil {
+		return nil, err // and not a device that is nil
+	}
+	return dev, nil
 }
 
 // openTun makes a pod's TUN, or attaches to it.
@@ -161,7 +177,7 @@ func (c *Control) deleteTun(ctx context.Context, p *port) error {
 	}
 	c.mu.Unlock()
 	// It is forgotten last: if anything fails, it can be deleted again.
-	err := errors.Join(c.removePort(ctx, p), tuntap.Delete(p.peer.NetNS, p.peer.Name))
+	err := errors.Join(c.removePort(ctx, p), deletePodDevice(p))
 	if err != nil {
 		return err
 	}
@@ -182,7 +198,7 @@ func (c *Control) attachTuns(ctx context.Context) error {
 	for _, t := range known {
 		if t.Configured && !slices.ContainsFunc(c.cfg.Pods, func(p configs.Pod) bool { return sameTun(p, t.Pod) }) {
 			c.log.Info("a pod is no longer in the configuration", zap.String("interface", t.Pod.Name))
-			if err := errors.Join(tuntap.Delete(t.Pod.NetNS, t.Pod.Interface), c.store.DelTun(t.Pod.Name)); err != nil {
+			if err := errors.Join(deleteStored(t.Pod), c.store.DelTun(t.Pod.Name)); err != nil {
 				return fmt.Errorf("control: pod %s: %w", t.Pod.Name, err)
 			}
 		}
@@ -295,8 +311,17 @@ func (c *Control) routePod(p *port) error {
 	defer c.mu.Unlock()
 	var routes []fib.Route
 	for _, a := range p.peer.Addrs {
+		hop := fib.NextHop{Iface: p.index}
+		if p.Ethernet {
+			hop.Via = a.Addr()
+		}
 		routes = append(routes, fib.Route{Prefix: netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), Type: fib.TypeUnicast,
-			Source: fib.SourcePod, NextHops: []fib.NextHop{{Iface: p.index}}})
+			Source: fib.SourcePod, NextHops: []fib.NextHop{hop}})
+	}
+	if p.Ethernet {
+		if err := c.knowPod(p); err != nil {
+			return err
+		}
 	}
 	if err := c.rib.Add(routes...); err != nil {
 		return fmt.Errorf("control: routes of %s: %w", p.Name, err)

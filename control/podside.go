@@ -45,6 +45,11 @@ func (c *Control) setPodUp(link *tuntap.Link, pod configs.Pod, addrs []netip.Pre
 	if err := setSysctls(link, pod); err != nil {
 		return err
 	}
+	if pod.Type == configs.TypeVeth {
+		if err := setGateways(link, addrs, routes); err != nil {
+			return err
+		}
+	}
 	for _, r := range routes {
 		err := link.AddRoute(r)
 		if errors.Is(err, os.ErrExist) && r.Dst.Bits() == 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -58,6 +59,7 @@ type Peer struct {
 	Attachment configs.Attachment // TUN: what a container runtime knows it by
 	Routes     []string           // TUN: the pod's, besides its default route
 	Bandwidth  configs.Bandwidth  // TUN: how much may pass
+	MAC        net.HardwareAddr   // veth: its link address
 }
 
 // addPort gives the data plane an interface. The device is closed if that

@@ -198,8 +198,12 @@ func (d *Device) SetPersist(on bool) error {
 // to be closed. An interface that is gone already is no error.
 func (d *Device) Delete() error { return Delete(d.netNS, d.name) }
 
+// ErrOther says that an interface is neither a TUN nor a TAP.
+var ErrOther = errors.New("neither a TUN nor a TAP")
+
 // Delete deletes the TUN or TAP of that name in a namespace. One that is gone
-// already is no error, nor is a namespace that is gone.
+// already is no error, nor is a namespace that is gone. Any other interface
+// stays, and the error wraps ErrOther.
 func Delete(netNS, name string) error {
 	if netNS != "" {
 		if _, err := IdentifyNetNS(netNS); gone(err) {
@@ -215,7 +219,7 @@ func Delete(netNS, name string) error {
 			return err
 		}
 		if _, ok := link.(*netlink.Tuntap); !ok {
-			return fmt.Errorf("the interface is a %s", link.Type())
+			return fmt.Errorf("the interface is a %s: %w", link.Type(), ErrOther)
 		}
 		return netlink.LinkDel(link)
 	})

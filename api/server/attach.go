@@ -25,12 +25,15 @@ func (s *service) ListAttachments(ctx context.Context, _ *pb.ListAttachmentsRequ
 
 // podOf reads what a request says of a pod.
 func podOf(r *pb.CreateTunRequest) configs.Pod {
-	return configs.Pod{Name: r.Name, NetNS: r.Netns, Interface: r.Ifname, Addresses: r.Addresses, MTU: int(r.Mtu), Offload: offloadSwitch(r.Offload),
+	return configs.Pod{Name: r.Name, NetNS: r.Netns, Interface: r.Ifname, Type: r.Type, Addresses: r.Addresses, MTU: int(r.Mtu), Offload: offloadSwitch(r.Offload),
 		Workload: workload(r.Workload), Routes: podRoutes(r.Routes), Sysctls: r.Sysctls, Bandwidth: bandwidth(r.Bandwidth), Attachment: attachment(r.Attachment)}
 }
 
 // checkExtras refuses what makes no sense of an attachment, routes and sysctls.
 func checkExtras(r *pb.CreateTunRequest) error {
+	if r.Type != "" && r.Type != configs.TypeTUN && r.Type != configs.TypeVeth {
+		return invalid("%q is no type of interface: tun or veth was expected", r.Type)
+	}
 	if a := r.Attachment; a != nil && a.ContainerId == "" {
 		return invalid("an attachment without the container's identity")
 	}

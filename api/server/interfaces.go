@@ -119,7 +119,8 @@ func (s *service) sameTun(ctx context.Context, r *pb.CreateTunRequest) *pb.Inter
 
 func sameExtras(has *control.Peer, wants configs.Pod) bool {
 	return reflect.DeepEqual(has.Workload, wants.Workload) && reflect.DeepEqual(has.Attachment, wants.Attachment) &&
-		slices.Equal(has.Routes, wants.Routes) && has.Bandwidth == wants.Bandwidth
+		slices.Equal(has.Routes, wants.Routes) && has.Bandwidth == wants.Bandwidth &&
+		(has.MAC != nil) == (wants.Type == configs.TypeVeth)
 }
 
 func (s *service) DeleteInterface(ctx context.Context, r *pb.DeleteInterfaceRequest) (*pb.DeleteInterfaceResponse, error) {
@@ -157,7 +158,7 @@ func interfaceMessage(i *control.Interface) *pb.Interface {
 	if i.Peer.Name != "" {
 		m.Peer = &pb.Peer{Name: i.Peer.Name, Netns: i.Peer.NetNS, Mirrors: i.Peer.Mirrors, Addresses: texts(i.Peer.Addrs),
 			Workload: workloadMessage(&i.Peer.Workload), Attachment: attachmentMessage(&i.Peer.Attachment),
-			Routes: podRouteMessages(i.Peer.Routes), Bandwidth: bandwidthMessage(i.Peer.Bandwidth)}
+			Routes: podRouteMessages(i.Peer.Routes), Bandwidth: bandwidthMessage(i.Peer.Bandwidth), Mac: i.Peer.MAC.String()}
 	}
 	for _, arc := range nodes.FeatureArcs() {
 		if names := i.Features(arc); len(names) > 0 {

@@ -853,6 +853,7 @@ type Peer struct {
 	Attachment    *Attachment            `protobuf:"bytes,6,opt,name=attachment,proto3" json:"attachment,omitempty"` // pods of a container runtime
 	Routes        []*PodRoute            `protobuf:"bytes,7,rep,name=routes,proto3" json:"routes,omitempty"`         // TUN: of the other end, besides its default route
 	Bandwidth     *Bandwidth             `protobuf:"bytes,8,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`   // absent without a limit
+	Mac           string                 `protobuf:"bytes,9,opt,name=mac,proto3" json:"mac,omitempty"`               // of an Ethernet device; empty for a TUN
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -941,6 +942,13 @@ func (x *Peer) GetBandwidth() *Bandwidth {
 		return x.Bandwidth
 	}
 	return nil
+}
+
+func (x *Peer) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
 }
 
 type InterfaceCounters struct {
@@ -1480,6 +1488,7 @@ type CreateTunRequest struct {
 	Routes        []*PodRoute            `protobuf:"bytes,10,rep,name=routes,proto3" json:"routes,omitempty"`                                                                             // of the other end, besides its default route
 	Sysctls       map[string]string      `protobuf:"bytes,11,rep,name=sysctls,proto3" json:"sysctls,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the other end: "net.ipv4.tcp_rmem"; IFNAME stands for ifname
 	Bandwidth     *Bandwidth             `protobuf:"bytes,12,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`                                                                       // absent: no limit
+	Type          string                 `protobuf:"bytes,13,opt,name=type,proto3" json:"type,omitempty"`                                                                                 // "tun", or "veth" for an Ethernet device; "tun" if empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1596,6 +1605,13 @@ func (x *CreateTunRequest) GetBandwidth() *Bandwidth {
 		return x.Bandwidth
 	}
 	return nil
+}
+
+func (x *CreateTunRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
 }
 
 // An Attachment is a pod's interface as a container runtime knows it: the pair
@@ -5176,7 +5192,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x0fDriverCandidate\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06chosen\x18\x02 \x01(\bR\x06chosen\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xad\x02\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xbf\x02\n" +
 	"\x04Peer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x02 \x01(\tR\x05netns\x12\x18\n" +
@@ -5187,7 +5203,8 @@ const file_skein_proto_rawDesc = "" +
 	"attachment\x18\x06 \x01(\v2\x14.skein.v1.AttachmentR\n" +
 	"attachment\x12*\n" +
 	"\x06routes\x18\a \x03(\v2\x12.skein.v1.PodRouteR\x06routes\x121\n" +
-	"\tbandwidth\x18\b \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\"\xb8\x01\n" +
+	"\tbandwidth\x18\b \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\x12\x10\n" +
+	"\x03mac\x18\t \x01(\tR\x03mac\"\xb8\x01\n" +
 	"\x11InterfaceCounters\x12\x1d\n" +
 	"\n" +
 	"rx_packets\x18\x01 \x01(\x04R\trxPackets\x12\x19\n" +
@@ -5232,7 +5249,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x03arc\x18\x01 \x01(\tR\x03arc\x12\x18\n" +
 	"\afeature\x18\x02 \x01(\tR\afeature\x12\x16\n" +
 	"\x06enable\x18\x03 \x01(\bR\x06enable\"\x16\n" +
-	"\x14SetInterfaceResponse\"\x8b\x04\n" +
+	"\x14SetInterfaceResponse\"\x9f\x04\n" +
 	"\x10CreateTunRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x02 \x01(\tR\x05netns\x12\x16\n" +
@@ -5248,7 +5265,8 @@ const file_skein_proto_rawDesc = "" +
 	"\x06routes\x18\n" +
 	" \x03(\v2\x12.skein.v1.PodRouteR\x06routes\x12A\n" +
 	"\asysctls\x18\v \x03(\v2'.skein.v1.CreateTunRequest.SysctlsEntryR\asysctls\x121\n" +
-	"\tbandwidth\x18\f \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\x1a:\n" +
+	"\tbandwidth\x18\f \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\x12\x12\n" +
+	"\x04type\x18\r \x01(\tR\x04type\x1a:\n" +
 	"\fSysctlsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +

@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/skein-dataplane/skein/tuntap"
 )
 
 // A Record is the TUN of an attachment that has ended.
@@ -21,6 +23,20 @@ type Record struct {
 	Name      string `json:"name"`  // as the daemon has it
 	NetNS     string `json:"netns"` // path; empty: the runtime has not said
 	Interface string `json:"interface"`
+}
+
+// Delete deletes the interface, whichever type it has: the TUN in the pod's
+// namespace, or the host's side of a pair. What is somebody else's stays.
+func (r Record) Delete() error {
+	err := tuntap.Veth{Name: r.Name}.Delete()
+	if r.NetNS == "" {
+		return err
+	}
+	e := tuntap.Delete(r.NetNS, r.Interface)
+	if errors.Is(e, tuntap.ErrOther) || errors.Is(e, fs.ErrNotExist) {
+		e = nil
+	}
+	return errors.Join(err, e)
 }
 
 // dir is where the records of a run directory are.
