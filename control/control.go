@@ -31,6 +31,7 @@ import (
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nodes"
+	"github.com/skein-dataplane/skein/session"
 	"github.com/skein-dataplane/skein/state"
 )
 
@@ -67,6 +68,9 @@ type Control struct {
 	// unresolved is how many of neighbors have not answered.
 	unresolved int
 	pings      pings
+	policies   policies
+	opening    sync.Mutex     // guards table, and comes before mu
+	table      *session.Table // the worker's, once there is policy
 	closing    bool
 	turns      turns
 	ready      chan struct{} // closed once all that was there before is there again
@@ -78,7 +82,7 @@ type Control struct {
 // touched before Run.
 func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 	c := &Control{cfg: cfg, log: log, started: time.Now(), pub: state.NewPublisher(), rib: newRIBs(),
-		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{},
+		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}, policies: newPolicies(cfg.Policy),
 		turns: turns{names: map[string]chan struct{}{}, addrs: map[netip.Addr]string{}}, ready: make(chan struct{}), failed: make(chan error, 1)}
 	var err error
 	if c.pool, err = buf.NewPool(cfg.Buffers.Small, cfg.Buffers.Large); err != nil {
@@ -127,6 +131,9 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 	} else {
 		err = errors.Join(err, c.giveBack(), stop(), c.worker.Close())
 	}
+	if c.table != nil {
+		err = errors.Join(err, c.table.Close())
+	}
 	return errors.Join(err, c.release(), c.pool.Arena().Close())
 }
 
@@ -144,6 +151,9 @@ func (c *Control) configure(ctx context.Context) error {
 		if _, err := os.Stat(netnsPath(p.NetNS)); err != nil {
 			return fmt.Errorf("pods[%d].netns: there is no such network namespace: %w", i, err)
 		}
+	}
+	if err := c.loadPolicy(ctx); err != nil {
+		return err
 	}
 	if err := c.restoreOthers(); err != nil {
 		return err
@@ -221,6 +231,7 @@ func (c *Control) publish() error {
 		next.FIB4, next.FIB6 = c.rib.v4.Commit(), c.rib.v6.Commit()
 		next.Addr4, next.Addr6 = own.Addr4, own.Addr6
 		next.Deny = c.deny.state
+		nodes.SetPolicy(next, c.statePolicy())
 		return nil
 	})
 	c.worker.Wake()

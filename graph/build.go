@@ -80,6 +80,22 @@ func (w *Worker) openFlows(t *session.Table) (err error) {
 	return nil
 }
 
+// UseSessions has the worker keep its sessions in t, which its caller closes
+// after the worker. The worker's goroutine calls it between sweeps, or anybody
+// before Run.
+func (w *Worker) UseSessions(t *session.Table) error {
+	flows, err := session.NewFlows(t)
+	if err != nil {
+		return fmt.Errorf("graph: sessions: %w", err)
+	}
+	w.Flows = flows
+	if own := w.ownTable; own != nil {
+		w.ownTable = nil
+		return own.Close()
+	}
+	return nil
+}
+
 // link finds the nodes that the arcs of s lead to.
 func (w *Worker) link(s *slot) error {
 	for i := range s.next {

@@ -7,6 +7,7 @@
 package tour
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,11 @@ type Options struct {
 }
 
 // A Pod is one that the daemon is to attach.
-type Pod struct{ NetNS, Interface, Addrs string } // Addrs: with commas between them
+type Pod struct {
+	NetNS, Interface string
+	Addrs            string // with commas between them
+	Workload         string // YAML in one line: {name: web, labels: {app: web}}; may be empty
+}
 
 // A Tour is the reference topology with a daemon at the node.
 type Tour struct {
@@ -78,11 +83,11 @@ func (t *Tour) yaml() string {
 		rest = "routes: [blackhole " + lab.PodBlock + ", blackhole " + lab.PodBlock6 + "]\n"
 	}
 	pods := append([]Pod{
-		{t.PodA.Path(), "eth0", lab.PodAddr + "/32, " + lab.PodAddr6 + "/128"},
-		{t.PodB.Path(), "eth0", lab.OtherPodAddr + "/32, " + lab.OtherPodAddr6 + "/128"}}, t.opts.Pods...)
+		{t.PodA.Path(), "eth0", lab.PodAddr + "/32, " + lab.PodAddr6 + "/128", "{namespace: default, name: pod-a, labels: {app: a}}"},
+		{t.PodB.Path(), "eth0", lab.OtherPodAddr + "/32, " + lab.OtherPodAddr6 + "/128", "{namespace: default, name: pod-b, labels: {app: b}}"}}, t.opts.Pods...)
 	var list strings.Builder
 	for _, p := range pods {
-		fmt.Fprintf(&list, "  - {netns: %s, interface: %s, addresses: [%s]}\n", p.NetNS, p.Interface, p.Addrs)
+		fmt.Fprintf(&list, "  - {netns: %s, interface: %s, addresses: [%s], workload: %s}\n", p.NetNS, p.Interface, p.Addrs, cmp.Or(p.Workload, "{}"))
 	}
 	return fmt.Sprintf(`run_dir: %s/run
 uplinks:
