@@ -33,7 +33,7 @@ type drafted struct {
 var families = []family{{
 	name: "ip4", session: nodes.IP4Session, policy: nodes.IP4Policy, open: nodes.IP4Open, acl: nodes.IP4ACL, aclOut: nodes.IP4ACLOutput,
 	addrs: strings.NewReplacer("$a", "10.1.0.7", "$b", "10.1.0.8", "$x", "8.8.8.8", "$h", "192.0.2.10", "$n", "10.1.0.1",
-		"$l", "192.0.2.50", "$u", "10.67.0.1", "icmpX", "icmp", "ipX", "ip4"),
+		"$l", "192.0.2.50", "$r", "203.0.113.5", "$u", "10.67.0.1", "icmpX", "icmp", "ipX", "ip4"),
 	sound:  sound,
 	lookup: func(w *world, b *buf.Buffer) { b.Adj = w.state.FIB4.Lookup(b.IPv4().Dst(), b.Hash) },
 	drafts: func(f *session.Flows, b *buf.Buffer, x drafted) uint32 {
@@ -65,7 +65,7 @@ var families = []family{{
 }, {
 	name: "ip6", session: nodes.IP6Session, policy: nodes.IP6Policy, open: nodes.IP6Open, acl: nodes.IP6ACL, aclOut: nodes.IP6ACLOutput,
 	addrs: strings.NewReplacer("$a", "fd00:1::7", "$b", "fd00:1::8", "$x", "2001:db8:99::2", "$h", "2001:db8::10", "$n", "fd00:1::1",
-		"$l", "2001:db8::50", "$u", "fd00:67::1", "icmpX", "icmp6", "ipX", "ip6"),
+		"$l", "2001:db8::50", "$r", "2001:db8:113::5", "$u", "fd00:67::1", "icmpX", "icmp6", "ipX", "ip6"),
 	sound:  sound6,
 	lookup: func(w *world, b *buf.Buffer) { b.Adj = w.state.FIB6.Lookup(b.IPv6().Dst(), b.Hash) },
 	drafts: func(f *session.Flows, b *buf.Buffer, x drafted) uint32 {
