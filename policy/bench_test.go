@@ -126,6 +126,30 @@ func BenchmarkFirstPolicy(b *testing.B) {
 	}
 }
 
+// BenchmarkManyPolicies is the worst case: 1,000 policies select each pod, and a
+// label of one changes so that one more does. Each change there compiles 1,001
+// rules; each change back finds the program that the others have.
+func BenchmarkManyPolicies(b *testing.B) {
+	var text strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&text, "---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: g%d}\nspec:\n"+
+			"  ingress:\n  - {action: Allow, protocol: TCP, source: {selector: app == 'app%d'}, destination: {ports: [%d]}}\n", i, i%benchApps, i+1)
+	}
+	text.WriteString("---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: one}\nspec: {selector: x == 'y'}\n")
+	c := newCluster(b, 10000, 100, 0)
+	e := c.engine(b)
+	load(b, e, text.String())
+	commit(b, e)
+	w := c.pods[3]
+	for i := 0; b.Loop(); i++ {
+		w.Labels = map[string]string{"app": "app1", "x": []string{"y", "n"}[i%2]}
+		if err := e.SetWorkload(w); err != nil {
+			b.Fatal(err)
+		}
+		commit(b, e)
+	}
+}
+
 // BenchmarkParse reads the YAML of 1,000 policies.
 func BenchmarkParse(b *testing.B) {
 	one := "---\napiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: p%d}\nspec:\n  selector: app == 'x'\n" +

@@ -10,11 +10,12 @@
 // endpoint here cost the selector that says so.
 //
 // With 10,000 pods of both families in 100 namespaces and 1,000 policies, on a
-// 2-core EPYC VM: from nothing 0.1 s if 100 of the pods are here and 0.3 s if all
-// are (BenchmarkFromNothing; 0.3 and 1.3 s while others used the machine); one
-// label of one pod changed, 0.1 to 0.2 ms (BenchmarkLabelChange), and 3 ms if
-// that has to fill sets of 1,000 pods which nobody needed before
-// (BenchmarkFirstPolicy).
+// quiet 2-core EPYC VM: from nothing 0.1 s if 100 of the pods are here and 0.3 s
+// if all are (BenchmarkFromNothing); one label of one pod changed, 0.1 to 0.2 ms
+// (BenchmarkLabelChange), 3 ms if that has to fill sets of 1,000 pods which nobody
+// needed before (BenchmarkFirstPolicy), and 7 ms if 1,000 policies select the pod
+// (BenchmarkManyPolicies). On the same machine kept busy by others, three to seven
+// times as much.
 //
 // Rules are read as Calico's Felix reads them. An endpoint that no policy selects
 // has the rules of its profiles. A pod's are those of its namespace (kns.NAME) and
