@@ -209,6 +209,21 @@ func deviceGuard(r configs.RateLimit, deny []netip.Prefix) drivers.Guard {
 	return g
 }
 
+// rateLimitOf returns what may come in by an uplink from the first packet on:
+// what the API was asked for, and else what the configuration says.
+func (c *Control) rateLimitOf(u configs.Uplink) (configs.RateLimit, error) {
+	all, err := c.store.Interfaces()
+	if err != nil {
+		return configs.RateLimit{}, fmt.Errorf("control: %w", err)
+	}
+	for _, x := range all {
+		if x.Name == uplinkPrefix+u.Interface && x.RxLimit != nil {
+			return *x.RxLimit, nil
+		}
+	}
+	return u.RateLimit, nil
+}
+
 // limitOf returns what the data plane goes by.
 func limitOf(r configs.RateLimit) iface.Limit {
 	// As much as TCP needs at a round trip of 100 ms.

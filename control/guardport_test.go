@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/skein-dataplane/skein/configs"
+	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nodes"
@@ -93,22 +94,61 @@ func TestWhoDrops(t *testing.T) {
 	}
 }
 
-// TestDenyRefused has the second of two uplinks refuse a list: nobody has it then.
-func TestDenyRefused(t *testing.T) {
+// TestFirstLimit checks that what the API was asked for comes before what the
+// configuration says.
+func TestFirstLimit(t *testing.T) {
+	c := claimed(t)
+	u := configs.Uplink{Interface: "eth0", RateLimit: configs.RateLimit{Packets: 5}}
+	is := func(want configs.RateLimit) {
+		t.Helper()
+		if got, err := c.rateLimitOf(u); err != nil || got != want {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+	}
+	is(u.RateLimit)
+	asked := configs.RateLimit{Bandwidth: 7}
+	up := true
+	for _, x := range []store.Interface{{Name: "eth0", RxLimit: &asked}, {Name: "host-eth0", Up: &up, TxLimit: &asked}} {
+		if err := c.store.PutInterface(x); err != nil {
+			t.Fatal(err)
+		}
+		is(u.RateLimit)
+	}
+	for _, asked = range []configs.RateLimit{{Bandwidth: 7}, {}} { // off as well
+		if err := c.store.PutInterface(store.Interface{Name: "host-eth0", RxLimit: &asked}); err != nil {
+			t.Fatal(err)
+		}
+		is(asked)
+	}
+}
+
+// claimed returns a Control with its store, that does not run.
+func claimed(t *testing.T) *Control {
+	t.Helper()
 	cfg := configs.Default()
 	cfg.RunDir, cfg.Buffers = t.TempDir(), configs.Buffers{Small: 1024, Large: 64}
 	c, err := New(cfg, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")
-	if err := c.Deny(a); !errors.Is(err, ErrBusy) {
+	if err := c.Deny(netip.MustParsePrefix("192.0.2.0/24")); !errors.Is(err, ErrBusy) {
 		t.Errorf("before the start: %v", err)
 	}
 	if err := c.claim(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = errors.Join(c.release(), c.worker.Close(), c.pool.Arena().Close()) })
+	t.Cleanup(func() {
+		if err := errors.Join(c.release(), c.worker.Close(), c.pool.Arena().Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// TestDenyRefused has the second of two uplinks refuse a list: nobody has it then.
+func TestDenyRefused(t *testing.T) {
+	c := claimed(t)
+	a, b := netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")
 	first, second := &guarded{}, &guarded{}
 	for i, d := range []*guarded{first, second} {
 		c.ports = append(c.ports, &port{index: uint32(i + 1), device: d, Iface: iface.Iface{Kind: iface.Uplink, Name: string(rune('a' + i))}})
