@@ -28,9 +28,12 @@ type Config struct {
 	// that Skein gives them: host-enp0s3, tap0, tun0.
 	Routes  []string `yaml:"routes"`
 	Buffers Buffers  `yaml:"buffers"`
-	API     API      `yaml:"api"`
-	CNI     CNI      `yaml:"cni"`
-	Log     Log      `yaml:"log"`
+	// Policy says which flows may pass. Without any, all may.
+	Policy   Policy   `yaml:"policy"`
+	Sessions Sessions `yaml:"sessions"`
+	API      API      `yaml:"api"`
+	CNI      CNI      `yaml:"cni"`
+	Log      Log      `yaml:"log"`
 	// Restart has the data plane started again when it has died, once the
 	// uplinks are given back. Otherwise skeind ends, for systemd to start it.
 	Restart bool `yaml:"restart"`
@@ -145,10 +148,12 @@ type Log struct {
 // Default returns what holds where a file says nothing.
 func Default() Config {
 	return Config{
-		RunDir:  "/run/skein",
-		Buffers: Buffers{Small: 16384, Large: 512, PodQueue: 500},
-		API:     API{Socket: "/run/skein/api.sock"},
-		Log:     Log{Level: "info"},
+		RunDir:   "/run/skein",
+		Buffers:  Buffers{Small: 16384, Large: 512, PodQueue: 500},
+		API:      API{Socket: "/run/skein/api.sock"},
+		Policy:   Policy{Node: "allow"},
+		Sessions: Sessions{Capacity: 1 << 18, PerPod: 1 << 15, PerPodHalfOpen: 1 << 13},
+		Log:      Log{Level: "info"},
 	}
 }
 

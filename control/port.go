@@ -103,6 +103,12 @@ func (c *Control) register(p *port) error {
 		c.gone = append(c.gone, goneIndex{p.index, time.Now()})
 		return fmt.Errorf("control: interface %s: %w", p.Name, err)
 	}
+	if p.Kind == iface.Tun {
+		if err := c.setWorkload(p); err != nil {
+			c.gone = append(c.gone, goneIndex{p.index, time.Now()})
+			return errors.Join(err, c.rib.DelIface(p.index))
+		}
+	}
 	c.ports[p.index] = p
 	return c.publish()
 }
@@ -141,6 +147,9 @@ func (c *Control) unregister(p *port) error {
 		if k.iface == p.index {
 			c.dropNeighbor(k, n)
 		}
+	}
+	if p.Kind == iface.Tun {
+		c.dropWorkload(p)
 	}
 	c.ports[p.index] = nil
 	c.gone = append(c.gone, goneIndex{p.index, time.Now()})
