@@ -5,6 +5,7 @@ import (
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/nat"
 )
 
 // ICMP4Error tells the sender of a packet why it could not be delivered
@@ -73,6 +74,7 @@ func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 		return errorLimited
 	}
 	tos := h.TOS()
+	as, undo := undo4(w, b, to, h.Dst())
 	b.Trim(min(b.Len(), quoted))
 	b.GSOType, b.GSOSize = buf.GSONone, 0
 	b.Flags = b.Flags&^(buf.CsumPartial|buf.CsumValid) | buf.Originated
@@ -83,6 +85,10 @@ func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	}
 	fillError(b, b.Meta, rest)
 	fillIP4(b, own, to, errorTOS(tos))
+	if undo && translate4(b, as) != nat.Done {
+		return errorAboutIt
+	}
+	b.Flow = 0
 	return errorSent
 }
 

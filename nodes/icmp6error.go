@@ -5,6 +5,7 @@ import (
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/nat"
 )
 
 // ICMP6Error tells the sender of a packet why it could not be delivered
@@ -61,6 +62,7 @@ func (e *icmp6Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	if !e.allow(w.Now, uint32(to.Hi>>32)^uint32(to.Hi)^uint32(to.Lo>>32)^uint32(to.Lo)) {
 		return errorLimited
 	}
+	as, undo := undo6(w, b, to, b.IPv6().Dst())
 	b.Trim(min(b.Len(), quoted6))
 	b.GSOType, b.GSOSize = buf.GSONone, 0
 	b.Flags &^= buf.CsumPartial | buf.CsumValid
@@ -68,6 +70,10 @@ func (e *icmp6Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	fillError(b, b.Meta, b.Meta&0xffff)
 	fillIP6(b, own, to, initialTTL)
 	fillChecksum6(b)
+	if undo && translate6(b, as) != nat.Done {
+		return errorAboutIt
+	}
+	b.Flow = 0
 	return errorSent
 }
 

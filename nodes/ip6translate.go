@@ -3,6 +3,7 @@ package nodes
 import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/session"
 )
@@ -37,4 +38,22 @@ func (ip6Translate) Process(w *graph.Worker, v *graph.Vector) {
 // translate6 makes b a packet with key k.
 func translate6(b *buf.Buffer, k session.Key6) nat.Result {
 	return nat.Translate6(b, &nat.Tuple6{Src: k.Src(), Dst: k.Dst(), SrcPort: k.SrcPort(), DstPort: k.DstPort()})
+}
+
+// undo6 returns what makes an error about b one about the packet that its
+// sender has sent, and false if b is that still. What a node has kept may have
+// outlived its session or draft: then it is not taken for another's.
+func undo6(w *graph.Worker, b *buf.Buffer, src, dst hdr.Addr6) (session.Key6, bool) {
+	r := session.Ref(b.Flow)
+	if session.IsDraft(b.Flow) {
+		d := w.Flows.Drafts6.At(b.Flow)
+		if r = d.Session; r == 0 {
+			return d.Key.Swap(), d.Out != d.Key && d.Out.Src() == src && d.Out.Dst() == dst
+		}
+	}
+	if r == 0 || w.Flows.At(r.Index()).Flags&flagTranslated == 0 {
+		return session.Key6{}, false
+	}
+	now := w.Flows.Out6(r)
+	return w.Flows.Out6(r ^ session.Reverse), now.Src() == src && now.Dst() == dst
 }
