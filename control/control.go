@@ -161,7 +161,11 @@ func (c *Control) configure(ctx context.Context) error {
 	if err := c.loadDeny(); err != nil {
 		return err
 	}
-	for _, u := range c.cfg.Uplinks {
+	uplinks, err := c.limited(c.cfg.Uplinks)
+	if err != nil {
+		return err
+	}
+	for _, u := range uplinks {
 		if err := c.addUplink(ctx, u); err != nil {
 			return err
 		}

@@ -209,19 +209,22 @@ func deviceGuard(r configs.RateLimit, deny []netip.Prefix) drivers.Guard {
 	return g
 }
 
-// rateLimitOf returns what may come in by an uplink from the first packet on:
-// what the API was asked for, and else what the configuration says.
-func (c *Control) rateLimitOf(u configs.Uplink) (configs.RateLimit, error) {
-	all, err := c.store.Interfaces()
+// limited returns uplinks with what may come in by them from the first packet
+// on: what the API was asked for, and else what the configuration says.
+func (c *Control) limited(uplinks []configs.Uplink) ([]configs.Uplink, error) {
+	asked, err := c.store.Interfaces()
 	if err != nil {
-		return configs.RateLimit{}, fmt.Errorf("control: %w", err)
+		return nil, fmt.Errorf("control: %w", err)
 	}
-	for _, x := range all {
-		if x.Name == uplinkPrefix+u.Interface && x.RxLimit != nil {
-			return *x.RxLimit, nil
+	uplinks = slices.Clone(uplinks)
+	for i := range uplinks {
+		for _, x := range asked {
+			if x.Name == uplinkPrefix+uplinks[i].Interface && x.RxLimit != nil {
+				uplinks[i].RateLimit = *x.RxLimit
+			}
 		}
 	}
-	return u.RateLimit, nil
+	return uplinks, nil
 }
 
 // limitOf returns what the data plane goes by.

@@ -101,7 +101,7 @@ func TestFirstLimit(t *testing.T) {
 	u := configs.Uplink{Interface: "eth0", RateLimit: configs.RateLimit{Packets: 5}}
 	is := func(want configs.RateLimit) {
 		t.Helper()
-		if got, err := c.rateLimitOf(u); err != nil || got != want {
+		if got, err := c.limited([]configs.Uplink{u}); err != nil || got[0].RateLimit != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
 		}
 	}

@@ -32,9 +32,6 @@ func (c *Control) addUplink(ctx context.Context, u configs.Uplink) error {
 	if err != nil {
 		return err
 	}
-	if u.RateLimit, err = c.rateLimitOf(u); err != nil {
-		return err
-	}
 	t, err := c.take(u)
 	if err != nil {
 		return fmt.Errorf("control: uplink %s: %w", u.Interface, err)
