@@ -14,22 +14,35 @@ var ErrGone = errors.New("the TAP is gone")
 // it could not be given back. The error wraps ErrGone if somebody has deleted
 // or renamed the TAP.
 func (t *Takeover) Now() (now *Snapshot, odd []error, err error) {
-	link, err := netlink.LinkByName(t.Host.Name)
-	if errors.As(err, &netlink.LinkNotFoundError{}) {
-		return nil, nil, fmt.Errorf("takeover: %s: %w", t.Host.Name, ErrGone)
-	}
+	link, err := t.findTAP()
 	if err != nil {
-		return nil, nil, fmt.Errorf("takeover: find %s: %w", t.Host.Name, err)
-	}
-	if link.Type() != "tuntap" {
-		return nil, nil, fmt.Errorf("takeover: %s is a %s now: %w", t.Host.Name, link.Type(), ErrGone)
+		return nil, nil, err
 	}
 	now, odd, err = read(link)
 	if err != nil {
 		return nil, nil, err
 	}
+	// A link that is being deleted loses its routes and addresses first. The
+	// kernel does not answer this question before it is through with it.
+	if _, err := t.findTAP(); err != nil {
+		return nil, nil, err
+	}
 	now.TxQueueLen = t.Host.TxQueueLen // the TAP has one of its own
 	return now, odd, nil
+}
+
+// findTAP returns the TAP, or an error that wraps ErrGone.
+func (t *Takeover) findTAP() (netlink.Link, error) {
+	link, err := netlink.LinkByName(t.Host.Name)
+	switch {
+	case errors.As(err, &netlink.LinkNotFoundError{}):
+		return nil, fmt.Errorf("takeover: %s: %w", t.Host.Name, ErrGone)
+	case err != nil:
+		return nil, fmt.Errorf("takeover: find %s: %w", t.Host.Name, err)
+	case link.Type() != "tuntap":
+		return nil, fmt.Errorf("takeover: %s is a %s now: %w", t.Host.Name, link.Type(), ErrGone)
+	}
+	return link, nil
 }
 
 // Update makes now what GiveBack and Restore give the host. It writes the
