@@ -29,8 +29,13 @@ func main() {
 	runs := flag.Int("runs", 20, "how often each is measured")
 	driver := flag.String("driver", "af_packet", "of the uplink: auto, af_packet or af_xdp")
 	daemon := flag.String("daemon", "bin/skeind", "path of skeind")
+	ipv6 := flag.Bool("6", false, "measure IPv6")
 	flag.Parse()
-	if err := run(*runs, *driver, *daemon); err != nil {
+	remote := netip.MustParseAddr(lab.RemoteAddr)
+	if *ipv6 {
+		remote = netip.MustParseAddr(lab.RemoteAddr6)
+	}
+	if err := run(*runs, *driver, *daemon, remote); err != nil {
 		fmt.Fprintln(os.Stderr, "outage:", err)
 		os.Exit(1)
 	}
@@ -42,7 +47,7 @@ const interval = time.Millisecond
 // limit bounds a single event.
 const limit = 30 * time.Second
 
-func run(runs int, driver, daemon string) (err error) {
+func run(runs int, driver, daemon string, remote netip.Addr) (err error) {
 	daemon, err = filepath.Abs(daemon)
 	if err != nil {
 		return err
@@ -53,13 +58,13 @@ func run(runs int, driver, daemon string) (err error) {
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
 	m := measuring{tour: t, runs: runs, longest: map[string][]time.Duration{}}
-	if m.host, err = lab.StartPulse(t.Node, t.Remote, netip.MustParseAddr(lab.RemoteAddr), interval); err != nil {
+	if m.host, err = lab.StartPulse(t.Node, t.Remote, remote, interval); err != nil {
 		return err
 	}
 	defer m.host.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(runs+1)*2*limit)
 	defer cancel()
-	talk, err := lab.StartTalk(ctx, t.Node, t.Remote, netip.MustParseAddr(lab.RemoteAddr))
+	talk, err := lab.StartTalk(ctx, t.Node, t.Remote, remote)
 	if err != nil {
 		return err
 	}
@@ -71,7 +76,7 @@ func run(runs int, driver, daemon string) (err error) {
 	if err := talk.Stop(); err != nil {
 		return fmt.Errorf("the TCP connection of the host: %w", err)
 	}
-	m.print(driver, talk.Rounds())
+	m.print(driver, remote, talk.Rounds())
 	return nil
 }
 
@@ -122,8 +127,8 @@ func (m *measuring) measure(ctx context.Context, event string, do func(context.C
 	return nil
 }
 
-func (m *measuring) print(driver string, rounds uint64) {
-	fmt.Printf("Longest time without an answer, host to remote host, a datagram each %v, %s:\n", interval, driver)
+func (m *measuring) print(driver string, remote netip.Addr, rounds uint64) {
+	fmt.Printf("Longest time without an answer, host to %s, a datagram each %v, %s:\n", remote, interval, driver)
 	for _, event := range []string{takeover, upgrade, crash, stop} {
 		all := m.longest[event]
 		slices.Sort(all)

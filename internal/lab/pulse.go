@@ -38,7 +38,11 @@ func StartPulse(from, to *Namespace, addr netip.Addr, every time.Duration) (*Pul
 	if p.server, err = open(to, addr); err != nil {
 		return nil, fmt.Errorf("lab: pulse to %s: %w", to, err)
 	}
-	if p.client, err = open(from, netip.IPv4Unspecified()); err != nil {
+	any := netip.IPv4Unspecified()
+	if addr.Is6() {
+		any = netip.IPv6Unspecified()
+	}
+	if p.client, err = open(from, any); err != nil {
 		_ = p.server.Close()
 		return nil, fmt.Errorf("lab: pulse from %s: %w", from, err)
 	}

@@ -34,17 +34,20 @@ func configure(t *testing.T, tr *tour.Tour, old, new string) {
 func TestConfirm(t *testing.T) {
 	for _, test := range []struct {
 		name    string
+		remote  string
 		accepts int // connections, until nobody listens
 		fails   string
 	}{
-		{"confirmed", 1 << 20, ""},
-		{"rolled back", 1, "not confirmed"},
+		{"IPv4 confirmed", lab.RemoteAddr, 1 << 20, ""},
+		{"IPv4 rolled back", lab.RemoteAddr, 1, "not confirmed"},
+		{"IPv6 confirmed", lab.RemoteAddr6, 1 << 20, ""},
+		{"IPv6 rolled back", lab.RemoteAddr6, 1, "not confirmed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			tr := newTour(t, tour.Options{Driver: "af_packet"})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			ln, err := tr.Remote.ListenTCP(netip.MustParseAddrPort(lab.RemoteAddr + ":0"))
+			ln, err := tr.Remote.ListenTCP(netip.AddrPortFrom(netip.MustParseAddr(test.remote), 0))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +77,7 @@ func TestConfirm(t *testing.T) {
 			if after := hostView(t, ctx, tr.Node); after != before {
 				t.Errorf("before:\n%s\nafter:\n%s", before, after)
 			}
-			if err := tr.Node.Reaches(ctx, lab.RemoteAddr, lab.Ping{Count: 3}); err != nil {
+			if err := tr.Node.Reaches(ctx, test.remote, lab.Ping{Count: 3}); err != nil {
 				t.Errorf("the host after the roll-back: %v", err)
 			}
 		})

@@ -261,8 +261,10 @@ func (h *host) sameViews(before, after string) {
 // gives it back.
 func TestFollowKilled(t *testing.T) {
 	h := startHost(t, tour.Options{Driver: "af_packet"}, nil)
-	h.ip(h.Node, "addr add 10.0.0.79/24 dev enp0s3", "addr del "+lab.NodeAddr6+"/64 dev enp0s3", "route add 203.0.113.0/24 via 10.0.0.254")
+	h.ip(h.Node, "addr add 10.0.0.79/24 dev enp0s3", "addr del "+lab.NodeAddr6+"/64 dev enp0s3", "route add 203.0.113.0/24 via 10.0.0.254",
+		"addr add 2001:db8::79/64 dev enp0s3 nodad", "route add 2001:db8:113::/48 via "+lab.GatewayAddr6)
 	h.shows(h.Log, "add route 203.0.113.0/24")
+	h.shows(h.Log, "add route 2001:db8:113::/48")
 	before := hostView(t, h.ctx, h.Node)
 	if err := h.Kill(h.ctx); err != nil {
 		t.Fatal(err)
@@ -272,4 +274,5 @@ func TestFollowKilled(t *testing.T) {
 	}
 	h.sameView(before)
 	h.reaches("the host after the end", h.Router, "10.0.0.79")
+	h.reaches("the host after the end, by IPv6", h.Router, "2001:db8::79")
 }

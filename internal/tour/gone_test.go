@@ -21,15 +21,17 @@ func TestTapDeleted(t *testing.T) {
 	if err := tr.Node.Delete(lab.Uplink); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		err := tr.Node.Reaches(ctx, lab.RemoteAddr, lab.Ping{Timeout: 200 * time.Millisecond})
-		if err == nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("the host is still cut off: %v", err)
-		case <-time.After(100 * time.Millisecond):
+	for _, remote := range []string{lab.RemoteAddr, lab.RemoteAddr6} {
+		for {
+			err := tr.Node.Reaches(ctx, remote, lab.Ping{Timeout: 200 * time.Millisecond})
+			if err == nil {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				t.Fatalf("the host is still cut off: %v", err)
+			case <-time.After(100 * time.Millisecond):
+			}
 		}
 	}
 	if err := tr.Stop(ctx); err == nil {
