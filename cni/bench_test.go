@@ -70,6 +70,7 @@ func BenchmarkRest(b *testing.B) {
 	proc := fmt.Sprintf("/proc/%d/", r.daemon.PID())
 	time.Sleep(2 * time.Second)
 	before, slabBefore := statusOf(b, proc, "VmRSS:"), slab(b)
+	heapBefore := statusOf(b, proc, "RssAnon:")
 	r.crowd(pods)
 	time.Sleep(2 * time.Second)
 	after, slabAfter := statusOf(b, proc, "VmRSS:"), slab(b)
@@ -81,6 +82,7 @@ func BenchmarkRest(b *testing.B) {
 		b.ReportMetric(float64(ticks(b, proc)-cpu)/100/watch.Seconds()*100, "cpu-%")
 	}
 	b.ReportMetric(float64(after-before)/pods, "daemon-KiB/pod")
+	b.ReportMetric(float64(statusOf(b, proc, "RssAnon:")-heapBefore)/pods, "heap-KiB/pod")
 	b.ReportMetric(float64(slabAfter-slabBefore)/pods, "kernel-KiB/pod")
 	b.ReportMetric(float64(before), "daemon-KiB")
 	b.ReportMetric(0, "ns/op")

@@ -29,7 +29,7 @@ type Attached struct {
 
 // Attachments returns the TUNs that container runtimes have asked for, by name.
 func (c *Control) Attachments(ctx context.Context) (out []Attached, err error) {
-	if err := c.awaitReady(ctx); err != nil {
+	if err := c.AwaitReady(ctx); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
@@ -43,8 +43,8 @@ func (c *Control) Attachments(ctx context.Context) (out []Attached, err error) {
 	return out, nil
 }
 
-// awaitReady waits until all that was there before is there again.
-func (c *Control) awaitReady(ctx context.Context) error {
+// AwaitReady waits until all that was there before is there again.
+func (c *Control) AwaitReady(ctx context.Context) error {
 	select {
 	case <-c.ready:
 	case <-ctx.Done():
@@ -203,7 +203,7 @@ func (c *Control) deleteOrphan(ctx context.Context, name string) error {
 // TunAt returns the name of the TUN that a namespace has under a name of its
 // own, or "" if there is none.
 func (c *Control) TunAt(ctx context.Context, netNS, ifName string) (string, error) {
-	if err := c.awaitReady(ctx); err != nil {
+	if err := c.AwaitReady(ctx); err != nil {
 		return "", err
 	}
 	c.mu.Lock()

@@ -29,7 +29,7 @@ const defaultMTU = 1500
 // and its default route, and routes the addresses to it. An empty name is
 // chosen. The TUN outlives the daemon, which attaches to it at its next start.
 func (c *Control) CreateTun(ctx context.Context, pod configs.Pod) (*Interface, error) {
-	if err := c.awaitReady(ctx); err != nil {
+	if err := c.AwaitReady(ctx); err != nil {
 		return nil, err
 	}
 	return c.addTun(ctx, pod, tunNew)

@@ -111,7 +111,7 @@ func (c *Control) interfaceOf(ctx context.Context, p *port) (*Interface, error) 
 // DeleteInterface removes a pod's TUN. Uplinks and their taps come and go with
 // the configuration.
 func (c *Control) DeleteInterface(ctx context.Context, name string) error {
-	if err := c.awaitReady(ctx); err != nil {
+	if err := c.AwaitReady(ctx); err != nil {
 		return err
 	}
 	unlock, err := c.lockTun(ctx, &name)

@@ -54,8 +54,9 @@ func Listen(cfg configs.API, c *control.Control, configPath string) (*Server, er
 	if err != nil {
 		return nil, err
 	}
-	s.grpc = grpc.NewServer(grpc.UnaryInterceptor(bounded), grpc.StreamInterceptor(explained))
-	skeinpb.RegisterSkeinServer(s.grpc, &service{control: c, configPath: configPath})
+	skein := &service{control: c, configPath: configPath}
+	s.grpc = grpc.NewServer(grpc.ChainUnaryInterceptor(bounded, skein.ready), grpc.StreamInterceptor(explained))
+	skeinpb.RegisterSkeinServer(s.grpc, skein)
 	return s, nil
 }
 

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"os"
+	"path"
 	"runtime"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,6 +37,20 @@ func bounded(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.
 		return nil, explain(err)
 	}
 	return reply, nil
+}
+
+// ready has calls that change something wait for a daemon that starts: until
+// then nothing can be remembered, and what was there before is not there again.
+func (s *service) ready(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	verb := path.Base(info.FullMethod)
+	for _, changes := range []string{"Set", "Create", "Delete", "AddRoute", "AddNeighbor"} {
+		if strings.HasPrefix(verb, changes) {
+			if err := s.control.AwaitReady(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return handle(ctx, req)
 }
 
 // explained gives the errors of streams a gRPC code. Streams bound themselves:

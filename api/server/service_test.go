@@ -337,3 +337,19 @@ func TestConcurrentCalls(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestNotReady: what would be changed has to wait for a daemon that starts.
+func TestNotReady(t *testing.T) {
+	cfg := config(t)
+	c := newControl(t, cfg)
+	serve(t, cfg, c)
+	client := dial(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	r := &pb.Route{Prefix: "10.0.0.0/8", Type: pb.RouteType_ROUTE_TYPE_BLACKHOLE}
+	if _, err := client.AddRoute(ctx, &pb.AddRouteRequest{Route: r}); err == nil {
+		t.Error("a route is added to a daemon that has not started")
+	}
+	running(t, c)
+	need[*pb.AddRouteResponse](t)(client.AddRoute(t.Context(), &pb.AddRouteRequest{Route: r}))
+}
