@@ -8,6 +8,8 @@
 // has to survive it all. It needs root, and touches namespaces of its own only:
 //
 //	go build -o bin/ ./cmd/... && go run ./bench/outage -daemon bin/skeind
+//
+// With -6 all of it goes by IPv6.
 package main
 
 import (
