@@ -161,9 +161,9 @@ func (c *Control) unregister(p *port) error {
 // all routes, and delete those that have no other. c.mu is held.
 func (c *Control) withoutIface(i uint32) (changes []fib.Change) {
 	over := func(nh fib.NextHop) bool { return nh.Iface == i }
-	for e := range c.rib.Routes() {
+	for e := range c.rib.over(i) {
 		r := e.Route
-		if r.Source == fib.SourceNeighbor || !slices.ContainsFunc(r.NextHops, over) {
+		if r.Source == fib.SourceNeighbor {
 			continue // what the RIB makes of neighbours it takes away itself
 		}
 		op := fib.OpAdd // which replaces it

@@ -23,7 +23,10 @@ func newRIBs() ribs { return ribs{fib.NewRIB4(), fib.NewRIB6()} }
 type rib interface {
 	Apply(...fib.Change) error
 	Lookup(netip.Addr) (fib.Entry, bool)
+	Find(like fib.Route) (fib.Route, bool)
 	Routes() iter.Seq[fib.Entry]
+	RoutesTo(netip.Prefix) iter.Seq[fib.Entry]
+	RoutesOver(uint32) iter.Seq[fib.Entry]
 	SetIface(fib.Iface) error
 	DelIface(uint32) error
 	SetNeighbor(uint32, netip.Addr, hdr.MAC) error
@@ -74,30 +77,25 @@ func (r ribs) inverse(changes []fib.Change) (undo []fib.Change) {
 
 // to returns the routes to one prefix, best first.
 func (r ribs) to(prefix netip.Prefix) iter.Seq[fib.Entry] {
+	return r.of(prefix.Addr()).RoutesTo(prefix)
+}
+
+// over returns the routes that have a next hop on an interface, IPv4 first.
+func (r ribs) over(i uint32) iter.Seq[fib.Entry] {
 	return func(yield func(fib.Entry) bool) {
-		found := false
-		for e := range r.of(prefix.Addr()).Routes() {
-			if e.Route.Prefix != prefix {
-				if found {
-					return // they stand together
+		for _, one := range []rib{r.v4, r.v6} {
+			for e := range one.RoutesOver(i) {
+				if !yield(e) {
+					return
 				}
-				continue
-			}
-			if found = true; !yield(e) {
-				return
 			}
 		}
 	}
 }
 
-// route returns the route of the same prefix, source and metric.
+// route returns the route of the same prefix, link, source and metric.
 func (r ribs) route(want fib.Route) (fib.Route, bool) {
-	for e := range r.to(want.Prefix) {
-		if keyOf(e.Route) == keyOf(want) {
-			return e.Route, true
-		}
-	}
-	return fib.Route{}, false
+	return r.of(want.Prefix.Addr()).Find(want)
 }
 
 // Add adds routes, or replaces those of the same prefix, source and metric.

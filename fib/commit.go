@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 )
@@ -61,7 +62,7 @@ func (r *RIB[A, T]) sortDirty() {
 // What has no other route takes the default route, which is not in the trie:
 // that it changes, as it does most often of all, is one write.
 func (r *RIB[A, T]) paint(dirty []prefix[A]) {
-	for _, p := range dirty {
+	for _, p := range sampled(dirty) {
 		v, _ := r.routes.Get(p.netip())
 		list := r.best(v)
 		switch {
@@ -100,4 +101,23 @@ func (r *RIB[A, T]) publish() *T {
 		buckets: r.lists.buckets.publish(),
 		adjs:    r.adjs.publish(),
 	}, r.adjs.vias.publish())
+}
+
+// sampled yields the prefixes, every 64th of them first, then every 16th, and so
+// on. A trie that sees what there is from one end to the other would take the
+// first few that it sees in a place for all that there are, and make room at one
+// end of it.
+func sampled[A Address](all []prefix[A]) iter.Seq2[int, prefix[A]] {
+	return func(yield func(int, prefix[A]) bool) {
+		for step := 64; step > 0; step /= 4 {
+			for i := 0; i < len(all); i += step {
+				if step < 64 && i%(4*step) == 0 {
+					continue
+				}
+				if !yield(i, all[i]) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -39,17 +39,22 @@ func (t *trie4) fault() string {
 func (a *arena[B, P]) fault(reached int) string {
 	live, dead := 0, 0
 	for _, u := range a.use {
-		live += bits.OnesCount64(u.live)
-		dead += u.used - bits.OnesCount64(u.live)
-		if u.fresh != 0 {
-			return "fresh blocks after a commit"
+		n := 0
+		for _, w := range u.live {
+			n += bits.OnesCount64(w)
 		}
+		if n != u.nLive || u.nFresh != 0 || u.fresh != (bitset{}) {
+			return fmt.Sprintf("slab with %d live blocks, %d counted, %d fresh after a commit", n, u.nLive, u.nFresh)
+		}
+		live += n * int(u.size)
+		dead += (u.used - n) * int(u.size)
 	}
 	if reached != a.live || live != a.live || dead != a.garbage {
-		return fmt.Sprintf("blocks: %d reached, %d live, %d counted; %d dead, %d counted", reached, live, a.live, dead, a.garbage)
+		return fmt.Sprintf("elements: %d reached, %d live, %d counted; %d dead, %d counted", reached, live, a.live, dead, a.garbage)
 	}
-	if a.garbage > max(garbageFloor, a.live/4)+2*garbageFloor {
-		return fmt.Sprintf("%d garbage blocks beside %d live ones", a.garbage, a.live)
+	// Slabs that are not full are left alone, of which there is one of a class.
+	if a.garbage > max(garbageFloor*int(a.perSlab), a.live/4)+int(maxClass)*int(a.perSlab) {
+		return fmt.Sprintf("%d elements of garbage beside %d live ones", a.garbage, a.live)
 	}
 	return ""
 }
@@ -61,71 +66,62 @@ func (t *trie6) fault() string {
 		a := hdr.Addr6{Hi: i << 48}
 		c.visit(t.root.at(a), rootBits, a)
 	}
-	return cmp.Or(c.wrong, t.pages.fault(c.pages), t.few.fault(c.few), t.many.fault(c.many))
+	return cmp.Or(c.wrong, t.pages.fault(c.entries), t.ranges.fault(c.ranges))
 }
 
 // A census counts what can be reached in a trie, and checks the order there.
 type census struct {
-	trie             *trie6
-	pages, few, many int
-	wrong            string
+	trie            *trie6
+	entries, ranges int
+	wrong           string
 }
 
 func (c *census) visit(e uint32, depth int, a hdr.Addr6) {
 	if e < isPointer {
 		return
 	}
-	index, at := byteOf(e)
-	n := e & blockMask
-	if at != depth {
+	if at := depthOf(e); at != depth {
 		c.wrong = fmt.Sprintf("%v/%d leads to depth %d", a, depth, at)
 		return
 	}
-	if e&isRanges == 0 {
-		c.pages++
-		if place := c.trie.pages.places[n/perSlab][n%perSlab]; place != a {
-			c.wrong = fmt.Sprintf("page of %v is said to be at %v", a, place)
-		}
-		for i, child := range c.trie.page(e) {
-			c.visit(child, depth+8, withByte(a, index, uint64(i)))
+	stride := strideOf(e)
+	if toPage(e) {
+		u, i := c.trie.pages.slot(firstOf(e))
+		c.check(u, i, classOf(e), a)
+		c.entries += int(u.size)
+		for i, child := range c.trie.entries(e) {
+			c.visit(child, depth+stride, withBits(a, depth, stride, uint64(i)))
 		}
 		return
 	}
-	var place hdr.Addr6
-	if e&isMany == 0 {
-		c.few++
-		place = c.trie.few.places[n/perSlab][n%perSlab]
-	} else {
-		c.many++
-		place = c.trie.many.places[n/perSlab][n%perSlab]
+	u, i := c.trie.ranges.slot(firstOf(e))
+	c.check(u, i, class(stride+1), a)
+	c.ranges += int(u.size)
+	for i := range c.trie.block(e) {
+		c.visitRanges(&c.trie.block(e)[i], region{base: withBits(a, depth, stride, uint64(i)), depth: depth + stride})
 	}
-	if place != a {
-		c.wrong = fmt.Sprintf("ranges of %v are said to be at %v", a, place)
-	}
-	c.visitRanges(e, region{base: a, depth: depth})
 }
 
-func (c *census) find(e uint32, w uint64) uint32 {
-	if e&isMany == 0 {
-		return c.trie.few.block(e & blockMask).find(w)
+func (c *census) check(u *slabUse[hdr.Addr6], i uint32, size class, a hdr.Addr6) {
+	if u.class != size || u.places[i] != a {
+		c.wrong = fmt.Sprintf("block of class %d of %v is said to be one of class %d at %v", size, a, u.class, u.places[i])
 	}
-	return c.trie.many.block(e & blockMask).find(w)
 }
 
-func (c *census) visitRanges(e uint32, g region) {
-	g.pieces = c.trie.pieces(nil, e, g.first())
+func (c *census) visitRanges(r *ranges, g region) {
+	g.pieces = r.unpack(nil, g.first())
 	for i, p := range g.pieces {
 		if g.end(i) < p.start || p.start < g.first() || p.start > g.last() {
 			c.wrong = fmt.Sprintf("%v/%d: piece from %x to %x", g.base, g.depth, p.start, g.end(i))
 		}
-		if c.find(e, p.start) != p.entry || c.find(e, g.end(i)) != p.entry {
+		if r.find(p.start) != p.entry || r.find(g.end(i)) != p.entry {
 			c.wrong = fmt.Sprintf("%v/%d: piece from %x to %x is not found", g.base, g.depth, p.start, g.end(i))
 		}
 		if p.entry < isPointer {
 			continue
 		}
-		_, depth := byteOf(p.entry)
-		if depth < g.wordEnd() && (depth <= g.depth || g.end(i)-p.start != 1<<(g.wordEnd()-depth)-1) {
+		depth := depthOf(p.entry)
+		if depth < g.wordEnd() && (depth < g.depth || g.end(i)-p.start != 1<<(g.wordEnd()-depth)-1) {
 			c.wrong = fmt.Sprintf("%v/%d: piece from %x to %x leads to depth %d", g.base, g.depth, p.start, g.end(i), depth)
 		}
 		c.visit(p.entry, depth, g.at(p.start))
@@ -153,7 +149,7 @@ func (r *RIB[A, T]) Pages() (live, garbage int) {
 	case *trie4:
 		return t.arena.live, t.arena.garbage
 	case *trie6:
-		return t.pages.live + t.few.live + t.many.live, t.pages.garbage + t.few.garbage + t.many.garbage
+		return t.pages.live + t.ranges.live, t.pages.garbage + t.ranges.garbage
 	}
 	return 0, 0
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -24,6 +25,7 @@ type family[A Address] struct {
 	minMTU    uint32 // bytes
 	etherType uint16
 	maxLists  int // path lists that the leaves of its trie have room for
+	maxRoutes int // prefixes that its trie has room for
 
 	has     func(netip.Addr) bool // whether it is one of the family
 	from    func(netip.Addr) A
@@ -33,7 +35,7 @@ type family[A Address] struct {
 }
 
 var family4 = family[hdr.Addr4]{
-	name: "IPv4", bits: 32, minMTU: 68, etherType: hdr.TypeIPv4, maxLists: listMask4,
+	name: "IPv4", bits: 32, minMTU: 68, etherType: hdr.TypeIPv4, maxLists: listMask4, maxRoutes: math.MaxInt32,
 	has:     netip.Addr.Is4,
 	from:    hdr.Addr4From,
 	compare: cmp.Compare[hdr.Addr4],
@@ -42,7 +44,7 @@ var family4 = family[hdr.Addr4]{
 }
 
 var family6 = family[hdr.Addr6]{
-	name: "IPv6", bits: 128, minMTU: 1280, etherType: hdr.TypeIPv6, maxLists: listMask6,
+	name: "IPv6", bits: 128, minMTU: 1280, etherType: hdr.TypeIPv6, maxLists: noScope, maxRoutes: maxRoutes6,
 	has:     netip.Addr.Is6,
 	from:    hdr.Addr6From,
 	compare: hdr.Addr6.Compare,

@@ -19,7 +19,7 @@ func startOf(p []piece, i int) uint64 {
 
 func entryOf(p []piece, i int) uint32 { return p[min(i, len(p)-1)].entry }
 
-func (r *fewRanges) pack(p []piece) {
+func (r *ranges) pack(p []piece) {
 	for i := range r.start {
 		r.start[i] = startOf(p, i+1)
 	}
@@ -28,45 +28,21 @@ func (r *fewRanges) pack(p []piece) {
 	}
 }
 
-func (r *manyRanges) pack(p []piece) {
-	r.n = uint32(len(p))
-	for i := range r.first {
-		r.first[i] = startOf(p, (i+1)*maxFew)
-	}
-	for i := range r.group {
-		r.group[i].pack(p[min(i*maxFew, len(p)-1):])
-	}
-}
-
 // pieces returns how many there are. Side by side they have different entries,
 // so that one that starts with all ones cannot be taken for none.
-func (r *fewRanges) pieces() int {
+func (r *ranges) pieces() int {
 	n := 1
-	for n < maxFew && (r.start[n-1] != math.MaxUint64 || r.entry[n] != r.entry[n-1]) {
+	for n < maxRanges && (r.start[n-1] != math.MaxUint64 || r.entry[n] != r.entry[n-1]) {
 		n++
 	}
 	return n
 }
 
 // unpack appends the pieces; the first one starts at first.
-func (r *fewRanges) unpack(into []piece, first uint64) []piece {
-	return r.unpackN(into, first, r.pieces())
-}
-
-func (r *fewRanges) unpackN(into []piece, first uint64, n int) []piece {
+func (r *ranges) unpack(into []piece, first uint64) []piece {
 	into = append(into, piece{first, r.entry[0]})
-	for i := range n - 1 {
+	for i := range r.pieces() - 1 {
 		into = append(into, piece{r.start[i], r.entry[i+1]})
-	}
-	return into
-}
-
-func (r *manyRanges) unpack(into []piece, first uint64) []piece {
-	for i, left := 0, int(r.n); left > 0; i, left = i+1, left-maxFew {
-		if i > 0 {
-			first = r.first[i-1]
-		}
-		into = r.group[i].unpackN(into, first, min(left, maxFew))
 	}
 	return into
 }

@@ -19,6 +19,9 @@ func (p prefix[A]) netip() netip.Prefix { return netip.PrefixFrom(p.addr.Addr(),
 // (RFC 4291, section 2.5.6).
 const linkBits = 64
 
+// allLinksPrefix has what inScope makes of them.
+var allLinksPrefix = netip.PrefixFrom(hdr.Addr6{Hi: hdr.LinkLocalHi}.Addr(), 32)
+
 var onLinkPrefix = netip.PrefixFrom(hdr.Addr6{Hi: hdr.LinkLocalHi}.Addr(), linkBits)
 
 // isLinkLocal reports whether a is in fe80::/10. IPv4 has no such scope here:

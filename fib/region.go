@@ -15,15 +15,15 @@ type region struct {
 	base   hdr.Addr6
 	depth  int
 	pieces []piece
+	flat   int // pages that divide by bits before these are taken apart
 }
-
-func (g *region) index() int { return g.depth / 8 }
 
 // wordEnd returns the number of bits before the end of the region's word.
 func (g *region) wordEnd() int { return g.depth&64 + 64 }
 
-func (g *region) first() uint64 { return wordOf(g.base, g.index()) }
-func (g *region) last() uint64  { return g.first() | math.MaxUint64>>(g.depth&63) }
+func (g *region) first() uint64 { return wordOf(g.base, g.depth) }
+func (g *region) last() uint64  { return g.first() | g.span() }
+func (g *region) span() uint64  { return math.MaxUint64 >> (g.depth & 63) }
 
 // at returns the first address that has w for the region's word.
 func (g *region) at(w uint64) hdr.Addr6 {
@@ -47,7 +47,7 @@ func (g *region) covered(p prefix[hdr.Addr6]) (first, last uint64) {
 	if int(p.bits) <= g.depth {
 		return g.first(), g.last()
 	}
-	first = wordOf(p.addr, g.index())
+	first = wordOf(p.addr, g.depth)
 	return first, first | math.MaxUint64>>(min(int(p.bits), g.wordEnd())-(g.wordEnd()-64))
 }
 
@@ -73,41 +73,73 @@ func (g *region) pieceAt(w uint64) int {
 	return i
 }
 
-// pieces appends those of entry e, a leaf or one that leads to ranges, for
-// what starts at first.
-func (t *trie6) pieces(into []piece, e uint32, first uint64) []piece {
+// add appends a piece. What leads to single ranges of the same word becomes
+// pieces itself, and so do pages and blocks above g.flat.
+func (t *trie6) add(g *region, start uint64, e uint32) {
 	switch {
 	case e < isPointer:
-		return append(into, piece{first, e})
-	case e&isMany == 0:
-		return t.few.block(e&blockMask).unpack(into, first)
+		if n := len(g.pieces); n > 0 && g.pieces[n-1].entry == e {
+			return
+		}
+	case depthOf(e)&64 == g.depth&64 && (depthOf(e) < g.flat || toBlock(e) && strideOf(e) == 0):
+		t.takeApart(g, start, e)
+		return
 	}
-	return t.many.block(e&blockMask).unpack(into, first)
+	g.pieces = append(g.pieces, piece{start, e})
 }
 
-// paintRanges paints within entry e, which is a leaf or leads to ranges.
-func (t *trie6) paintRanges(e uint32, depth int, a hdr.Addr6, b *brush) uint32 {
-	var scratchWas, scratchIs [maxMany + 2]piece
-	was := region{a, depth, scratchWas[:0]}
-	was.pieces = t.pieces(was.pieces, e, was.first())
-	is := region{a, depth, scratchIs[:0]}
+// takeApart appends the pieces of what e leads to, and frees that.
+func (t *trie6) takeApart(g *region, start uint64, e uint32) {
+	shift := e >> placeShift & 63
+	if toPage(e) {
+		for i, c := range t.entries(e) {
+			t.add(g, start|uint64(i)<<shift, c)
+		}
+	} else {
+		for i := range t.block(e) {
+			var scratch [maxRanges]piece
+			for _, p := range t.block(e)[i].unpack(scratch[:0], start|uint64(i)<<shift) {
+				t.add(g, p.start, p.entry)
+			}
+		}
+	}
+	t.freeEntry(e)
+}
+
+// flatten takes apart what pages and blocks of a region begin above a depth.
+func (t *trie6) flatten(g *region, depth int) {
+	flat := region{base: g.base, depth: g.depth, flat: depth}
+	for _, p := range g.pieces {
+		t.add(&flat, p.start, p.entry)
+	}
+	*g = flat
+}
+
+// paintLeaf paints within leaf e.
+func (t *trie6) paintLeaf(e uint32, depth int, a hdr.Addr6, b *brush) uint32 {
+	var scratch [1]piece
+	was := region{base: a, depth: depth, pieces: scratch[:1]}
+	was.pieces[0] = piece{was.first(), e}
+	var scratchIs [maxRanges]piece
+	is := region{base: a, depth: depth, pieces: scratchIs[:0]}
+	t.paintPieces(&is, &was, b)
+	return t.encode(&is)
+}
+
+// paintPieces appends to is what becomes of the pieces of was, the same region.
+func (t *trie6) paintPieces(is, was *region, b *brush) {
 	first, last := was.covered(b.prefix)
 	for i, p := range was.pieces {
 		end := was.end(i)
 		switch {
 		case end < first || p.start > last:
-			t.add(&is, p.start, p.entry)
+			t.add(is, p.start, p.entry)
 		case p.entry >= isPointer:
-			_, depth := byteOf(p.entry)
-			t.add(&is, p.start, t.paintEntry(p.entry, depth, was.at(p.start), b))
+			t.add(is, p.start, t.paintEntry(p.entry, depthOf(p.entry), was.at(p.start), b))
 		default:
-			t.paintPiece(&is, p, end, max(p.start, first), min(end, last), b)
+			t.paintPiece(is, p, end, max(p.start, first), min(end, last), b)
 		}
 	}
-	if slices.Equal(is.pieces, was.pieces) {
-		return e
-	}
-	return t.encode(&is, e)
 }
 
 // paintPiece adds leaf p, which goes to end, with the words from first to last
@@ -129,72 +161,28 @@ func (t *trie6) paintPiece(g *region, p piece, end, first, last uint64, b *brush
 	}
 }
 
-// add appends a piece. What is ranges of the same word becomes pieces itself.
-func (t *trie6) add(g *region, start uint64, e uint32) {
-	if index, _ := byteOf(e); e >= isPointer && e&isRanges != 0 && index&8 == g.index()&8 {
-		var scratch [maxMany]piece
-		for _, p := range t.pieces(scratch[:0], e, start) {
-			t.add(g, p.start, p.entry)
-		}
-		t.freeEntry(e)
-		return
-	}
-	if n := len(g.pieces); n > 0 && e < isPointer && g.pieces[n-1].entry == e {
-		return
-	}
-	g.pieces = append(g.pieces, piece{start, e})
-}
-
-// encode returns an entry for the region. If was leads to ranges, nobody has a
-// use for these any more.
-func (t *trie6) encode(g *region, was uint32) uint32 {
-	n := len(g.pieces)
-	tag := uint32(isPointer | isRanges)
-	if n > maxFew {
-		tag |= isMany
-	}
-	if was >= isPointer && was&(isPointer|isRanges|isMany) == tag && n > 1 && n <= maxMany {
-		e := t.ownEntry(was)
-		t.pack(e, g.pieces)
-		return e
-	}
-	if was >= isPointer {
-		t.freeEntry(was)
-	}
-	switch {
+// encode returns an entry for the region.
+func (t *trie6) encode(g *region) uint32 {
+	switch n := len(g.pieces); {
 	case n == 1:
 		return g.pieces[0].entry
-	case n > maxMany:
-		return t.burst(g)
+	case n <= maxRanges:
+		e := t.newBlock(g, 0)
+		t.block(e)[0].pack(g.pieces)
+		return e
 	}
-	e := tag | uint32(g.index())<<byteShift
-	if n > maxFew {
-		e |= t.many.alloc(g.base)
-	} else {
-		e |= t.few.alloc(g.base)
-	}
-	t.changed = true
-	t.pack(e, g.pieces)
-	return e
+	return t.burst(g)
 }
 
-func (t *trie6) pack(e uint32, p []piece) {
-	if e&isMany == 0 {
-		t.few.block(e & blockMask).pack(p)
-	} else {
-		t.many.block(e & blockMask).pack(p)
-	}
-}
-
-// burst puts a page in the place of more pieces than ranges can hold. If they
-// lie so close to each other that the page would have one entry for all of
-// them, the page goes further down, and ranges lead to it.
+// burst puts a block or a page in the place of more pieces than ranges can
+// hold. If they lie so close to each other that it would have one entry for all
+// of them, it goes further down, and ranges lead to it.
 func (t *trie6) burst(g *region) uint32 {
 	n := len(g.pieces)
 	common := bits.LeadingZeros64(g.pieces[1].start ^ (g.pieces[n-1].start - 1))
-	depth := g.wordEnd() - 64 + common&^7
-	if depth <= g.depth {
-		return t.newPage(g)
+	depth := g.wordEnd() - 64 + common
+	if depth <= g.depth+maxSkip {
+		return t.divide(g, 1)
 	}
 	within := region{depth: depth}
 	within.base = g.at(g.pieces[1].start &^ (math.MaxUint64 >> (depth & 63)))
@@ -203,71 +191,9 @@ func (t *trie6) burst(g *region) uint32 {
 	if g.first() < within.first() {
 		outside.pieces = append(outside.pieces, g.pieces[0])
 	}
-	outside.pieces = append(outside.pieces, piece{within.first(), t.newPage(&within)})
+	outside.pieces = append(outside.pieces, piece{within.first(), t.divide(&within, 1)})
 	if within.last() < g.last() {
 		outside.pieces = append(outside.pieces, piece{within.last() + 1, g.pieces[n-1].entry})
 	}
-	return t.encode(&outside, 0)
-}
-
-func (t *trie6) newPage(g *region) uint32 {
-	e := isPointer | uint32(g.index())<<byteShift | t.pages.alloc(g.base)
-	t.changed = true
-	for i := range uint64(256) {
-		t.page(e)[i] = t.child(region{base: withByte(g.base, g.index(), i), depth: g.depth + 8}, g)
-	}
-	return e
-}
-
-// child returns the entry of a page for what a region, of 8 bits more, has in g.
-func (t *trie6) child(c region, g *region) uint32 {
-	first := wordOf(c.base, g.index())
-	i := g.pieceAt(first)
-	if c.depth == g.wordEnd() || c.last() <= g.end(i) { // all in one piece
-		return g.pieces[i].entry
-	}
-	var scratch [maxFew]piece
-	c.pieces = scratch[:0]
-	g.cut(&c)
-	return t.encode(&c, 0)
-}
-
-// thinPage is when a page becomes ranges again: when it has less pieces than
-// this. That they have room for more keeps a route that comes and goes from
-// turning them about.
-const thinPage = maxMany * 2 / 3
-
-// thin puts ranges in the place of page e if it has few pieces, and a leaf if
-// it has one.
-func (t *trie6) thin(e uint32, depth int, a hdr.Addr6) uint32 {
-	if t.countPieces(e, depth) >= thinPage {
-		return e
-	}
-	var scratch [maxMany]piece
-	g := region{a, depth, scratch[:0]}
-	for i, c := range t.page(e) {
-		t.add(&g, wordOf(withByte(a, g.index(), uint64(i)), g.index()), c)
-	}
-	t.freeEntry(e)
-	return t.encode(&g, 0)
-}
-
-// countPieces returns the number of pieces that page e has, or somewhat more,
-// or thinPage.
-func (t *trie6) countPieces(e uint32, depth int) (n int) {
-	was := uint32(isPointer)
-	for _, c := range t.page(e) {
-		switch {
-		case c >= isPointer && c&isRanges != 0 && depth&63 < 56 && c&isMany != 0:
-			return thinPage
-		case c >= isPointer && c&isRanges != 0 && depth&63 < 56:
-			n += t.few.block(c & blockMask).pieces()
-		case c != was:
-			n++
-		}
-		if was = c; n >= thinPage {
-			return thinPage
-		}
-	}
-	return n
+	return t.encode(&outside)
 }

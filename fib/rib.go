@@ -20,7 +20,7 @@ type RIB[A Address, T Table4 | Table6] struct {
 	ifaces    map[uint32]Iface
 	neighbors neighbors[A]
 	routes    bart.Table[uint32] // prefix to a way, or to several in many
-	ways      ways
+	ways      ways[A]
 	lists     lists[A]
 	adjs      adjTable[A]
 	trie      trie[A, T]
@@ -63,7 +63,7 @@ func newRIB[A Address, T Table4 | Table6](f family[A], t trie[A, T]) *RIB[A, T] 
 		family:    f,
 		ifaces:    map[uint32]Iface{},
 		neighbors: neighbors[A]{all: map[neighborKey[A]]neighbor{}},
-		ways:      newWays(),
+		ways:      newWays[A](),
 		lists:     newLists[A](),
 		adjs:      newAdjTable[A](),
 		trie:      t,
@@ -127,10 +127,14 @@ func (r *RIB[A, T]) Delete(routes ...Route) error {
 	return r.Apply(changes...)
 }
 
-// room makes sure that n more path lists have a number each.
+// room makes sure that n more path lists have a number each, and n more routes a
+// place.
 func (r *RIB[A, T]) room(n int) error {
 	if len(r.lists.all)+n > r.family.maxLists {
 		return fmt.Errorf("fib: more than %d path lists: %w", r.family.maxLists, ErrFull)
+	}
+	if r.routes.Size()+n > r.family.maxRoutes {
+		return fmt.Errorf("fib: more than %d %s prefixes: %w", r.family.maxRoutes, r.family.name, ErrFull)
 	}
 	return nil
 }
@@ -195,7 +199,7 @@ func (r *RIB[A, T]) add(route *Route) {
 // the route.
 func (r *RIB[A, T]) put(p netip.Prefix, id wayID, list uint32) {
 	r.routes.Modify(p, func(v uint32, _ bool) (uint32, bool) {
-		v, changed := r.ways.with(v, &r.lists, id, list)
+		v, changed := r.ways.with(v, r.family.pack(p), &r.lists, id, list)
 		if changed {
 			r.dirty = append(r.dirty, r.family.pack(p))
 		}

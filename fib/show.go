@@ -44,6 +44,86 @@ func (r *RIB[A, T]) yieldAll(p netip.Prefix, v uint32, yield func(Entry) bool) b
 	return true
 }
 
+// RoutesTo returns the routes to one prefix, best first, and those to a
+// link-local prefix link by link. It costs what it returns; for a link-local
+// prefix, what there is of routes within all of those.
+func (r *RIB[A, T]) RoutesTo(p netip.Prefix) iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		if !p.IsValid() || p != p.Masked() || !r.family.has(p.Addr()) {
+			return
+		}
+		if !isLinkLocal(p.Addr()) {
+			v, _ := r.routes.Get(p)
+			r.yieldAll(p, v, yield)
+			return
+		}
+		for q, v := range r.routes.Subnets(allLinksPrefix) {
+			if bare, _ := outOfScope(q); bare == p && !r.yieldAll(q, v, yield) {
+				return
+			}
+		}
+	}
+}
+
+// Find returns the route that Add would replace: that of the same prefix, link,
+// source and metric; false if there is none.
+func (r *RIB[A, T]) Find(like Route) (Route, bool) {
+	if !like.Prefix.IsValid() || !r.family.has(like.Prefix.Addr()) {
+		return Route{}, false
+	}
+	p := like.scoped()
+	v, _ := r.routes.Get(p)
+	for _, w := range r.ways.of(v) {
+		if r.ways.all[w].wayID == (wayID{like.Source, like.Metric}) {
+			return r.entry(p, w).Route, true
+		}
+	}
+	return Route{}, false
+}
+
+// RoutesOver returns the routes that have a next hop on an interface, in the
+// order of Routes. It costs what it returns, and a look at each of the different
+// ways that routes go; but a look at all routes if more than 1024 that go over
+// the interface have the same source, metric and next hops.
+func (r *RIB[A, T]) RoutesOver(iface uint32) iter.Seq[Entry] {
+	over := func(e Entry) bool {
+		return slices.ContainsFunc(e.Route.NextHops, func(n NextHop) bool { return n.Iface == iface })
+	}
+	return func(yield func(Entry) bool) {
+		prefixes, known := r.prefixesOver(iface)
+		if !known {
+			for e := range r.Routes() {
+				if over(e) && !yield(e) {
+					return
+				}
+			}
+			return
+		}
+		for _, p := range prefixes {
+			v, _ := r.routes.Get(p.netip())
+			if !r.yieldAll(p.netip(), v, func(e Entry) bool { return !over(e) || yield(e) }) {
+				return
+			}
+		}
+	}
+}
+
+// prefixesOver returns the prefixes, in order, that have a route over an
+// interface; false if there are too many to be known.
+func (r *RIB[A, T]) prefixesOver(iface uint32) (found []prefix[A], known bool) {
+	for i, w := range r.ways.all {
+		if !r.lists.all[w.list].over(iface) {
+			continue
+		}
+		if r.ways.where[i].lost {
+			return nil, false
+		}
+		found = append(found, r.ways.where[i].few...)
+	}
+	slices.SortFunc(found, r.family.order)
+	return slices.Compact(found), true
+}
+
 // Lookup returns the route that packets to a take; false if there is none.
 // Host routes to neighbors are as of the last Commit. Packets to a link-local
 // IPv6 address take none: LookupLink is for these.

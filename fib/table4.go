@@ -21,7 +21,7 @@ import "github.com/skein-dataplane/skein/hdr"
 type Table4 struct {
 	ends
 	root  *root4
-	slabs []*[perSlab]page
+	slabs [][]page
 }
 
 type (
@@ -33,6 +33,8 @@ const (
 	isPage    = 1 << 31
 	listBits4 = 25
 	listMask4 = 1<<listBits4 - 1
+
+	pagesPerSlab = 64
 )
 
 // Lookup returns the index of the adjacency for dst. Where there are several
@@ -53,7 +55,7 @@ func (t *Table4) Lookup(dst hdr.Addr4, hash uint32) uint32 {
 }
 
 func (t *Table4) page(e uint32) *page {
-	return &t.slabs[e&^isPage/perSlab][e%perSlab]
+	return &t.slabs[e&^isPage/pagesPerSlab][e%pagesPerSlab]
 }
 
 // LookupVector sets adj[i] to what Lookup returns for dst[i] and hash[i].

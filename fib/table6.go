@@ -6,30 +6,25 @@ import "github.com/skein-dataplane/skein/hdr"
 // It never changes, so any number of goroutines may read it, for as long as
 // they like. The zero Table6 has no routes.
 //
-// It is a trie with a first stride of 16 bits. Where many prefixes lie close to
-// each other it goes on with pages, of 8 bits each, as Table4 has them; where
-// few do, a range ends the upper or the lower word of the address at once. So
-// the way to a /48 in a table of a million is short, and so is that to a host
-// among a thousand. An entry is a leaf or leads on:
+// It is a trie with a first stride of 16 bits. From there on the prefixes decide:
+// up to six pieces of what lies below an entry are ranges, which fill one cache
+// line and end a word of the address at once. Where there are more, a block of
+// two, four or eight such ranges takes their place, and in the end a page of 16
+// to 16,384 entries that lead to blocks: pages and blocks grow until few of their
+// entries lead to another level, as the nodes of an LC-trie do (Nilsson and
+// Karlsson, IP-Address Lookup Using LC-Tries, 1999). So most ways in a table of a
+// thousand lead over the root and one cache line, in one of a million over one
+// page more, which is small enough to stay in the cache.
 //
-//	 31  30  29   26  25  24          0
-//	| 1 | 0 | byte  |  0 | page        |
-//	| 1 | 1 | byte  |many| ranges      |
-//	| 0 | length   |   path list       |   0: no route
-//	     30      23 22               0
-//
-// byte is the index of the address's byte that a page is indexed by, or that
-// ranges begin at. The length is for the writer, as in a Table4.
-//
-// Link-local addresses are those of a link: LookupLink looks them up.
+// Link-local addresses are those of a link: LookupLink looks them up. Lookup
+// and LookupVector find no route for them, not even the default one.
 type Table6 struct {
 	ends
-	vias  []hdr.Addr6
-	root  *root6
-	links uint32 // entry for fe80::/32, where addresses have their interface in the next 32 bits
-	pages []*[perSlab]page
-	few   []*[perSlab]fewRanges
-	many  []*[perSlab]manyRanges
+	vias   []hdr.Addr6
+	root   *root6
+	links  uint32 // entry for fe80::/32, where addresses have their interface in the next 32 bits
+	pages  [][]uint32
+	ranges [][]ranges
 }
 
 // A root6 is in pieces, so that a change copies little of it.
@@ -37,27 +32,14 @@ type root6 [256]*page
 
 func (r *root6) at(a hdr.Addr6) uint32 { return r[a.Hi>>56][a.Hi>>48&0xff] }
 
-const (
-	isPointer = 1 << 31
-	isRanges  = 1 << 30
-	byteShift = 26
-	isLow     = 8 << byteShift // the bytes of the lower word
-	isMany    = 1 << 25        // many ranges
-	blockMask = 1<<25 - 1
-
-	lengthShift6 = 23
-	listMask6    = 1<<lengthShift6 - 1
-)
-
 // Lookup returns the index of the adjacency for dst. Where there are several
 // next hops, the low 6 bits of hash choose one, so that a flow keeps to its path
-// (RFC 2991, RFC 6438). Index 0 is the NoRoute adjacency. dst is not to be
-// link-local: see LookupLink.
+// (RFC 2991, RFC 6438). Index 0 is the NoRoute adjacency.
 func (t *Table6) Lookup(dst hdr.Addr6, hash uint32) uint32 {
 	if t.root == nil {
 		return 0
 	}
-	return t.end(t.walk(t.root.at(dst), dst)&listMask6, hash)
+	return t.Choose(t.walk(t.root.at(dst), dst), hash)
 }
 
 // LookupLink returns the index of the adjacency for a packet that leaves by, or
@@ -78,26 +60,40 @@ func (t *Table6) LookupLink(iface uint32, dst hdr.Addr6, hash uint32) uint32 {
 
 func (t *Table6) walk(e uint32, dst hdr.Addr6) uint32 {
 	for e >= isPointer {
-		e = t.step(e, dst)
+		w := wordFor(e, &dst)
+		if toPage(e) {
+			e = t.inPage(e, w)
+		} else {
+			e = t.rangesAt(rangesFor(e, w)).find(w)
+		}
 	}
 	return e
 }
 
-// step returns the entry for dst in what e leads to.
-func (t *Table6) step(e uint32, dst hdr.Addr6) uint32 {
+// wordFor returns the word of dst that what e leads to is about.
+func wordFor(e uint32, dst *hdr.Addr6) uint64 {
 	w := dst.Hi
 	if e&isLow != 0 {
 		w = dst.Lo
 	}
-	n := e & blockMask
-	if e&isRanges == 0 {
-		return t.pages[n/perSlab][n%perSlab][w>>(56-e>>byteShift&7*8)&0xff]
-	}
-	if e&isMany == 0 {
-		return t.few[n/perSlab][n%perSlab].find(w)
-	}
-	return t.many[n/perSlab][n%perSlab].find(w)
+	return w
 }
+
+// inPage returns the entry for w of the page that e leads to.
+func (t *Table6) inPage(e uint32, w uint64) uint32 {
+	stride := e>>(classShift-1)&0xe + 2
+	n := e&lineMask<<lineShift + uint32(w>>(e>>placeShift&63))&(1<<stride-1)
+	return t.pages[n/wordsPerSlab][n%wordsPerSlab]
+}
+
+// rangesFor returns the number of the ranges for w of the block that e leads to.
+func rangesFor(e uint32, w uint64) uint32 {
+	v := e & blockMask
+	size := v & -v
+	return (v-size)>>1 + uint32(w>>(e>>placeShift&63))&(size-1)
+}
+
+func (t *Table6) rangesAt(n uint32) *ranges { return &t.ranges[n/rangesPerSlab][n%rangesPerSlab] }
 
 // Adj returns the adjacency with index i, which a lookup in t has returned.
 // Any other index leads to the NoRoute adjacency.

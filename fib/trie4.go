@@ -1,6 +1,10 @@
 package fib
 
-import "github.com/skein-dataplane/skein/hdr"
+import (
+	"slices"
+
+	"github.com/skein-dataplane/skein/hdr"
+)
 
 // A trie4 is the writer's side of the trie in Table4.
 type trie4 struct {
@@ -15,7 +19,7 @@ type trie4 struct {
 const thirdLevel = 1 << 31
 
 func newTrie4() *trie4 {
-	return &trie4{arena: newArena[page, uint32](), root: new(root4), ownRoot: true, changed: true}
+	return &trie4{arena: newArena[page, uint32](pagesPerSlab, 1, 0), root: new(root4), ownRoot: true, changed: true}
 }
 
 func (t *trie4) altered() bool { return t.changed }
@@ -44,7 +48,7 @@ func (t *trie4) paint(p prefix[hdr.Addr4], bits int, list uint32, insert bool) {
 
 func (t *trie4) setRoot(i, e uint32) {
 	if !t.ownRoot {
-		t.root, t.ownRoot = new(*t.root), true
+		t.root, t.ownRoot = (*root4)(slices.Clone(t.root[:])), true // which clears nothing first
 	}
 	t.root[i] = e
 	t.changed = true
@@ -93,7 +97,7 @@ func (t *trie4) collapse(e uint32, depth int) uint32 {
 	return leaf
 }
 
-func (t *trie4) page(e uint32) *page { return t.arena.block(e &^ isPage) }
+func (t *trie4) page(e uint32) *page { return &t.arena.at(e &^ isPage)[0] }
 
 // newPage returns a page of leaves for the addresses around a that have depth
 // bits in common.
@@ -102,7 +106,7 @@ func (t *trie4) newPage(leaf uint32, depth int, a uint32) uint32 {
 	if depth == 24 {
 		place = a>>8 | thirdLevel
 	}
-	e := t.arena.alloc(place) | isPage
+	e := t.arena.alloc(1, place) | isPage
 	t.changed = true
 	p := t.page(e)
 	for i := range p {

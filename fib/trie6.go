@@ -7,37 +7,41 @@ type trie6 struct {
 	root    *root6
 	ownRoot [257]bool // no snapshot can see this page of root, or root
 	links   uint32
-	pages   arena[page, hdr.Addr6]
-	few     arena[fewRanges, hdr.Addr6]
-	many    arena[manyRanges, hdr.Addr6]
+	pages   arena[uint32, hdr.Addr6]
+	ranges  arena[ranges, hdr.Addr6]
 	changed bool
 }
 
 func newTrie6() *trie6 {
 	t := &trie6{
 		root: new(root6), changed: true,
-		pages: newArena[page, hdr.Addr6](),
-		few:   newArena[fewRanges, hdr.Addr6](),
-		many:  newArena[manyRanges, hdr.Addr6](),
+		pages:  newArena[uint32, hdr.Addr6](wordsPerSlab, 1<<lineShift, 2),
+		ranges: newArena[ranges, hdr.Addr6](rangesPerSlab, 1, 1),
 	}
 	none := new(page)
 	for i := range t.root {
 		t.root[i] = none
 	}
+	scoped := new(page)
+	for i := range scoped {
+		if i>>6 == linkLocalTop&0xff>>6 {
+			scoped[i] = noScope
+		}
+	}
+	t.root[linkLocalTop>>8] = scoped
 	return t
 }
 
 func (t *trie6) altered() bool { return t.changed }
 
 func (t *trie6) publish(e ends, vias []hdr.Addr6) *Table6 {
-	t.many.compact(func(n uint32, place hdr.Addr6) { t.relocate(isPointer|isRanges|isMany|n, place) })
-	t.few.compact(func(n uint32, place hdr.Addr6) { t.relocate(isPointer|isRanges|n, place) })
+	t.ranges.compact(func(n uint32, place hdr.Addr6) { t.relocate(isPointer|isRanges|n, place) })
 	t.pages.compact(func(n uint32, place hdr.Addr6) { t.relocate(isPointer|n, place) })
 	t.changed = false
 	clear(t.ownRoot[:])
 	return &Table6{
 		ends: e, vias: vias, root: t.root, links: t.links,
-		pages: t.pages.publish(), few: t.few.publish(), many: t.many.publish(),
+		pages: t.pages.publish(), ranges: t.ranges.publish(),
 	}
 }
 
@@ -51,11 +55,13 @@ type brush struct {
 const (
 	rootBits  = 16 // that the root is indexed by
 	linksBits = 32 // before the interface, in an address in scope; see inScope
+
+	linkLocalTop = hdr.LinkLocalHi >> 48 // of fe80::/10, the first 16 bits of the first address
 )
 
-// onSomeLink reports whether a is within fe80::/16. No route leads within that
+// onSomeLink reports whether a is within fe80::/10. No route leads within that
 // but those in the scope of a link.
-func onSomeLink(a hdr.Addr6) bool { return a.Hi>>48 == hdr.LinkLocalHi>>48 }
+func onSomeLink(a hdr.Addr6) bool { return a.Hi>>54 == linkLocalTop>>6 }
 
 func (t *trie6) paint(p prefix[hdr.Addr6], bits int, list uint32, insert bool) {
 	b := &brush{p, uint32(bits)<<lengthShift6 | list, insert}
@@ -68,6 +74,9 @@ func (t *trie6) paint(p prefix[hdr.Addr6], bits int, list uint32, insert bool) {
 		n = 1 << (rootBits - p.bits)
 	}
 	for i := first; i < first+n; i++ {
+		if onSomeLink(hdr.Addr6{Hi: i << 48}) {
+			continue // where noScope stays
+		}
 		t.setRoot(i, t.paintEntry(t.root.at(hdr.Addr6{Hi: i << 48}), rootBits, hdr.Addr6{Hi: i << 48}, b))
 	}
 }
@@ -100,10 +109,12 @@ func (t *trie6) paintEntry(e uint32, depth int, a hdr.Addr6, b *brush) uint32 {
 		return b.over(e)
 	case e < isPointer && b.idle(e):
 		return e
-	case e < isPointer || e&isRanges != 0:
-		return t.paintRanges(e, depth, a, b)
+	case e < isPointer:
+		return t.paintLeaf(e, depth, a, b)
+	case toPage(e):
+		return t.paintPage(e, a, b)
 	}
-	return t.paintPage(e, a, b)
+	return t.paintBlock(e, a, b)
 }
 
 // over returns what becomes of leaf e where the prefix covers all of it.
@@ -122,95 +133,38 @@ func (b *brush) idle(e uint32) bool {
 	return e == b.leaf || length > uint32(b.bits) || !b.insert && length < uint32(b.bits)
 }
 
-// byteOf returns the byte that entry e divides addresses by, and the number of
-// bits before it.
-func byteOf(e uint32) (index, depth int) {
-	index = int(e >> byteShift & 0xf)
-	return index, index * 8
-}
+// entries returns those of the page that e leads to.
+func (t *trie6) entries(e uint32) []uint32 { return t.pages.block(firstOf(e)) }
 
-// withByte returns a with byte index set to v, where it is zero.
-func withByte(a hdr.Addr6, index int, v uint64) hdr.Addr6 {
-	if index < 8 {
-		a.Hi |= v << (56 - 8*index)
-	} else {
-		a.Lo |= v << (56 - 8*(index-8))
-	}
-	return a
-}
-
-// wordOf returns the word of a that has byte index.
-func wordOf(a hdr.Addr6, index int) uint64 {
-	if index < 8 {
-		return a.Hi
-	}
-	return a.Lo
-}
-
-func (t *trie6) paintPage(e uint32, a hdr.Addr6, b *brush) uint32 {
-	index, depth := byteOf(e)
-	lo, n := uint64(0), uint64(256)
-	if within := int(b.bits) - depth; within > 0 {
-		lo = wordOf(b.addr, index) >> (56 - 8*(index&7)) & 0xff
-		n = 1 << max(0, 8-within)
-	}
-	for i := lo; i < lo+n; i++ {
-		was := t.page(e)[i]
-		if is := t.paintEntry(was, depth+8, withByte(a, index, i), b); is != was {
-			e = t.ownEntry(e)
-			t.page(e)[i] = is
-		}
-	}
-	if !b.insert {
-		return t.thin(e, depth, a)
-	}
-	return e
-}
-
-func (t *trie6) page(e uint32) *page { return t.pages.block(e & blockMask) }
+// block returns the ranges that e leads to.
+func (t *trie6) block(e uint32) []ranges { return t.ranges.block(firstOf(e)) }
 
 // ownEntry returns an entry that leads to the same that e leads to, where no
 // snapshot can see it.
 func (t *trie6) ownEntry(e uint32) uint32 {
 	t.changed = true
-	n := e & blockMask
-	switch {
-	case e&isRanges == 0:
-		n = t.pages.own(n)
-	case e&isMany == 0:
-		n = t.few.own(n)
-	default:
-		n = t.many.own(n)
+	if toPage(e) {
+		return withFirst(e, t.pages.own(firstOf(e)))
 	}
-	return e&^blockMask | n
+	return withFirst(e, t.ranges.own(firstOf(e)))
 }
 
 func (t *trie6) moveEntry(e uint32) uint32 {
-	n := e & blockMask
-	switch {
-	case e&isRanges == 0:
-		n = t.pages.move(n)
-	case e&isMany == 0:
-		n = t.few.move(n)
-	default:
-		n = t.many.move(n)
+	if toPage(e) {
+		return withFirst(e, t.pages.move(firstOf(e)))
 	}
-	return e&^blockMask | n
+	return withFirst(e, t.ranges.move(firstOf(e)))
 }
 
 func (t *trie6) freeEntry(e uint32) {
-	n := e & blockMask
-	switch {
-	case e&isRanges == 0:
-		t.pages.free(n)
-	case e&isMany == 0:
-		t.few.free(n)
-	default:
-		t.many.free(n)
+	if toPage(e) {
+		t.pages.free(firstOf(e))
+	} else {
+		t.ranges.free(firstOf(e))
 	}
 }
 
-// relocate moves what target leads to, which is at place.
+// relocate moves what has the id target, which is at place.
 func (t *trie6) relocate(target uint32, place hdr.Addr6) {
 	if onSomeLink(place) {
 		t.setLinks(t.moveWithin(t.links, target, place))
@@ -219,29 +173,28 @@ func (t *trie6) relocate(target uint32, place hdr.Addr6) {
 	t.setRoot(place.Hi>>48, t.moveWithin(t.root.at(place), target, place))
 }
 
-// moveWithin moves what target leads to, which is what e leads to or lies
-// further down, and returns what must be in the place of e. The byte of an
-// entry is not part of where it leads.
+// moveWithin moves what has the id target, which is what e leads to or lies further
+// down, and returns what must be in the place of e.
 func (t *trie6) moveWithin(e, target uint32, place hdr.Addr6) uint32 {
 	switch {
 	case e < isPointer:
 		return e
-	case e&^(0xf<<byteShift) == target:
+	case idOf(e) == target:
 		return t.moveEntry(e)
 	}
 	e = t.ownEntry(e)
-	index, depth := byteOf(e)
-	w := wordOf(place, index)
-	if e&isRanges == 0 {
-		slot := &t.page(e)[w>>(56-8*(index&7))&0xff]
+	w := wordOf(place, depthOf(e))
+	i := indexOf(e, w)
+	if toPage(e) {
+		slot := &t.entries(e)[i]
 		*slot = t.moveWithin(*slot, target, place)
 		return e
 	}
-	var scratch [maxMany]piece
-	g := region{base: place, depth: depth}
-	g.pieces = t.pieces(scratch[:0], e, 0)
+	g := region{}
+	var scratch [maxRanges]piece
+	g.pieces = t.block(e)[i].unpack(scratch[:0], 0)
 	p := &g.pieces[g.pieceAt(w)]
 	p.entry = t.moveWithin(p.entry, target, place)
-	t.pack(e, g.pieces)
+	t.block(e)[i].pack(g.pieces)
 	return e
 }

@@ -23,9 +23,9 @@ type way struct {
 }
 
 // ways interns ways. Way 0 is none, as is path list 0.
-type ways struct {
+type ways[A Address] struct {
 	all   []way
-	refs  []int
+	where []where[A] // the prefixes of each way
 	index map[way]uint32
 	free  []uint32
 
@@ -44,12 +44,12 @@ type listRefs interface {
 // isSeveral marks a value of the route index that is an index into many.
 const isSeveral = 1 << 31
 
-func newWays() ways {
-	return ways{all: make([]way, 1), refs: make([]int, 1), index: map[way]uint32{}}
+func newWays[A Address]() ways[A] {
+	return ways[A]{all: make([]way, 1), where: make([]where[A], 1), index: map[way]uint32{}}
 }
 
 // of returns the ways that v stands for, best first, until the next call.
-func (w *ways) of(v uint32) []uint32 {
+func (w *ways[A]) of(v uint32) []uint32 {
 	switch {
 	case v == 0:
 		return nil
@@ -60,30 +60,31 @@ func (w *ways) of(v uint32) []uint32 {
 	return w.one[:]
 }
 
-// with returns v with list in the place of what the route id had, and without
-// the route if list is 0, and whether anything is different now.
-func (w *ways) with(v uint32, r listRefs, id wayID, list uint32) (is uint32, changed bool) {
+// with returns v, which is of prefix p, with list in the place of what the route
+// id had, and without the route if list is 0, and whether anything is different
+// now.
+func (w *ways[A]) with(v uint32, p prefix[A], r listRefs, id wayID, list uint32) (is uint32, changed bool) {
 	now := append(w.scratch[:0], w.of(v)...)
 	i, found := slices.BinarySearchFunc(now, id, func(x uint32, id wayID) int { return w.all[x].compare(id) })
 	switch {
 	case found && w.all[now[i]].list == list, !found && list == 0:
 		return v, false
 	case !found:
-		now = slices.Insert(now, i, w.hold(r, way{id, list}))
+		now = slices.Insert(now, i, w.hold(r, way{id, list}, p))
 	case list == 0:
-		w.release(r, now[i])
+		w.release(r, now[i], p)
 		now = slices.Delete(now, i, i+1)
 	default:
 		was := now[i]
-		now[i] = w.hold(r, way{id, list})
-		w.release(r, was)
+		now[i] = w.hold(r, way{id, list}, p)
+		w.release(r, was, p)
 	}
 	w.scratch = now
 	return w.pack(v, now), true
 }
 
 // pack returns what stands for the ways now, which replace those of was.
-func (w *ways) pack(was uint32, now []uint32) uint32 {
+func (w *ways[A]) pack(was uint32, now []uint32) uint32 {
 	if was >= isSeveral {
 		w.many[was&^isSeveral] = nil
 		w.freeMany = append(w.freeMany, was&^isSeveral)
@@ -106,7 +107,7 @@ func (w *ways) pack(was uint32, now []uint32) uint32 {
 	return i | isSeveral
 }
 
-func (w *ways) hold(r listRefs, x way) uint32 {
+func (w *ways[A]) hold(r listRefs, x way, p prefix[A]) uint32 {
 	i, ok := w.index[x]
 	if !ok {
 		i = w.newIndex()
@@ -114,26 +115,26 @@ func (w *ways) hold(r listRefs, x way) uint32 {
 		w.index[x] = i
 		r.hold(x.list)
 	}
-	w.refs[i]++
+	w.where[i].add(p)
 	return i
 }
 
-func (w *ways) newIndex() uint32 {
+func (w *ways[A]) newIndex() uint32 {
 	if n := len(w.free); n > 0 {
 		i := w.free[n-1]
 		w.free = w.free[:n-1]
 		return i
 	}
-	w.all, w.refs = append(w.all, way{}), append(w.refs, 0)
+	w.all, w.where = append(w.all, way{}), append(w.where, where[A]{})
 	return uint32(len(w.all) - 1)
 }
 
-func (w *ways) release(r listRefs, i uint32) {
-	if w.refs[i]--; w.refs[i] > 0 {
+func (w *ways[A]) release(r listRefs, i uint32, p prefix[A]) {
+	if w.where[i].remove(p); w.where[i].n > 0 {
 		return
 	}
 	r.release(w.all[i].list)
 	delete(w.index, w.all[i])
-	w.all[i] = way{}
+	w.all[i], w.where[i] = way{}, where[A]{}
 	w.free = append(w.free, i)
 }

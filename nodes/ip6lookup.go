@@ -50,31 +50,34 @@ var lookupError6 = [fib.NumKinds]uint32{
 
 type ip6Lookup struct {
 	dst  [graph.MaxVector]hdr.Addr6
-	hash [graph.MaxVector]uint32
-	adj  [graph.MaxVector]uint32
+	leaf [graph.MaxVector]uint32
 }
 
 // Process looks all destinations up at once, so that the misses of a large
-// table overlap, and the link-local ones again, each on its link.
+// table overlap. It has no route for link-local ones: these are looked up again,
+// each on its link.
 func (l *ip6Lookup) Process(w *graph.Worker, v *graph.Vector) {
 	routes, bufs := w.State.FIB6, v.Bufs()
-	dst, hash, adj := l.dst[:len(bufs)], l.hash[:len(bufs)], l.adj[:len(bufs)]
-	onLink := false
+	dst, leaves := l.dst[:len(bufs)], l.leaf[:len(bufs)]
 	for i, b := range bufs {
 		dst[i] = b.IPv6().Dst()
-		hash[i] = b.Hash
-		onLink = onLink || dst[i].IsLinkLocal()
 	}
-	routes.LookupVector(dst, hash, adj)
+	routes.Leaves(dst, leaves)
 	for i, b := range bufs {
-		b.Adj = adj[i]
+		b.Adj = routes.Choose(leaves[i], b.Hash)
 		v.Arc[i] = lookupForward
-		if onLink && dst[i].IsLinkLocal() {
-			v.Arc[i] = lookupOnLink(routes, b, dst[i])
-		} else if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward || b.Flags&buf.Judge != 0 {
-			v.Arc[i] = unusual(b, kind, lookupError6[kind%fib.NumKinds])
+		if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward || b.Flags&buf.Judge != 0 {
+			v.Arc[i] = unusual6(routes, b, dst[i], kind)
 		}
 	}
+}
+
+// unusual6 is unusual, and looks a link-local destination up on its link.
+func unusual6(routes *fib.Table6, b *buf.Buffer, dst hdr.Addr6, kind fib.Kind) graph.Arc {
+	if dst.IsLinkLocal() {
+		return lookupOnLink(routes, b, dst)
+	}
+	return unusual(b, kind, lookupError6[kind%fib.NumKinds])
 }
 
 // lookupOnLink decides about a packet to a link-local address. From others

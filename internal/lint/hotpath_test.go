@@ -23,7 +23,8 @@ func hot(p *pkg, fn *ast.FuncDecl) bool {
 	case name == "graph":
 		return slices.Contains([]string{"Process", "Sweep", "Flush", "Send", "Emit", "Free", "Follow", "Notify", "take"}, fn.Name.Name)
 	case name == "fib":
-		return types.ExprString(fn.Recv.List[0].Type) == "*Table4" && slices.Contains([]string{"Lookup", "LookupVector", "Adj"}, fn.Name.Name)
+		return slices.Contains([]string{"*Table4", "*Table6"}, types.ExprString(fn.Recv.List[0].Type)) &&
+			slices.Contains([]string{"Lookup", "LookupLink", "LookupVector", "Leaves", "Choose", "Adj", "Via"}, fn.Name.Name)
 	case name == "drivers/pcap":
 		return false // writes files, and says so: it is for tests and bug reports
 	case name == "tuntap" || strings.HasPrefix(name, "drivers/"):
@@ -189,6 +190,7 @@ func unused() { _ = time.Now() }
 	for _, name := range []string{
 		"(" + module + "/nodes.ip4Input).Process", module + "/nodes.ip4Check", "(*" + module + "/hdr.IPv4).Len",
 		"(*" + module + "/graph.Worker).Sweep", "(*" + module + "/fib.Table4).LookupVector",
+		"(*" + module + "/fib.Table6).Leaves", "(*" + module + "/fib.Table6).stepPages", "(*" + module + "/fib.batch).stepRanges",
 		"(*" + module + "/drivers/afpacket.queue).Rx", "(*" + module + "/tuntap.Queue).Tx",
 	} {
 		if _, ok := from[name]; !ok {
