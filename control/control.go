@@ -170,6 +170,7 @@ func (c *Control) configure(ctx context.Context) error {
 			return err
 		}
 	}
+	c.inheritNeighbors()
 	if err := c.attachTuns(ctx); err != nil {
 		return err
 	}

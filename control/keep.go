@@ -130,6 +130,9 @@ func (c *Control) letGo(stop func() error, give Hand) (failed error) {
 		}
 	}
 	failed = errors.Join(failed, stop())
+	if err := c.leaveNeighbors(); err != nil {
+		c.log.Warn("the successor has to ask for all neighbours", zap.Error(err))
+	}
 	for _, p := range ports {
 		if p == nil {
 			continue

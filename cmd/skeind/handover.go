@@ -84,7 +84,9 @@ func renew(exe string, p supervise.Predecessor) error {
 	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
-	// One that comes in between must not end the process. It is lost.
+	// A hangup that comes before the new program listens must not end it, and
+	// is lost. SIGTERM does end it, as it should: the data plane sees that, and
+	// gives the uplink back.
 	signal.Ignore(syscall.SIGHUP)
 	env := append(os.Environ(), fmt.Sprintf("%s=%d %d", envKept, fd, p.PID))
 	err = syscall.Exec(exe, os.Args, env)

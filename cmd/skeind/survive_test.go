@@ -96,6 +96,9 @@ func (n *node) view() string {
 	out, err := n.Node.Exec(n.ctx, "sh", "-c", "cd /proc/sys/net; grep . ipv[46]/conf/enp0s3/* ipv[46]/neigh/enp0s3/* 2>/dev/null || true")
 	lab.Need(n.t, err)
 	all.Write(out)
+	out, err = n.Node.Exec(n.ctx, "sh", "-c", "ethtool -k enp0s3 | grep vlan")
+	lab.Need(n.t, err)
+	all.Write(out)
 	return passing.ReplaceAllString(all.String(), "")
 }
 

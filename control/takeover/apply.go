@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/skein-dataplane/skein/drivers/afxdp"
 )
 
 // apply makes the interface of that name, in the calling thread's namespace,
@@ -61,6 +63,11 @@ func (a *applying) attributes() {
 	for _, name := range s.AltNames {
 		if !slices.Contains(has.AltNames, name) {
 			a.try("set other name "+name, netlink.LinkAddAltName(link, name))
+		}
+	}
+	if s.RxVLAN { // which a driver that was killed has left switched off
+		if on, err := afxdp.TakesTags(s.Name); err != nil || !on {
+			a.try("have it take VLAN tags out of frames", errors.Join(err, afxdp.TakeTags(s.Name)))
 		}
 	}
 	a.flags(has.RawFlags)

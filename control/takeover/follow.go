@@ -27,7 +27,7 @@ func (t *Takeover) Now() (now *Snapshot, odd []error, err error) {
 	if _, err := t.findTAP(); err != nil {
 		return nil, nil, err
 	}
-	now.TxQueueLen = t.Host.TxQueueLen // the TAP has one of its own
+	now.ofNIC(t.Host)
 	return now, odd, nil
 }
 

@@ -71,7 +71,7 @@ func Preflight(o Options) *Plan {
 	if a.RawFlags&unix.IFF_RUNNING == 0 {
 		p.add("carrier", Noted, "there is none, so nothing can be confirmed")
 	}
-	p.children(link)
+	p.children()
 	p.hooks(link)
 	p.configuration(o.Uplink)
 	for _, note := range managedBy("/", o.Uplink, p.index) {
@@ -113,24 +113,31 @@ func masterText(index int) string {
 }
 
 // children refuses what the kernel would delete or leave hanging.
-func (p *Plan) children(link netlink.Link) {
+func (p *Plan) children() {
 	all, err := netlink.LinkList()
 	if err != nil {
 		p.add("children", Refused, "they can't be listed: %v", err)
 		return
 	}
-	found := false
-	for _, l := range all {
-		// A veth's parent is its peer, by an index of the peer's namespace.
-		if l.Attrs().ParentIndex == p.index && l.Type() != "veth" {
-			found = true
-			p.add("children", Refused, "it carries the %s interface %s, which would lose it: delete that, and make it again on the TAP",
-				l.Type(), l.Attrs().Name)
-		}
+	on := carried(p.index, all)
+	for _, l := range on {
+		p.add("children", Refused, "it carries the %s interface %s, which would lose it: delete that, and make it again on the TAP",
+			l.Type(), l.Attrs().Name)
 	}
-	if !found {
+	if len(on) == 0 {
 		p.add("children", Passed, "no VLAN or other interface is on top of it")
 	}
+}
+
+// carried returns those of the links that are on top of one.
+func carried(index int, all []netlink.Link) (out []netlink.Link) {
+	for _, l := range all {
+		// A veth's parent is its peer, by an index of the peer's namespace.
+		if l.Attrs().ParentIndex == index && l.Type() != "veth" {
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 // hooks refuses what is attached to the device, and can't move to another.
@@ -142,6 +149,7 @@ func (p *Plan) hooks(link netlink.Link) {
 		"hooks into it, and would see nothing: delete the chain")
 	p.none("nexthop objects", func() ([]string, error) { return nexthops(p.index) },
 		"would be deleted, with the routes that use them: use plain routes")
+	p.groups(name)
 	rules, err := rulesOf(name)
 	switch {
 	case err != nil:

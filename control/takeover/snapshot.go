@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/skein-dataplane/skein/drivers/afxdp"
 )
 
 // A Snapshot is what the host has configured on an interface.
@@ -21,7 +23,8 @@ type Snapshot struct {
 	Flags      uint32            `json:"flags"` // IFF_PROMISC and other flags that ip link sets
 	Group      uint32            `json:"group,omitempty"`
 	TxQueueLen int               `json:"tx_queue_len"`
-	Sysctls    map[string]string `json:"sysctls"` // "ipv4/conf/rp_filter": "1"
+	RxVLAN     bool              `json:"rx_vlan,omitempty"` // it takes VLAN tags out of frames (ethtool -k)
+	Sysctls    map[string]string `json:"sysctls"`           // "ipv4/conf/rp_filter": "1"
 	Addrs      []Addr            `json:"addrs"`
 	Routes     []Route           `json:"routes"`
 	Neighbors  []Neighbor        `json:"neighbors,omitempty"` // those set by hand
@@ -84,6 +87,9 @@ func read(link netlink.Link) (s *Snapshot, odd []error, err error) {
 	a := link.Attrs()
 	s = &Snapshot{Name: a.Name, AltNames: slices.Sorted(slices.Values(a.AltNames)), MAC: a.HardwareAddr.String(), MTU: a.MTU,
 		Up: a.Flags&net.FlagUp != 0, Flags: a.RawFlags & linkFlags, Group: a.Group, TxQueueLen: a.TxQLen}
+	if s.RxVLAN, err = afxdp.TakesTags(a.Name); err != nil {
+		return nil, nil, fmt.Errorf("takeover: offloads of %s: %w", a.Name, err)
+	}
 	if s.Sysctls, err = readSysctls(a.Name); err != nil {
 		return nil, nil, fmt.Errorf("takeover: %w", err)
 	}

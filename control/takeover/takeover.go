@@ -202,8 +202,12 @@ func (t *Takeover) present() error { return t.Host.asTap().apply() }
 func (s *Snapshot) asTap() *Snapshot {
 	out := *s
 	out.TxQueueLen = tapQueue
+	out.RxVLAN = false // there is nobody to take them out
 	return &out
 }
+
+// ofNIC takes over what a snapshot of the TAP can't say of the NIC.
+func (s *Snapshot) ofNIC(nic *Snapshot) { s.TxQueueLen, s.RxVLAN = nic.TxQueueLen, nic.RxVLAN }
 
 // tapQueue is how many packets the kernel holds for a TAP until Skein reads
 // them: about a millisecond of small ones.
@@ -242,7 +246,7 @@ func Attach(o Options, fds []int) (t *Takeover, err error) {
 		return nil, err
 	}
 	t = &Takeover{Host: now, NetNS: rec.NetNS, opts: o, rec: rec}
-	t.Host.TxQueueLen = rec.Host.TxQueueLen
+	t.Host.ofNIC(&rec.Host)
 	cfg := tuntap.Config{Name: o.Uplink, Mode: tuntap.TAP, Queues: o.Queues, Offload: true, Persist: true}
 	if len(fds) > 0 {
 		t.Tap, err = tuntap.Adopt(cfg, fds)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -122,6 +123,7 @@ func TestRefuses(t *testing.T) {
 		{"qdisc", uplink, []string{"tc qdisc add dev enp0s3 root tbf rate 1gbit burst 32k latency 10ms"}, "tbf"},
 		{"clsact", uplink, []string{"tc qdisc add dev enp0s3 clsact"}, "clsact"},
 		{"nft", uplink, []string{"nft add table netdev t", "nft 'add chain netdev t c { type filter hook ingress device enp0s3 priority 0; }'"}, "netdev t c"},
+		{"link-layer group", uplink, []string{"ip maddr add 01:00:5e:00:00:77 dev enp0s3"}, "01005e000077"},
 		{"nexthop object", uplink, []string{"ip nexthop add id 42 via 10.0.0.254 dev enp0s3"}, "42"},
 		{"multipath", uplink, []string{"ip route add 192.0.2.0/24 nexthop via 10.0.0.254 dev enp0s3 nexthop via 10.0.0.253 dev enp0s3"}, "several next hops"},
 		{"multipath, half", uplink, []string{"ip link add d0 type veth peer name d1", "ip link set d0 up", "ip link set d1 up",
@@ -293,4 +295,41 @@ func fields(lines string) (out string) {
 		}
 	}
 	return out
+}
+
+// A program that has joined a group on the uplink is told of before it loses
+// it; the kernel's own groups are not worth a word.
+func TestJoinedGroups(t *testing.T) {
+	h := newHost(t)
+	groups := func() (found takeover.Check) {
+		lab.Need(t, h.Do(func() error {
+			for _, c := range takeover.Preflight(h.opts).Checks {
+				if c.What == "groups" {
+					found = c
+				}
+			}
+			return nil
+		}))
+		return found
+	}
+	if c := groups(); c.Verdict != takeover.Passed {
+		t.Errorf("%v", c)
+	}
+	lab.Need(t, h.Do(func() error {
+		link, err := net.InterfaceByName(uplink)
+		if err != nil {
+			return err
+		}
+		for network, group := range map[string]string{"udp4": "224.0.0.251", "udp6": "ff02::fb"} {
+			conn, err := net.ListenMulticastUDP(network, link, &net.UDPAddr{IP: net.ParseIP(group), Port: 5353})
+			if err != nil {
+				return err
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+		}
+		return nil
+	}))
+	if c := groups(); c.Verdict != takeover.Noted || !strings.Contains(c.Reason, "224.0.0.251") || !strings.Contains(c.Reason, "ff02::fb") {
+		t.Errorf("%v", c)
+	}
 }

@@ -16,6 +16,18 @@ const rxVLAN = 1 << 8
 // ethtoolValue is struct ethtool_value.
 type ethtoolValue struct{ cmd, data uint32 }
 
+// TakesTags reports whether an interface of the calling thread's namespace
+// takes VLAN tags out of the frames that it receives (rx-vlan-offload in
+// ethtool -k). Open changes that.
+func TakesTags(name string) (bool, error) {
+	flags, err := ethtoolFlags(name, unix.ETHTOOL_GFLAGS, 0)
+	return flags&rxVLAN != 0, err
+}
+
+// TakeTags has an interface take VLAN tags out of frames again, for a Device
+// that was not closed.
+func TakeTags(name string) error { return takeTags(name) }
+
 // keepTags has the NIC leave VLAN tags in frames, and reports whether it took
 // them out before. XDP does not see a tag beside the frame, so that a frame of
 // a VLAN would pass for one of none.

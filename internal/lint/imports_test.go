@@ -46,7 +46,7 @@ var mayImport = []struct {
 
 	// Control.
 	{"configs", []string{"fib", "hdr"}},
-	{"control/takeover", []string{"tuntap"}},
+	{"control/takeover", []string{"drivers/afxdp", "tuntap"}},
 	{"control/store", []string{"configs"}},
 	{"control/pending", []string{"tuntap"}},
 	{"control", []string{"hdr", "buf", "drivers", "drivers/a*", "fib", "iface", "acl", "nat", "session", "tuntap", "policy", "policy/resource",

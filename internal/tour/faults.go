@@ -38,9 +38,10 @@ func (t *Tour) DataPlane() (pid int, err error) {
 	return 0, errors.New("tour: the daemon has no child")
 }
 
-// Upgrade has the daemon replace its data plane, and waits until it has.
+// Upgrade has the daemon replace its data plane, and waits until it has, and
+// until the supervisor has become of the new binary as well.
 func (t *Tour) Upgrade(ctx context.Context) error {
-	const done = "the data plane was replaced"
+	const done = "a data plane runs already"
 	before := strings.Count(t.Log(), done)
 	if err := t.daemon.Signal(syscall.SIGHUP); err != nil {
 		return fmt.Errorf("tour: %w", err)
