@@ -127,14 +127,8 @@ func (f *Front) Masquerades(b *Backend, client hdr.Addr6) bool {
 	if b.Addr == client {
 		return true
 	}
-	if b.Local || f.Service.DSR {
+	if b.Local {
 		return false
 	}
 	return f.Kind == NodePort || f.Service.MasqueradeExternal && f.Kind.external()
-}
-
-// Direct reports whether a flow goes to the backend's node as it is, for that
-// to translate it and to answer the client itself (direct server return).
-func (f *Front) Direct(b *Backend) bool {
-	return f.Service.DSR && !b.Local && f.Kind.external()
 }

@@ -38,7 +38,6 @@ type Spec struct {
 	ExternalLocal, InternalLocal bool
 	Affinity                     uint32 // seconds that a client stays with its backend; 0: no time
 	Maglev                       bool   // choose by Maglev's table, and not by the flow's hash alone
-	DSR                          bool   // backends elsewhere answer clients themselves
 	// MasqueradeExternal: from outside to backends elsewhere by an ExternalIP or
 	// LoadBalancer address with the node's address as source, as with NodePort.
 	MasqueradeExternal bool

@@ -157,7 +157,6 @@ func TestChoose(t *testing.T) {
 		{"external local, from inside", nat.LoadBalancer, nat.Spec{All: remote, ExternalLocal: true}, in, gets(there, false)},
 		{"node port, here", nat.NodePort, nat.Spec{All: local}, out, gets(here, false)},
 		{"node port, elsewhere", nat.NodePort, nat.Spec{All: remote}, out, gets(there, true)},
-		{"node port, dsr", nat.NodePort, nat.Spec{All: remote, DSR: true}, out, gets(there, false)},
 		{"load balancer keeps clients", nat.LoadBalancer, nat.Spec{All: remote}, out, gets(there, false)},
 		{"load balancer, asked to", nat.LoadBalancer, nat.Spec{All: remote, MasqueradeExternal: true}, out, gets(there, true)},
 		{"external ip", nat.ExternalIP, nat.Spec{All: remote}, out, gets(there, false)},
@@ -179,10 +178,6 @@ func TestChoose(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
 		}
-	}
-	dsr := nat.Front{Kind: nat.LoadBalancer, Service: service(t, nat.Spec{All: both, DSR: true})}
-	if dsr.Direct(&here) || !dsr.Direct(&there) {
-		t.Error("direct server return")
 	}
 	for k := range nat.NumKinds + 1 {
 		if k.String() == "" || nat.Outcome(k).String() == "" {

@@ -116,7 +116,7 @@ func (t *Table) group(o *owned, p *Port, v6 bool) *nat.Service {
 	spec := nat.Spec{
 		Name: o.ref, All: t.backends(t.choose(all, true)), Local: t.backends(t.choose(local, false)),
 		ExternalLocal: s.ExternalLocal, InternalLocal: s.InternalLocal, Affinity: uint32(s.Affinity / time.Second),
-		Maglev: s.Maglev, DSR: s.DSR, MasqueradeExternal: s.MasqueradeExternal, Sources: ranges(s.Sources, v6),
+		Maglev: s.Maglev, MasqueradeExternal: s.MasqueradeExternal, Sources: ranges(s.Sources, v6),
 	}
 	if p.Name != "" {
 		spec.Name += ":" + p.Name
@@ -215,7 +215,7 @@ func same(a, b *nat.Service) bool {
 	return slices.Equal(x.All, y.All) && slices.Equal(x.Local, y.Local) && slices.Equal(x.Sources, y.Sources) &&
 		(x.Sources == nil) == (y.Sources == nil) && x.ID == y.ID && x.Name == y.Name && x.Affinity == y.Affinity &&
 		x.ExternalLocal == y.ExternalLocal && x.InternalLocal == y.InternalLocal &&
-		x.Maglev == y.Maglev && x.DSR == y.DSR && x.MasqueradeExternal == y.MasqueradeExternal
+		x.Maglev == y.Maglev && x.MasqueradeExternal == y.MasqueradeExternal
 }
 
 // ranges returns the prefixes of a family; not nil if there are any prefixes.

@@ -17,6 +17,6 @@
 //     without, as nobody could tell that it has others but the API server.
 //
 // Maturity: complete for services/v1 and discovery.k8s.io/v1 but for services of
-// type ExternalName, which are names only, and trafficDistribution beyond the
-// hints in EndpointSlices.
+// type ExternalName, which are names only, trafficDistribution beyond the hints
+// in EndpointSlices, and direct server return.
 package service

@@ -21,7 +21,7 @@ type Service struct {
 	Sources                      []netip.Prefix // loadBalancerSourceRanges
 	HealthPort                   uint16         // healthCheckNodePort, 0: none
 
-	Maglev, DSR, MasqueradeExternal bool // by annotations
+	Maglev, MasqueradeExternal bool // by annotations
 }
 
 // Ref returns "namespace/name".
@@ -81,6 +81,5 @@ type HostPort struct {
 const (
 	annotationPrefix     = "skein-dataplane.github.io/"
 	AnnotationBalancing  = annotationPrefix + "load-balancing"      // "hash" or "maglev"
-	AnnotationDSR        = annotationPrefix + "direct-return"       // "true" or "false"
 	AnnotationMasquerade = annotationPrefix + "masquerade-external" // "true" or "false"
 )

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/skein-dataplane/skein/hdr"
@@ -90,10 +91,12 @@ func (s *Service) annotation(name string, v value) {
 	switch name {
 	case AnnotationBalancing:
 		s.Maglev = v.one("hash", "maglev") == "maglev"
-	case AnnotationDSR:
-		s.DSR = v.one("true", "false") == "true"
 	case AnnotationMasquerade:
 		s.MasqueradeExternal = v.one("true", "false") == "true"
+	default:
+		if strings.HasPrefix(name, annotationPrefix) {
+			v.fail("there is no such annotation")
+		}
 	}
 }
 

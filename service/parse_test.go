@@ -140,6 +140,7 @@ func TestParseErrors(t *testing.T) {
 		{head + "  loadBalancerSourceRanges: [10.0.0.0/33]", "5:30: spec.loadBalancerSourceRanges[0]: expected a prefix"},
 		{head + "  sessionAffinityConfig: {clientIP: {timeoutSeconds: 0}}", "expected a number from 1 to 86400"},
 		{head + "  ports: [{port: [1]}]", "expected a text"},
+		{"apiVersion: v1\nkind: Service\nmetadata: {name: a, annotations: {skein-dataplane.github.io/direct: x}}", "there is no such annotation"},
 		{head + "  ports: 5", "spec.ports: expected a list"},
 		{"apiVersion: v1\nkind: Service\nmetadata: 5", "3:11: metadata: expected fields"},
 		{slice + "metadata: {name: a}\naddressType: IPv4", "1:1: expected a label kubernetes.io/service-name"},
