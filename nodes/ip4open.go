@@ -93,3 +93,6 @@ func (o *ip4Open) try(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.K
 	t, now := w.Flows.Table, w.Second()
 	return t.Insert4(d.Key, d.Out.Swap(), d.Hash, ownerOf(b), d.TCP, now)
 }
+
+// PortStats returns how often there was no port for a flow.
+func (o *ip4Open) PortStats() nat.PortStats { return o.ports.Stats() }

@@ -86,3 +86,7 @@ func (s *ip4Service) to(b *buf.Buffer, d *session.Draft[session.Key4], dst hdr.A
 	d.Out = out
 	return arc
 }
+
+// Affinity returns what the node remembers of clients. It is the worker's:
+// look at it by graph.Worker.Do.
+func (s *ip4Service) Affinity() *nat.Affinity { return s.affinity }

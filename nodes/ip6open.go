@@ -94,3 +94,6 @@ func (o *ip6Open) try(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.K
 	back := d.Out.Swap()
 	return t.Insert6(&d.Key, &back, d.Hash, ownerOf(b), d.TCP, now)
 }
+
+// PortStats returns how often there was no port for a flow.
+func (o *ip6Open) PortStats() nat.PortStats { return o.ports.Stats() }

@@ -86,3 +86,7 @@ func (s *ip6Service) to(b *buf.Buffer, d *session.Draft[session.Key6], dst hdr.A
 	d.Out = out
 	return arc
 }
+
+// Affinity returns what the node remembers of clients. It is the worker's:
+// look at it by graph.Worker.Do.
+func (s *ip6Service) Affinity() *nat.Affinity { return s.affinity }

@@ -32,6 +32,13 @@ const (
 // remembers in each family.
 const affinityRoom = 1 << 14
 
+// An AffinityHolder is ip4-service or ip6-service, a PortHolder ip4-open or
+// ip6-open, as graph.Worker.Node returns them: for what shows their tables.
+type (
+	AffinityHolder interface{ Affinity() *nat.Affinity }
+	PortHolder     interface{ PortStats() nat.PortStats }
+)
+
 // translateArcs are the ways out of ip4-translate and ip6-translate.
 func translateArcs(ip string) []graph.To {
 	return []graph.To{

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/skein-dataplane/skein/nat"
+	"github.com/skein-dataplane/skein/nodes"
 )
 
 // Random flows through everything that translates, in vectors with one another:
@@ -127,4 +130,44 @@ func parseSent(t *testing.T, s string) (f sentFlow) {
 	}
 	f.tag = "len " + f.tag
 	return f
+}
+
+// What a trace says of a translation, and what the tables behind it hold.
+func TestTranslationsInWords(t *testing.T) {
+	w := newWhole(t, aNode+`
+		nat pool 10.1.0.0/16
+		nat service default/web ClusterIP udp 10.96.0.10:80 affinity=60 to 10.1.0.8:8080`)
+	w.Now = 1e12
+	w.TraceIface(pod1, 3)
+	for range 2 {
+		w.step(t, "in pod1", "10.1.0.7 > 10.96.0.10: udp 1000 > 80")
+		w.advance(t, 1e6)
+	}
+	w.step(t, "in pod1", "10.1.0.7 > 8.8.8.8: udp 1000 > 53")
+	w.advance(t, 1e6)
+	var words []string
+	for _, r := range w.Traces() {
+		if strings.HasPrefix(r.Node, "ip4-service") || strings.HasPrefix(r.Node, "ip4-translate") || r.Node == "ip4-masquerade" {
+			words = append(words, fmt.Sprintf("%d %s: %s", r.Packet, r.Node, r.Details))
+		}
+	}
+	want := []string{
+		"1 ip4-service: of service default/web, now 10.1.0.7:1000 > 10.1.0.8:8080",
+		"1 ip4-masquerade: source is kept: destination excluded",
+		"2 ip4-translate: session 1 now 10.1.0.7:1000 > 10.1.0.8:8080",
+		"3 ip4-service: ",
+		"3 ip4-masquerade: source is to be the node's: the pool has natOutgoing",
+	}
+	if !slices.Equal(words, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(words, "\n"), strings.Join(want, "\n"))
+	}
+	clients := 0
+	for range func(yield func(nat.AffinityEntry) bool) {
+		w.Node("ip4-service").(nodes.AffinityHolder).Affinity().Entries(1, w.Second(), yield)
+	} {
+		clients++
+	}
+	if p := w.Node("ip6-open").(nodes.PortHolder).PortStats(); clients != 1 || p != (nat.PortStats{}) {
+		t.Errorf("%d clients, %+v", clients, p)
+	}
 }
