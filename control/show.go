@@ -187,10 +187,11 @@ func (c *Control) TraceInterface(ctx context.Context, name string, n int) error 
 	return c.do(ctx, func() error { c.worker.TraceIface(p.index, n); return nil })
 }
 
-// Traces returns the records of all traced packets, oldest first.
-func (c *Control) Traces(ctx context.Context) (out []graph.Record, err error) {
-	err = c.do(ctx, func() error { out = c.worker.Traces(); return nil })
-	return out, err
+// Traces returns the records of all traced packets, oldest first, and how many
+// packets there was no room for.
+func (c *Control) Traces(ctx context.Context) (out []graph.Record, missed uint64, err error) {
+	err = c.do(ctx, func() error { out, missed = c.worker.Traces(), c.worker.Untraced(); return nil })
+	return out, missed, err
 }
 
 // ClearTrace forgets all traces.

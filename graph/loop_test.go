@@ -260,6 +260,37 @@ func TestFair(t *testing.T) {
 	checkFree(t, w)
 }
 
+// More busy queues than a round has room for, with and without descriptors, all
+// get their turn.
+func TestFairToAll(t *testing.T) {
+	for _, test := range []struct{ asked, polled int }{{300, 300}, {600, 3}, {256, 1}, {3, 300}} {
+		cfg := bounce()
+		cfg.Publisher = world(t, 700)
+		w := newWorker(t, cfg)
+		for i := range test.asked + test.polled {
+			p := newPipe(t)
+			if i < test.asked {
+				if err := p.Close(nil); err != nil {
+					t.Fatal(err)
+				}
+				p.fd = -1
+			}
+			addPort(t, w, uint32(i+1), p)
+			p.give(1_000_000)
+		}
+		for range 6 {
+			round(t, w)
+		}
+		for i, st := range w.Ports() {
+			if i > 0 && st.RxPackets == 0 {
+				t.Errorf("%d queues to be asked, %d to be polled: interface %d got no turn in 6 rounds", test.asked, test.polled, i)
+				break
+			}
+		}
+		checkFree(t, w)
+	}
+}
+
 // A worker that sleeps is woken by a descriptor, by Do and by its end.
 func TestSleepAndWake(t *testing.T) {
 	w := newWorker(t, bounce())

@@ -17,7 +17,8 @@ type poller struct {
 	events   [maxReady + 1]unix.EpollEvent
 	ready    [maxReady]source
 	broken   [maxReady]bool // of ready: the descriptor polls an error
-	always   []source       // queues that have no descriptor, asked in each round
+	always   []source       // queues that have no descriptor, asked in each round, or in turns
+	turn     int            // of always: which one is next
 	woken    bool           // the last poll has consumed a wake: whoever sent it is to be looked for
 	lastBusy int64          // when packets were last found, by Worker.Now
 }
@@ -84,6 +85,11 @@ func (p *poller) remove(fd int, iface uint32, queue int) {
 // poll fills p.ready with the queues that have packets, and returns how many.
 // A negative timeout waits for as long as it takes, or not at all if there are
 // queues that have to be asked.
+//
+// If there are more of them than there is room for, they take turns, and leave
+// half of the room to those that have a descriptor. No more of these are asked
+// for than there is room for: those that the kernel has returned it returns
+// last the next time.
 func (p *poller) poll(timeout time.Duration) (int, error) {
 	ms := int((timeout + time.Millisecond - 1) / time.Millisecond)
 	if timeout < 0 {
@@ -92,7 +98,8 @@ func (p *poller) poll(timeout time.Duration) (int, error) {
 	if len(p.always) > 0 {
 		ms = 0
 	}
-	got, err := epollWait(p.fd, p.events[:], ms)
+	asked := min(len(p.always), maxReady/2)
+	got, err := epollWait(p.fd, p.events[:maxReady-asked+1], ms) // one more for wakeSource
 	if err == unix.EINTR {
 		got, err = 0, nil
 	}
@@ -100,8 +107,7 @@ func (p *poller) poll(timeout time.Duration) (int, error) {
 		return 0, fmt.Errorf("epoll_wait: %w", err)
 	}
 	p.woken = false
-	n := copy(p.ready[:], p.always)
-	clear(p.broken[:n])
+	n := 0
 	for _, ev := range p.events[:got] {
 		if s := source(ev.Fd); s == wakeSource {
 			p.drain()
@@ -112,7 +118,21 @@ func (p *poller) poll(timeout time.Duration) (int, error) {
 			n++
 		}
 	}
-	return n, nil
+	return p.ask(n), nil
+}
+
+// ask adds queues without a descriptor to the n that are ready, as many as there
+// is room for, and returns how many are ready then.
+func (p *poller) ask(n int) int {
+	for range min(len(p.always), maxReady-n) {
+		if p.turn >= len(p.always) {
+			p.turn = 0
+		}
+		p.ready[n], p.broken[n] = p.always[p.turn], false
+		p.turn++
+		n++
+	}
+	return n
 }
 
 // wake ends a sleep, or keeps the next one from beginning.

@@ -66,7 +66,7 @@ type traced struct {
 var ErrNoNode = errors.New("there is no such node")
 
 // Trace has the next n packets that reach a node traced from there on. Only
-// the worker's goroutine may call it, and the three below.
+// the worker's goroutine may call it, and the four below.
 func (w *Worker) Trace(node string, n int) error {
 	s := w.index[node]
 	if s == nil {
@@ -94,6 +94,19 @@ func (w *Worker) ClearTrace() {
 		s.traces = 0
 	}
 	w.tracer = tracer{}
+}
+
+// Untraced returns of how many packets there is no record though they were to be
+// traced, as there was no room for more.
+func (w *Worker) Untraced() uint64 {
+	if len(w.records) < cap(w.records) {
+		return 0
+	}
+	recorded := uint64(0) // packets get their numbers and their first records in one order
+	for i := range w.records {
+		recorded = max(recorded, w.records[i].packet)
+	}
+	return w.last - recorded
 }
 
 // Traces returns all records, oldest first. Those of one packet are not always

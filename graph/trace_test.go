@@ -150,8 +150,17 @@ func TestTraceFull(t *testing.T) {
 		}
 		out.put(w)
 	}
-	if n := len(w.Traces()); n != 8192 {
-		t.Errorf("%d records, want 8192", n)
+	all := w.Traces()
+	seen := map[uint64]bool{}
+	for _, r := range all {
+		seen[r.Packet] = true
+	}
+	if n, missed := len(all), w.Untraced(); n != 8192 || missed != 4000-uint64(len(seen)) || missed == 0 {
+		t.Errorf("%d records, want 8192; %d of 4000 packets have some, and %d none", n, len(seen), missed)
+	}
+	w.ClearTrace()
+	if n := w.Untraced(); n != 0 {
+		t.Errorf("%d packets untraced after all was forgotten", n)
 	}
 	checkFree(t, w)
 }

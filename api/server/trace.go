@@ -43,11 +43,11 @@ func (s *service) AddTrace(ctx context.Context, r *pb.AddTraceRequest) (*pb.AddT
 }
 
 func (s *service) GetTrace(ctx context.Context, r *pb.GetTraceRequest) (*pb.GetTraceResponse, error) {
-	all, err := s.control.Traces(ctx)
+	all, missed, err := s.control.Traces(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.GetTraceResponse{Packets: tracedPackets(all, int(r.Max))}, nil
+	return &pb.GetTraceResponse{Packets: tracedPackets(all, int(r.Max)), Missed: missed}, nil
 }
 
 func (s *service) ClearTrace(ctx context.Context, _ *pb.ClearTraceRequest) (*pb.ClearTraceResponse, error) {

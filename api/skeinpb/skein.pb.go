@@ -3221,6 +3221,7 @@ func (x *GetTraceRequest) GetMax() uint32 {
 type GetTraceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Packets       []*TracedPacket        `protobuf:"bytes,1,rep,name=packets,proto3" json:"packets,omitempty"` // oldest first
+	Missed        uint64                 `protobuf:"varint,2,opt,name=missed,proto3" json:"missed,omitempty"`  // packets more that were to be traced when there was no room for records
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3260,6 +3261,13 @@ func (x *GetTraceResponse) GetPackets() []*TracedPacket {
 		return x.Packets
 	}
 	return nil
+}
+
+func (x *GetTraceResponse) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
+	}
+	return 0
 }
 
 type TracedPacket struct {
@@ -5389,9 +5397,10 @@ const file_skein_proto_rawDesc = "" +
 	"\x02at\"\x12\n" +
 	"\x10AddTraceResponse\"#\n" +
 	"\x0fGetTraceRequest\x12\x10\n" +
-	"\x03max\x18\x01 \x01(\rR\x03max\"D\n" +
+	"\x03max\x18\x01 \x01(\rR\x03max\"\\\n" +
 	"\x10GetTraceResponse\x120\n" +
-	"\apackets\x18\x01 \x03(\v2\x16.skein.v1.TracedPacketR\apackets\"\xb6\x01\n" +
+	"\apackets\x18\x01 \x03(\v2\x16.skein.v1.TracedPacketR\apackets\x12\x16\n" +
+	"\x06missed\x18\x02 \x01(\x04R\x06missed\"\xb6\x01\n" +
 	"\fTracedPacket\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\rR\x06worker\x12\x1c\n" +

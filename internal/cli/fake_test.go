@@ -213,8 +213,9 @@ func (f *fake) GetTrace(_ context.Context, r *pb.GetTraceRequest) (*pb.GetTraceR
 		{Id: 2, Interface: "tun3", Worker: 1, Start: sec(3725.5), Records: []*pb.TraceRecord{
 			{Node: "ip4-input", Reason: "ip4 bad header checksum", Next: "drop"}}},
 	}}
+	m.Missed = 12
 	if r.Max > 0 {
-		m.Packets = m.Packets[:min(int(r.Max), 2)]
+		m.Packets, m.Missed = m.Packets[:min(int(r.Max), 2)], 0
 	}
 	return m, nil
 }

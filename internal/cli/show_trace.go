@@ -52,6 +52,9 @@ func textTrace(w *bytes.Buffer, m *skeinpb.GetTraceResponse) {
 		}
 		w.WriteByte('\n')
 	}
+	if m.Missed > 0 {
+		fmt.Fprintf(w, "The trace is full: %d packets more were not recorded. Make room: clear trace\n", m.Missed)
+	}
 }
 
 func textRecord(w *bytes.Buffer, start time.Duration, r *skeinpb.TraceRecord) {
