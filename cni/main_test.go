@@ -16,7 +16,6 @@ var plugins = []string{
 	"github.com/containernetworking/cni/cnitool",
 	"github.com/containernetworking/plugins/plugins/ipam/host-local",
 	"github.com/containernetworking/plugins/plugins/ipam/static",
-	"github.com/containernetworking/plugins/plugins/meta/firewall",
 	"github.com/containernetworking/plugins/plugins/meta/portmap",
 	"github.com/containernetworking/plugins/plugins/meta/tuning",
 }

@@ -5,7 +5,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/skein-dataplane/skein/api/skeinpb"
 	"github.com/skein-dataplane/skein/internal/lab"
 )
 
@@ -48,10 +50,15 @@ func TestVeth(t *testing.T) {
 	// It may not send from another address.
 	_, err := ref.PodA.Exec(r.ctx, "ip", "addr", "add", "10.99.0.1/32", "dev", "eth0")
 	lab.Need(t, err)
-	if _, err := ref.PodA.Exec(r.ctx, "ping", "-c1", "-W1", "-I", "10.99.0.1", resB.IPs[0].Address.IP.String()); err == nil {
+	_, err = ref.PodA.Exec(r.ctx, "ip", "route", "add", lab.RemoteAddr, "via", "169.254.1.1", "dev", "eth0", "onlink", "src", "10.99.0.1")
+	lab.Need(t, err)
+	if err := ref.PodA.Reaches(r.ctx, lab.RemoteAddr, lab.Ping{Timeout: 300 * time.Millisecond}); err == nil {
 		t.Error("it sends from an address that is not its own")
 	}
-	_, err = ref.PodA.Exec(r.ctx, "ip", "addr", "del", "10.99.0.1/32", "dev", "eth0")
+	if n := r.dropped("ip4 source is not behind this interface"); n == 0 {
+		t.Error("what was forged is not counted")
+	}
+	_, err = ref.PodA.Exec(r.ctx, "ip", "addr", "del", "10.99.0.1/32", "dev", "eth0") // and the route with it
 	lab.Need(t, err)
 	lab.Need(t, r.cni.CheckNetworkList(r.ctx, list, ether))
 
@@ -82,4 +89,17 @@ func (r *rig) nothingElse(t *testing.T, pod *lab.Namespace) {
 	if links, err := pod.Links(); err != nil || len(links) != 0 {
 		t.Errorf("%s has %v (%v)", pod, links, err)
 	}
+}
+
+// dropped returns how many packets were dropped for a reason.
+func (r *rig) dropped(reason string) (n uint64) {
+	r.t.Helper()
+	m, err := r.client().GetErrors(r.ctx, &skeinpb.GetErrorsRequest{})
+	lab.Need(r.t, err)
+	for _, e := range m.Errors {
+		if e.Reason == reason {
+			n += e.Count
+		}
+	}
+	return n
 }
