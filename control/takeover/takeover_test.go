@@ -41,6 +41,11 @@ func newHost(t *testing.T) *host {
 		lab.End{NS: h.router, Link: "lan", Addrs: []string{"10.0.0.254/24", "2001:db8::254/64"}}))
 	lab.Need(t, h.Route("default", "10.0.0.254", ""))
 	lab.Need(t, h.AwaitAddrs(ctx))
+	// The kernel makes the link-local address when there is a carrier, in its
+	// own time.
+	for !strings.Contains(h.ip("-6 addr show "+uplink+" scope link"), "fe80") {
+		time.Sleep(time.Millisecond)
+	}
 	h.opts = takeover.Options{Dir: t.TempDir(), Uplink: uplink, Queues: 1}
 	t.Cleanup(func() { lab.Need(t, h.Do(func() error { return takeover.Restore(h.opts) })) })
 	return h
