@@ -25,7 +25,8 @@
 // (BenchmarkWorst).
 //
 // Maturity: complete for what Kubernetes' and Calico's policies need of single
-// packets, and checked against a walk of the rules; not yet in use by nodes.
+// packets, checked against a walk of the rules, and in use by ip4-policy and its
+// like.
 package acl
 
 import "strconv"

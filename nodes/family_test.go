@@ -25,7 +25,6 @@ type family struct {
 // A drafted is what a draft is to say besides its key.
 type drafted struct {
 	session session.Ref
-	part    session.Part
 }
 
 // families are both; $a and $b are the pods' addresses, $x a remote host's, $h

@@ -59,13 +59,15 @@ func (s *ip6Session) Process(w *graph.Worker, v *graph.Vector) {
 			r = t.Find6(&s.keys[i], s.hashes[i])
 		}
 		if r != 0 && h.part == session.Whole {
-			if t.Seen(r, packetsOf(b), uint32(b.Len()), h.tcp, now) == session.Stale {
+			x := t.At(r.Index())
+			if !x.SeenSteady(r.Dir(), packetsOf(b), uint32(b.Len()), h.tcp, now) &&
+				t.Seen(r, packetsOf(b), uint32(b.Len()), h.tcp, now) == session.Stale {
 				t.Delete(r.Index())
 				r, deleted = 0, true
-			} else if s := t.At(r.Index()); valid(s, gen) {
+			} else if valid(x, gen) {
 				b.Flow = uint32(r)
 				v.Arc[i] = graph.NextFeature(b)
-				if s.Flags&flagTranslated != 0 {
+				if x.Flags&flagTranslated != 0 {
 					v.Arc[i] = sessionTranslate
 				}
 				continue

@@ -197,7 +197,7 @@ func TestInline(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	for _, f := range []string{"(*Table).Hash4", "(*Table).At", "(*Table).Out4", "(*Table).is4", "(*index).home", "MakeKey4", "PlainKey4", "(*Key6).SetPlain", "Key4.Swap"} {
+	for _, f := range []string{"(*Table).Hash4", "(*Table).At", "(*Table).Out4", "(*Table).is4", "(*index).home", "MakeKey4", "PlainKey4", "(*Key6).SetPlain", "(*Session).SeenSteady", "Key4.Swap"} {
 		if !strings.Contains(string(out), ": can inline "+f+"\n") {
 			t.Errorf("%s is no longer inlined", f)
 		}

@@ -20,7 +20,7 @@
 // interface) that is at its quota takes the place of one of its own only. All
 // of this is counted, in Stats and OwnerStats.
 //
-// Maturity: IPv4 and IPv6 complete, not yet in use by a node.
+// Maturity: IPv4 and IPv6 complete, and in use by policy and NAT.
 package session
 
 import (
