@@ -43,7 +43,7 @@ func Translate4(b *buf.Buffer, to *Tuple4) Result {
 		if frag&hdr.MoreFragments == 0 {
 			x.whole = len(p) - at
 		}
-		res := Done
+		var res Result
 		if proto := h.Protocol(); proto == hdr.ProtoICMP {
 			if len(p) >= at+hdr.ICMPLen && isError4(p[at]) {
 				return x.error4(h, p[at:], to)

@@ -45,7 +45,7 @@ func Translate6(b *buf.Buffer, to *Tuple6) Result {
 		if !more6(p, &c) {
 			x.whole = len(p) - c.Off
 		}
-		res := Done
+		var res Result
 		if c.Proto == hdr.ProtoICMPv6 {
 			if len(p) >= c.Off+hdr.ICMPLen && hdr.ICMP6IsError(p[c.Off]) {
 				return x.error6(h, p[c.Off:], to)
