@@ -2,6 +2,11 @@ package session
 
 // Flows is what one worker knows of flows: those that are decided, those that
 // are about to be, and which packets the fragments under way belong to.
+//
+// It is the worker's. Whoever wants to show or clear sessions walks them by
+// graph.Worker.Do with Next, At, Key4 and Key6, Counts and Delete; some thousand
+// in one Do, as the worker forwards nothing meanwhile, and from there on in the
+// next: an index is not moved, but may have become another session's.
 type Flows struct {
 	*Table
 	Frags4, Frags6 *Frags
