@@ -23,5 +23,6 @@
 //
 // Nothing that packets call allocates, locks, or panics, whatever the bytes.
 //
-// Maturity: each part is tested against a slow twin.
+// Maturity: each part is tested against a slow twin. Mappings are not used by
+// nodes yet.
 package nat
