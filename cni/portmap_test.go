@@ -3,6 +3,7 @@ package cni_test
 import (
 	"context"
 	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ func newTaken(t testing.TB) (*rig, *lab.Reference) {
 	r := rigOn(t, l, ref.Node)
 	r.config("uplinks: [{interface: enp0s3, driver: af_packet, host_routes: [10.244.0.0/16], confirm: {timeout: 5s}}]\n")
 	r.start()
-	t.Cleanup(func() { _ = r.daemon.Signal(15); _ = r.daemon.Wait() }) // gives the uplink back
+	t.Cleanup(func() { lab.Need(t, r.daemon.Signal(syscall.SIGTERM)); lab.Need(t, r.daemon.Wait()) }) // and so gives the uplink back
 	return r, ref
 }
 

@@ -46,8 +46,10 @@ func rigOn(t testing.TB, l *lab.Lab, node *lab.Namespace) *rig {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "skein") // t.TempDir is too long for a socket's path
 	lab.Need(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	t.Cleanup(func() { lab.Need(t, os.RemoveAll(dir)) }) // which fails where a namespace is left
+	// Not the test's own, which ends before the daemon has given back what it
+	// has taken.
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	r := &rig{Lab: l, t: t, ctx: ctx, node: node, dir: dir}
 	r.cni = libcni.NewCNIConfigWithCacheDir([]string{os.Getenv(envBin)}, filepath.Join(dir, "cache"), nil)
