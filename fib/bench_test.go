@@ -121,8 +121,11 @@ func benchUpdate[A fib.Address, T fib.Table4 | fib.Table6](b *testing.B, k *kind
 					i, add = n, !add
 				}
 			}
-			for ; !add && i < len(routes); i++ {
+			for ; !add && i < len(routes); i++ { // as it was, for the next run
 				update(b, rib, routes[i], false)
+			}
+			for ; add && i > n; i-- {
+				update(b, rib, routes[i-1], false)
 			}
 		})
 	}

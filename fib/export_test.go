@@ -22,7 +22,8 @@ func (r *RIB[A, T]) Fault() string {
 
 func (t *trie4) fault() string {
 	reached := 0
-	for _, e := range t.root {
+	for i := range uint32(1 << 16) {
+		e := t.root.at(i)
 		if e < isPage {
 			continue
 		}

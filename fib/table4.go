@@ -25,9 +25,14 @@ type Table4 struct {
 }
 
 type (
-	root4 [1 << 16]uint32
-	page  [256]uint32
+	page [256]uint32
+	// A root4 is in pieces of 16 KiB, so that a change copies little of it.
+	root4 [1 << 16 / rootPiece]*[rootPiece]uint32
 )
+
+const rootPiece = 1 << 12
+
+func (r *root4) at(i uint32) uint32 { return r[i/rootPiece%(1<<16/rootPiece)][i%rootPiece] }
 
 const (
 	isPage    = 1 << 31
@@ -44,7 +49,7 @@ func (t *Table4) Lookup(dst hdr.Addr4, hash uint32) uint32 {
 	if t.root == nil {
 		return 0
 	}
-	e := t.root[dst>>16]
+	e := t.root.at(uint32(dst >> 16))
 	if e >= isPage {
 		e = t.page(e)[dst>>8&0xff]
 		if e >= isPage {
@@ -83,7 +88,7 @@ func (t *Table4) Leaves(dst []hdr.Addr4, leaves []uint32) {
 	}
 	all := uint32(0)
 	for i, a := range dst {
-		e := t.root[a>>16]
+		e := t.root.at(uint32(a >> 16))
 		leaves[i] = e
 		all |= e
 	}

@@ -1,16 +1,12 @@
 package fib
 
-import (
-	"slices"
-
-	"github.com/skein-dataplane/skein/hdr"
-)
+import "github.com/skein-dataplane/skein/hdr"
 
 // A trie4 is the writer's side of the trie in Table4.
 type trie4 struct {
 	arena   arena[page, uint32]
 	root    *root4
-	ownRoot bool // no snapshot can see root
+	ownRoot [len(root4{}) + 1]bool // no snapshot can see this piece of root, or root
 	changed bool
 }
 
@@ -19,14 +15,19 @@ type trie4 struct {
 const thirdLevel = 1 << 31
 
 func newTrie4() *trie4 {
-	return &trie4{arena: newArena[page, uint32](pagesPerSlab, 1, 0), root: new(root4), ownRoot: true, changed: true}
+	t := &trie4{arena: newArena[page, uint32](pagesPerSlab, 1, 0), root: new(root4), changed: true}
+	none := new([rootPiece]uint32)
+	for i := range t.root {
+		t.root[i] = none
+	}
+	return t
 }
 
 func (t *trie4) altered() bool { return t.changed }
 
 func (t *trie4) publish(e ends, _ []hdr.Addr4) *Table4 {
 	t.arena.compact(t.relocate)
-	t.ownRoot, t.changed = false, false
+	t.ownRoot, t.changed = [len(t.ownRoot)]bool{}, false
 	return &Table4{ends: e, root: t.root, slabs: t.arena.publish()}
 }
 
@@ -38,7 +39,7 @@ func (t *trie4) paint(p prefix[hdr.Addr4], bits int, list uint32, insert bool) {
 		n = 1 << (16 - length)
 	}
 	for i := first; i < first+n; i++ {
-		e := t.root[i]
+		e := t.root.at(i)
 		was := e
 		if e = t.paintEntry(e, 16, i<<16|a&0xffff, length, leaf, insert); e != was {
 			t.setRoot(i, e)
@@ -47,10 +48,14 @@ func (t *trie4) paint(p prefix[hdr.Addr4], bits int, list uint32, insert bool) {
 }
 
 func (t *trie4) setRoot(i, e uint32) {
-	if !t.ownRoot {
-		t.root, t.ownRoot = (*root4)(slices.Clone(t.root[:])), true // which clears nothing first
+	at, whole := i/rootPiece, len(t.root)
+	if !t.ownRoot[whole] {
+		t.root, t.ownRoot[whole] = new(*t.root), true
 	}
-	t.root[i] = e
+	if !t.ownRoot[at] {
+		t.root[at], t.ownRoot[at] = new(*t.root[at]), true
+	}
+	t.root[at][i%rootPiece] = e
 	t.changed = true
 }
 
@@ -128,7 +133,7 @@ func (t *trie4) relocate(n, place uint32) {
 		t.setRoot(top, t.arena.move(n)|isPage)
 		return
 	}
-	parent := t.own(t.root[top])
+	parent := t.own(t.root.at(top))
 	t.setRoot(top, parent)
 	t.page(parent)[place&0xff] = t.arena.move(n) | isPage
 }
