@@ -131,7 +131,9 @@ func TestRefuses(t *testing.T) {
 		{"link-layer group", uplink, []string{"ip maddr add 01:00:5e:00:00:77 dev enp0s3"}, "01005e000077"},
 		{"nexthop object", uplink, []string{"ip nexthop add id 42 via 10.0.0.254 dev enp0s3"}, "42"},
 		{"multipath", uplink, []string{"ip route add 192.0.2.0/24 nexthop via 10.0.0.254 dev enp0s3 nexthop via 10.0.0.253 dev enp0s3"}, "several next hops"},
-		{"multipath, half", uplink, []string{"ip link add d0 type veth peer name d1", "ip link set d0 up", "ip link set d1 up",
+		{"multipath, half", uplink, []string{"ip link add d0 type veth peer name d1",
+			"ip link set d0 addrgenmode none up", "ip link set d1 addrgenmode none up",
+			"until ip -br link show d1 | grep -q ' UP '; do sleep 0.01; done", // it hears of its carrier later
 			"ip addr add 10.1.0.1/24 dev d0",
 			"ip route add 192.0.2.0/24 nexthop via 10.0.0.254 dev enp0s3 nexthop via 10.1.0.2 dev d0"}, "several next hops"},
 		{"via inet6", uplink, []string{"ip route add 192.0.2.0/24 via inet6 2001:db8::254"}, "another address family"},
