@@ -60,11 +60,11 @@ func newNode(t *testing.T, driver string) *node {
 	t.Cleanup(cancel)
 	n.config = filepath.Join(n.dir, "skeind.yaml")
 	lab.Need(t, os.WriteFile(n.config, fmt.Appendf(nil, `run_dir: %s/run
-uplinks: [{interface: enp0s3, driver: %s, host_routes: [10.244.0.0/16], confirm: {timeout: 5s}}]
-pods: [{netns: %s, addresses: [%s/32]}]
+uplinks: [{interface: enp0s3, driver: %s, host_routes: [10.244.0.0/16, %s], confirm: {timeout: 5s}}]
+pods: [{netns: %s, addresses: [%s/32, %s/128]}]
 api: {socket: %s/api.sock}
 buffers: {small: 4096, large: 256}
-`, n.dir, driver, n.PodA.Path(), lab.PodAddr, n.dir), 0o600))
+`, n.dir, driver, lab.PodBlock6, n.PodA.Path(), lab.PodAddr, lab.PodAddr6, n.dir), 0o600))
 	for line := range strings.Lines(hostConfig) {
 		if f := strings.Fields(line); len(f) > 0 {
 			_, err := n.Node.Exec(ctx, f[0], f[1:]...)
@@ -163,8 +163,10 @@ func (n *node) compare(what, before string) {
 	if after := n.view(); after != before {
 		n.t.Fatalf("%s: not as before:\n%s", what, diffLines(before, after))
 	}
-	if err := n.Node.Reaches(n.ctx, lab.GatewayAddr, lab.Ping{Count: 1, Timeout: 2 * time.Second}); err != nil {
-		n.t.Fatalf("%s: %v", what, err)
+	for _, gateway := range []string{lab.GatewayAddr, lab.GatewayAddr6} {
+		if err := n.Node.Reaches(n.ctx, gateway, lab.Ping{Count: 1, Timeout: 2 * time.Second}); err != nil {
+			n.t.Fatalf("%s: %v", what, err)
+		}
 	}
 	for _, left := range []string{"netns/enp0s3", "uplink-enp0s3.json"} {
 		if _, err := os.Stat(filepath.Join(n.dir, "run", left)); err == nil {
@@ -231,7 +233,10 @@ func TestKilledThenRestarted(t *testing.T) {
 			for _, w := range []struct {
 				from *lab.Namespace
 				to   string
-			}{{n.Node, lab.RemoteAddr}, {n.PodA, lab.RemoteAddr}, {n.Node, lab.PodAddr}} {
+			}{
+				{n.Node, lab.RemoteAddr}, {n.PodA, lab.RemoteAddr}, {n.Node, lab.PodAddr},
+				{n.Node, lab.RemoteAddr6}, {n.PodA, lab.RemoteAddr6}, {n.Node, lab.PodAddr6},
+			} {
 				lab.Need(t, w.from.Reaches(n.ctx, w.to, lab.Ping{Count: 1, Timeout: 3 * time.Second}))
 			}
 			lab.Need(t, p.Signal(syscall.SIGTERM))

@@ -2,6 +2,7 @@ package tour_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,17 +10,41 @@ import (
 	"github.com/skein-dataplane/skein/internal/tour"
 )
 
-// A family is what a host has of one on its uplink, whom it reaches by it, and
-// how the router finds its pods.
+// A family is what the reference topology has of one.
 type family struct {
-	name              string
-	flush             string // takes it away from the host
-	remote, node, pod string
+	name    string
+	ip      string // ip(8)'s option
+	flush   string // takes it away from the host, behind ip
+	headers int    // of an echo request, in bytes: IP's and ICMP's
+
+	remote, node, gateway, pod, otherPod string
+	block                                string // the node's pods, at the router
+	network, host                        string // prefix lengths of the LAN and of one address
 }
 
 var families = []family{
-	{"IPv4", "-4 addr flush dev enp0s3", lab.RemoteAddr, lab.NodeAddr, lab.PodAddr},
-	{"IPv6", "-6 addr flush dev enp0s3 scope global", lab.RemoteAddr6, lab.NodeAddr6, lab.PodAddr6},
+	{"IPv4", "-4", "-4 addr flush dev enp0s3", 28,
+		lab.RemoteAddr, lab.NodeAddr, lab.GatewayAddr, lab.PodAddr, lab.OtherPodAddr, lab.PodBlock, "/24", "/32"},
+	{"IPv6", "-6", "-6 addr flush dev enp0s3 scope global", 48,
+		lab.RemoteAddr6, lab.NodeAddr6, lab.GatewayAddr6, lab.PodAddr6, lab.OtherPodAddr6, lab.PodBlock6, "/64", "/128"},
+}
+
+// named returns the family's own of two things.
+func (f family) named(ip4, ip6 string) string {
+	if f.ip == "-6" {
+		return ip6
+	}
+	return ip4
+}
+
+// addr adds an address, which is good at once.
+func (h *host) addr(n *lab.Namespace, addr, dev string) {
+	h.t.Helper()
+	line := "addr add " + addr + " dev " + dev
+	if strings.Contains(addr, ":") {
+		line += " nodad"
+	}
+	h.ip(n, line)
 }
 
 // Uplinks with both families, and with one alone: taken over, killed, restored,

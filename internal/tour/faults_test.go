@@ -18,29 +18,68 @@ import (
 // has happened.
 const backIn = time.Second
 
-var remote = netip.MustParseAddr(lab.RemoteAddr)
+// remotes are the remote host's addresses, of each family.
+var remotes = []netip.Addr{netip.MustParseAddr(lab.RemoteAddr), netip.MustParseAddr(lab.RemoteAddr6)}
 
-// talks starts a connection from the host and one from a pod, which have to
-// live until the test ends.
-func talks(t *testing.T, ctx context.Context, tr *tour.Tour, from ...*lab.Namespace) {
+// talks starts a connection of each family to the remote host, which have to
+// live until stop is called.
+func talks(t *testing.T, ctx context.Context, from, to *lab.Namespace) (stop func()) {
 	t.Helper()
-	for _, n := range from {
-		talk, err := lab.StartTalk(ctx, n, tr.Remote, remote)
+	var all []*lab.Talk
+	for _, addr := range remotes {
+		talk, err := lab.StartTalk(ctx, from, to, addr)
 		lab.Need(t, err)
-		t.Cleanup(func() {
+		all = append(all, talk)
+	}
+	return func() {
+		t.Helper()
+		for i, talk := range all {
 			if err := talk.Stop(); err != nil {
-				t.Errorf("the connection of %s: %v", n.Name(), err)
+				t.Errorf("the connection of %s to %s: %v", from.Name(), remotes[i], err)
 			}
-		})
+		}
 	}
 }
 
-func pulse(t *testing.T, from *lab.Namespace, tr *tour.Tour) *lab.Pulse {
+// pulses are one of each family.
+type pulses []*lab.Pulse
+
+func pulse(t *testing.T, from, to *lab.Namespace) (all pulses) {
 	t.Helper()
-	p, err := lab.StartPulse(from, tr.Remote, remote, time.Millisecond)
-	lab.Need(t, err)
-	t.Cleanup(p.Stop)
-	return p
+	for _, addr := range remotes {
+		p, err := lab.StartPulse(from, to, addr, time.Millisecond)
+		lab.Need(t, err)
+		t.Cleanup(p.Stop)
+		all = append(all, p)
+	}
+	return all
+}
+
+// during returns for how long nothing passes, by the family that suffers most,
+// while something is done, and whether all of them pass afterwards.
+func (all pulses) during(limit time.Duration, do func()) (longest time.Duration, passes bool) {
+	for _, p := range all {
+		p.Settle(limit)
+	}
+	for _, p := range all {
+		p.Reset()
+	}
+	do()
+	passes = true
+	for _, p := range all {
+		passes = p.Settle(limit) && passes
+		longest = max(longest, p.Longest())
+	}
+	return longest, passes
+}
+
+// outage measures for how long nothing passes while something is done.
+func (all pulses) outage(t *testing.T, what string, do func()) {
+	t.Helper()
+	d, passes := all.during(5*time.Second, do)
+	if t.Logf("%s: nothing passed for %v", what, d.Round(time.Millisecond)); d > backIn || !passes {
+		t.Errorf("%s: that is more than %v", what, backIn)
+	}
 }
 
 // The life of a node: its data plane is replaced twice, stopped, started again
@@ -53,22 +92,14 @@ func TestLife(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			before := hostView(t, ctx, tr.Node)
-			talks(t, ctx, tr, tr.Node)
-			host := pulse(t, tr.Node, tr)
+			t.Cleanup(talks(t, ctx, tr.Node, tr.Remote))
+			host := pulse(t, tr.Node, tr.Remote)
 			lab.Need(t, tr.Start(ctx))
-			talks(t, ctx, tr, tr.PodA)
+			t.Cleanup(talks(t, ctx, tr.PodA, tr.Remote))
 			first, err := tr.DataPlane()
 			lab.Need(t, err)
 			for range 2 {
-				host.Settle(5 * time.Second)
-				host.Reset()
-				lab.Need(t, tr.Upgrade(ctx))
-				host.Settle(5 * time.Second)
-				if d := host.Longest(); d > backIn {
-					t.Errorf("replaced: nothing passed for %v", d)
-				} else {
-					t.Logf("replaced: nothing passed for %v", d.Round(time.Millisecond))
-				}
+				host.outage(t, "replaced", func() { lab.Need(t, tr.Upgrade(ctx)) })
 			}
 			if next, err := tr.DataPlane(); err != nil || next == first {
 				t.Errorf("the data plane was %d and is %d, %v", first, next, err)
@@ -80,20 +111,16 @@ func TestLife(t *testing.T) {
 			if links, err := tr.PodA.Links(); err != nil || len(links) != 1 {
 				t.Errorf("the pod's interface has gone with the daemon: %v, %v", links, err)
 			}
-			if tr.PodA.Reaches(ctx, lab.RemoteAddr, lab.Ping{Timeout: 200 * time.Millisecond}) == nil {
-				t.Error("a pod passes without a daemon")
+			for _, f := range families {
+				if tr.PodA.Reaches(ctx, f.remote, lab.Ping{Timeout: 200 * time.Millisecond}) == nil {
+					t.Errorf("a pod passes without a daemon by %s", f.name)
+				}
 			}
 			lab.Need(t, tr.Start(ctx))
-			lab.Need(t, tr.PodA.Reaches(ctx, lab.RemoteAddr, lab.Ping{Count: 3}))
-			host.Settle(5 * time.Second)
-			host.Reset()
-			lab.Need(t, tr.Crash(ctx))
-			host.Settle(5 * time.Second)
-			if d := host.Longest(); d > backIn {
-				t.Errorf("killed: nothing passed for %v", d)
-			} else {
-				t.Logf("killed: nothing passed for %v", d.Round(time.Millisecond))
+			for _, f := range families {
+				lab.Need(t, tr.PodA.Reaches(ctx, f.remote, lab.Ping{Count: 3}))
 			}
+			host.outage(t, "killed", func() { lab.Need(t, tr.Crash(ctx)) })
 			if after := hostView(t, ctx, tr.Node); after != before {
 				t.Errorf("before:\n%s\nafter a crash:\n%s", before, after)
 			}
@@ -131,31 +158,26 @@ func TestSecondDaemon(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	lab.Need(t, tr.Start(ctx))
-	host := pulse(t, tr.Node, tr)
-	host.Settle(5 * time.Second)
-	host.Reset()
 	text, err := os.ReadFile(tr.Config)
 	lab.Need(t, err)
 	own := filepath.Join(t.TempDir(), "own.yaml")
 	dir := filepath.Dir(own)
 	lab.Need(t, os.WriteFile(own, []byte(strings.ReplaceAll(string(text), filepath.Dir(tr.Config), dir)), 0o600))
-	for _, x := range []struct {
-		want, config string
-		args         []string
-	}{
-		{"runs already", tr.Config, nil},
-		{"another skeind has it", own, nil},
-		{"a daemon is running", tr.Config, []string{"restore"}},
-	} {
-		_, err := tr.Node.Exec(ctx, filepath.Join(bin, "skeind"), append(x.args, "--config", x.config)...)
-		if err == nil || !strings.Contains(err.Error(), x.want) {
-			t.Errorf("%v; want %q", err, x.want)
+	pulse(t, tr.Node, tr.Remote).outage(t, "others started", func() {
+		for _, x := range []struct {
+			want, config string
+			args         []string
+		}{
+			{"runs already", tr.Config, nil},
+			{"another skeind has it", own, nil},
+			{"a daemon is running", tr.Config, []string{"restore"}},
+		} {
+			_, err := tr.Node.Exec(ctx, filepath.Join(bin, "skeind"), append(x.args, "--config", x.config)...)
+			if err == nil || !strings.Contains(err.Error(), x.want) {
+				t.Errorf("%v; want %q", err, x.want)
+			}
 		}
-	}
-	host.Settle(5 * time.Second)
-	if d := host.Longest(); d > backIn {
-		t.Errorf("nothing passed for %v", d)
-	}
+	})
 }
 
 // A dry run says what would be done, in the words of ip, and does nothing.
@@ -166,8 +188,9 @@ func TestDryRun(t *testing.T) {
 	before := hostView(t, ctx, tr.Node)
 	out, err := tr.Node.Exec(ctx, filepath.Join(bin, "skeind"), "takeover", "--dry-run", "--config", tr.Config)
 	lab.Need(t, err)
-	for _, want := range []string{"ok       driver af_packet", "- addr 10.0.0.21/24 dev enp0s3", "+ tap enp0s3 mac ", "+ route default via 10.0.0.254 dev enp0s3",
-		"+ route 10.244.0.0/16 dev enp0s3 proto 115"} {
+	for _, want := range []string{"ok       driver af_packet", "- addr 10.0.0.21/24 dev enp0s3", "- addr 2001:db8::21/64 dev enp0s3", "+ tap enp0s3 mac ",
+		"+ route default via 10.0.0.254 dev enp0s3", "+ route default via 2001:db8::254 metric 1024 dev enp0s3",
+		"+ route 10.244.0.0/16 dev enp0s3 proto 115", "+ route 2001:db8:244::/64 dev enp0s3 proto 115"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -116,8 +116,12 @@ func TestFollow(t *testing.T) {
 	for _, driver := range []string{"af_packet", "af_xdp"} {
 		t.Run(driver, func(t *testing.T) {
 			h := startHost(t, tour.Options{Driver: driver}, nil)
-			h.reaches("before anything", h.PodA, lab.RemoteAddr)
-			for _, part := range []func(*host){followAddrs, followRoutes, followMTU, followMAC, followUpDown, followCarrier} {
+			for _, f := range families {
+				h.reaches("before anything", h.PodA, f.remote)
+				followAddrs(h, f)
+				followRoutes(h, f)
+			}
+			for _, part := range []func(*host){followMTU, followMAC, followUpDown, followCarrier} {
 				part(h)
 			}
 			if driver == "af_xdp" {
@@ -129,80 +133,103 @@ func TestFollow(t *testing.T) {
 }
 
 // Addresses that come and go on the TAP.
-func followAddrs(h *host) {
-	h.ip(h.Node, "addr add 10.0.0.77/24 dev enp0s3")
-	h.reaches("a second address", h.Router, "10.0.0.77")
-	h.reaches("a second address, by a pod", h.PodA, "10.0.0.77")
-	h.ip(h.Node, "addr add 172.20.0.1/24 dev enp0s3")
-	h.ip(h.Router, "addr add 172.20.0.254/24 dev lan")
-	h.reaches("a station of a second network", h.PodA, "172.20.0.254")
-	h.ip(h.Node, "addr del 10.0.0.77/24 dev enp0s3", "addr del 172.20.0.1/24 dev enp0s3")
-	h.misses("an address that was deleted", h.PodA, "10.0.0.77")
-	h.ip(h.Router, "addr del 172.20.0.254/24 dev lan")
-	h.reaches("the first address", h.Router, lab.NodeAddr)
+func followAddrs(h *host, f family) {
+	second := f.named("10.0.0.77", "2001:db8::77")
+	own, station := f.named("172.20.0.1", "2001:db8:20::1"), f.named("172.20.0.254", "2001:db8:20::fe")
+	h.addr(h.Node, second+f.network, "enp0s3")
+	h.reaches("a second address", h.Router, second)
+	h.reaches("a second address, by a pod", h.PodA, second)
+	h.addr(h.Node, own+f.network, "enp0s3")
+	h.addr(h.Router, station+f.network, "lan")
+	h.reaches("a station of a second network", h.PodA, station)
+	h.ip(h.Node, "addr del "+second+f.network+" dev enp0s3", "addr del "+own+f.network+" dev enp0s3")
+	h.misses("an address that was deleted", h.PodA, second)
+	h.ip(h.Router, "addr del "+station+f.network+" dev lan")
+	h.reaches("the first address", h.Router, f.node)
 }
 
+// pool is what Skein puts onto the host for the pods of all nodes.
+func (f family) pool() string { return f.named("10.244.0.0/16", lab.PodBlock6) }
+
 // Routes of the host are Skein's, and Skein's stay on the host.
-func followRoutes(h *host) {
-	h.ip(h.Node, "route del default")
-	h.misses("the world without a default route", h.PodA, lab.RemoteAddr)
-	h.ip(h.Node, "route add "+lab.RemoteAddr+"/32 via 10.0.0.254 dev enp0s3 metric 7")
-	h.reaches("the one host with a route", h.PodA, lab.RemoteAddr)
-	h.ip(h.Node, "route add default via 10.0.0.254", "route del "+lab.RemoteAddr+"/32 metric 7")
-	h.reaches("the world again", h.PodA, lab.RemoteAddr)
-	h.ip(h.Node, "route del 10.244.0.0/16")
-	h.shows(func() string { return h.tap("route", "show") }, "10.244.0.0/16 proto 115")
-	h.reaches("a pod", h.Node, lab.PodAddr)
+func followRoutes(h *host, f family) {
+	route := f.ip + " route "
+	h.ip(h.Node, route+"del default")
+	h.misses("the world without a default route", h.PodA, f.remote)
+	h.ip(h.Node, route+"add "+f.remote+f.host+" via "+f.gateway+" dev enp0s3 metric 7")
+	h.reaches("the one host with a route", h.PodA, f.remote)
+	h.ip(h.Node, route+"add default via "+f.gateway, route+"del "+f.remote+f.host+" metric 7")
+	h.reaches("the world again", h.PodA, f.remote)
+	h.ip(h.Node, route+"del "+f.pool())
+	h.shows(func() string { return h.tap(f.ip, "route", "show") }, f.pool()+" proto 115")
+	h.reaches("a pod", h.Node, f.pod)
 }
 
 func followMTU(h *host) {
+	told := func(mtu int) {
+		for _, f := range families {
+			h.until(f.name+": what Skein tells a pod", func() error { return tooBig(h, h.PodA, f, f.remote, mtu) })
+		}
+	}
 	h.ip(h.Node, "link set enp0s3 mtu 1400")
 	h.shows(func() string { return h.nic("link show enp0s3") }, "mtu 1400")
-	h.until("what Skein tells a pod", func() error { return tooBig(h, h.PodA, lab.RemoteAddr, 1400) })
+	told(1400)
 	h.nic("link set enp0s3 mtu 1300")
 	h.shows(func() string { return h.tap("link", "show") }, "mtu 1300")
-	h.until("what Skein tells a pod", func() error { return tooBig(h, h.PodA, lab.RemoteAddr, 1300) })
+	told(1300)
 	h.ip(h.Node, "link set enp0s3 mtu 1500")
 	h.shows(func() string { return h.nic("link show enp0s3") }, "mtu 1500")
 }
 
 // tooBig reports whether a packet of more than mtu bytes that may not be
 // fragmented is refused with that MTU, and one of mtu bytes arrives.
-func tooBig(h *host, from *lab.Namespace, to string, mtu int) error {
-	const headers = 20 + 8
-	err := from.Reaches(h.ctx, to, lab.Ping{Size: mtu + 1 - headers, DF: true, Timeout: 300 * time.Millisecond})
+func tooBig(h *host, from *lab.Namespace, f family, to string, mtu int) error {
+	err := from.Reaches(h.ctx, to, lab.Ping{Size: mtu + 1 - f.headers, DF: true, Timeout: 300 * time.Millisecond})
 	if err == nil {
 		return fmt.Errorf("a packet of %d bytes crosses", mtu+1)
 	}
 	if !strings.Contains(err.Error(), fmt.Sprintf("mtu %d)", mtu)) {
 		return fmt.Errorf("a packet of %d bytes: %w", mtu+1, err)
 	}
-	return from.Reaches(h.ctx, to, lab.Ping{Size: mtu - headers, DF: true, Timeout: 300 * time.Millisecond})
+	return from.Reaches(h.ctx, to, lab.Ping{Size: mtu - f.headers, DF: true, Timeout: 300 * time.Millisecond})
 }
 
+// followMAC changes the host's address on its link, and the NIC's.
 func followMAC(h *host) {
 	was := strings.Fields(h.tap("-br", "link", "show"))[2]
 	h.ip(h.Node, "link set enp0s3 address 02:00:00:00:77:01")
 	h.shows(func() string { return h.nic("link show enp0s3") }, "link/ether 02:00:00:00:77:01")
 	h.ip(h.Router, "neigh flush dev lan")
-	h.reaches("a pod behind another address", h.Remote, lab.PodAddr)
-	h.reaches("the host", h.Router, lab.NodeAddr)
+	for _, f := range families {
+		h.reaches("a pod behind another address", h.Remote, f.pod)
+		h.reaches("the host", h.Router, f.node)
+	}
 	h.nic("link set enp0s3 address " + was)
 	h.shows(func() string { return h.tap("link", "show") }, "link/ether "+was)
 	h.ip(h.Router, "neigh flush dev lan")
-	h.reaches("a pod behind the first address", h.Remote, lab.PodAddr)
+	for _, f := range families {
+		h.reaches("a pod behind the first address", h.Remote, f.pod)
+	}
 }
 
+// followUpDown sets the uplink down and up. The kernel forgets static routes of
+// IPv4 then, and of IPv6 the addresses as well.
 func followUpDown(h *host) {
 	h.ip(h.Node, "link set enp0s3 down")
 	h.shows(func() string { return h.nic("link show enp0s3") }, "state DOWN")
-	h.misses("the world while the uplink is down", h.PodA, lab.RemoteAddr)
-	h.reaches("a pod by another pod meanwhile", h.PodA, lab.OtherPodAddr)
-	h.ip(h.Node, "link set enp0s3 up", "route add default via 10.0.0.254")
+	for _, f := range families {
+		h.misses("the world while the uplink is down", h.PodA, f.remote)
+		h.reaches("a pod by another pod meanwhile", h.PodA, f.otherPod)
+	}
+	h.ip(h.Node, "link set enp0s3 up")
+	h.addr(h.Node, lab.NodeAddr6+"/64", "enp0s3")
 	h.shows(func() string { return h.nic("link show enp0s3") }, "state UP")
-	h.shows(func() string { return h.tap("route", "show") }, "10.244.0.0/16 proto 115")
-	h.reaches("the world again", h.PodA, lab.RemoteAddr)
-	h.reaches("the host", h.Remote, lab.NodeAddr)
+	for _, f := range families {
+		h.ip(h.Node, "route add default via "+f.gateway)
+		h.shows(func() string { return h.tap(f.ip, "route", "show") }, f.pool()+" proto 115")
+		h.reaches("the world again", h.PodA, f.remote)
+		h.reaches("the host", h.Remote, f.node)
+	}
 }
 
 func followCarrier(h *host) {
@@ -210,8 +237,10 @@ func followCarrier(h *host) {
 	h.shows(func() string { return h.tap("link", "show") }, "NO-CARRIER")
 	h.ip(h.Router, "link set port1 up")
 	h.shows(func() string { return h.tap("link", "show") }, "!NO-CARRIER")
-	h.reaches("the world after the cable is back", h.PodA, lab.RemoteAddr)
-	h.reaches("the world from the host", h.Node, lab.RemoteAddr)
+	for _, f := range families {
+		h.reaches("the world after the cable is back", h.PodA, f.remote)
+		h.reaches("the world from the host", h.Node, f.remote)
+	}
 }
 
 // What the driver can't do is taken back, and said.
@@ -219,19 +248,27 @@ func refuseMTU(h *host) {
 	h.ip(h.Node, "link set enp0s3 mtu 9000")
 	h.shows(func() string { return h.tap("link", "show") }, "mtu 1500")
 	h.shows(h.Log, "AF_XDP carries at most")
-	h.reaches("the world all the while", h.PodA, lab.RemoteAddr)
+	for _, f := range families {
+		h.reaches("the world all the while", h.PodA, f.remote)
+	}
 }
 
 // What the host has changed is what it gets back.
 func followToTheEnd(h *host) {
-	h.ip(h.Node, "addr add 10.0.0.78/24 dev enp0s3", "route add 203.0.113.0/24 via 10.0.0.254 metric 55", "link set enp0s3 mtu 1450")
+	for _, f := range families {
+		h.addr(h.Node, f.named("10.0.0.78/24", "2001:db8::78/64"), "enp0s3")
+		h.ip(h.Node, "route add "+f.named("203.0.113.0/24", "2001:db8:113::/48")+" via "+f.gateway+" metric 55")
+	}
+	h.ip(h.Node, "link set enp0s3 mtu 1450")
 	h.shows(func() string { return h.nic("link show enp0s3") }, "mtu 1450")
 	before := hostView(h.t, h.ctx, h.Node)
 	if err := h.Stop(h.ctx); err != nil {
 		h.t.Fatal(err)
 	}
 	h.sameView(before)
-	h.reaches("the host after the end", h.Router, "10.0.0.78")
+	for _, f := range families {
+		h.reaches("the host after the end", h.Router, f.named("10.0.0.78", "2001:db8::78"))
+	}
 }
 
 // sameView compares the host's view with what it was over the TAP. Routes of

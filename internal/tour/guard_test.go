@@ -35,23 +35,25 @@ func TestGuard(t *testing.T) {
 			h.deny(lab.GatewayAddr+"/32", lab.GatewayAddr6+"/128")
 			h.misses("a pod, from the router", h.Router, lab.PodAddr)
 			h.misses("a pod, from the router", h.Router, lab.PodAddr6)
-			got := h.arrivals(h.Router, netip.MustParseAddrPort(lab.PodAddr+":7"), func() {
-				if err := h.Upgrade(h.ctx); err != nil {
-					t.Fatal(err)
+			for _, f := range families {
+				got := h.arrivals(h.Router, netip.AddrPortFrom(netip.MustParseAddr(f.pod), 7), func() {
+					lab.Need(t, h.Upgrade(h.ctx))
+					h.misses("a pod, from the router, after a change of hands", h.Router, f.pod)
+				})
+				if got != 0 {
+					t.Errorf("%s: %d packets came through while another data plane took over", f.name, got)
 				}
-				h.misses("a pod, from the router, after a change of hands", h.Router, lab.PodAddr6)
-			})
-			if got != 0 {
-				t.Errorf("%d packets came through while another data plane took over", got)
 			}
 			c := h.client()
 			if _, err := c.DeleteDeny(h.ctx, &pb.DeleteDenyRequest{Prefixes: []string{lab.GatewayAddr + "/32", lab.GatewayAddr6 + "/128"}}); err != nil {
 				t.Fatal(err)
 			}
-			h.reaches("a pod, from the router again", h.Router, lab.PodAddr)
-			h.reaches("a pod, from the router again", h.Router, lab.PodAddr6)
-			if h.arrivals(h.Router, netip.MustParseAddrPort(lab.PodAddr+":7"), func() { time.Sleep(20 * time.Millisecond) }) == 0 {
-				t.Error("nothing comes through now either")
+			for _, f := range families {
+				h.reaches("a pod, from the router again", h.Router, f.pod)
+				to := netip.AddrPortFrom(netip.MustParseAddr(f.pod), 7)
+				if h.arrivals(h.Router, to, func() { time.Sleep(20 * time.Millisecond) }) == 0 {
+					t.Errorf("%s: nothing comes through now either", f.name)
+				}
 			}
 		})
 	}
@@ -65,18 +67,20 @@ func TestRateLimit(t *testing.T) {
 	} {
 		t.Run(x.driver, func(t *testing.T) {
 			h := startHost(t, tour.Options{Driver: x.driver}, nil)
-			h.reaches("a pod", h.Remote, lab.PodAddr)
-			h.limit(&pb.RateLimit{Packets: 1, Burst: 1})
-			h.misses("a pod, by one packet per second", h.Remote, lab.PodAddr)
-			h.counted(x.node, x.why)
-			h.limit(&pb.RateLimit{})
-			h.reaches("a pod, without a limit", h.Remote, lab.PodAddr)
-			// Bits are counted by the graph, whatever the driver.
-			h.limit(&pb.RateLimit{Bandwidth: 1000, Burst: 1000})
-			h.misses("a pod, by 1,000 bits per second", h.Remote, lab.PodAddr6)
-			h.counted("rate-limit-in", "receive rate limit exceeded")
-			h.limit(&pb.RateLimit{})
-			h.reaches("a pod, without a limit", h.Remote, lab.PodAddr6)
+			for _, f := range families {
+				h.reaches("a pod", h.Remote, f.pod)
+				h.limit(&pb.RateLimit{Packets: 1, Burst: 1})
+				h.misses("a pod, by one packet per second", h.Remote, f.pod)
+				h.counted(x.node, x.why)
+				h.limit(&pb.RateLimit{})
+				h.reaches("a pod, without a limit", h.Remote, f.pod)
+				// Bits are counted by the graph, whatever the driver.
+				h.limit(&pb.RateLimit{Bandwidth: 1000, Burst: 1000})
+				h.misses("a pod, by 1,000 bits per second", h.Remote, f.pod)
+				h.counted("rate-limit-in", "receive rate limit exceeded")
+				h.limit(&pb.RateLimit{})
+				h.reaches("a pod, without a limit", h.Remote, f.pod)
+			}
 		})
 	}
 }

@@ -24,32 +24,37 @@ func TestMTU(t *testing.T) {
 			})
 			h.shows(h.Log, "af_packet\", \"detail")
 			h.shows(h.Log, "plain, one packet at a time")
-			for _, to := range []string{lab.PodAddr, lab.NodeAddr, lab.OtherPodAddr} {
-				if err := fits(h, h.Remote, to, mtu); err != nil {
-					t.Errorf("from the remote host: %v", err)
-				}
+			for _, f := range families {
+				crossAll(h, f, mtu)
+				narrowPod(h, f, mtu)
 			}
-			for _, from := range []*lab.Namespace{h.PodA, h.PodB, h.Node} {
-				if err := fits(h, from, lab.RemoteAddr, mtu); err != nil {
-					t.Errorf("from %s: %v", from.Name(), err)
-				}
-			}
-			for _, way := range []struct {
-				from, to *lab.Namespace
-				addr     string
-			}{
-				{h.PodA, h.Remote, lab.RemoteAddr}, {h.Remote, h.PodA, lab.PodAddr},
-				{h.PodB, h.Remote, lab.RemoteAddr}, {h.Remote, h.PodB, lab.OtherPodAddr},
-				{h.PodA, h.PodB, lab.OtherPodAddr}, {h.PodB, h.PodA, lab.PodAddr},
-				{h.Node, h.Remote, lab.RemoteAddr}, {h.Remote, h.Node, lab.NodeAddr},
-			} {
-				to := netip.AddrPortFrom(netip.MustParseAddr(way.addr), 0)
-				if _, err := (lab.Transfer{From: way.from, To: way.to, Addr: to, Bytes: 4 << 20}).Run(h.ctx); err != nil {
-					t.Errorf("TCP from %s to %s: %v", way.from.Name(), way.to.Name(), err)
-				}
-			}
-			narrowPod(h, mtu)
 		})
+	}
+}
+
+// crossAll sends pings as large as the MTU and TCP, all ways.
+func crossAll(h *host, f family, mtu int) {
+	h.t.Helper()
+	for _, to := range []string{f.pod, f.node, f.otherPod} {
+		if err := fits(h, h.Remote, f, to, mtu); err != nil {
+			h.t.Errorf("from the remote host: %v", err)
+		}
+	}
+	for _, from := range []*lab.Namespace{h.PodA, h.PodB, h.Node} {
+		if err := fits(h, from, f, f.remote, mtu); err != nil {
+			h.t.Errorf("from %s: %v", from.Name(), err)
+		}
+	}
+	for _, way := range []tour.Way{
+		{From: h.PodA, To: h.Remote, Addr: f.remote}, {From: h.Remote, To: h.PodA, Addr: f.pod},
+		{From: h.PodB, To: h.Remote, Addr: f.remote}, {From: h.Remote, To: h.PodB, Addr: f.otherPod},
+		{From: h.PodA, To: h.PodB, Addr: f.otherPod}, {From: h.PodB, To: h.PodA, Addr: f.pod},
+		{From: h.Node, To: h.Remote, Addr: f.remote}, {From: h.Remote, To: h.Node, Addr: f.node},
+	} {
+		to := netip.AddrPortFrom(netip.MustParseAddr(way.Addr), 0)
+		if _, err := (lab.Transfer{From: way.From, To: way.To, Addr: to, Bytes: 4 << 20}).Run(h.ctx); err != nil {
+			h.t.Errorf("TCP, %s: %v", way, err)
+		}
 	}
 }
 
@@ -66,29 +71,32 @@ func plainPod(h *host) {
 }
 
 // fits reports whether a packet as large as the MTU crosses.
-func fits(h *host, from *lab.Namespace, to string, mtu int) error {
-	return from.Reaches(h.ctx, to, lab.Ping{Size: mtu - 28, DF: true, Timeout: soon})
+func fits(h *host, from *lab.Namespace, f family, to string, mtu int) error {
+	return from.Reaches(h.ctx, to, lab.Ping{Size: mtu - f.headers, DF: true, Timeout: soon})
 }
 
 // narrowPod gives the pods' links and the uplink different MTUs, so that Skein
 // itself has to refuse, both ways.
-func narrowPod(h *host, mtu int) {
+func narrowPod(h *host, f family, mtu int) {
 	h.t.Helper()
 	narrow := mtu - 40
 	if mtu == 1280 {
 		return // there is nothing less
 	}
+	pods := func(mtu int) {
+		h.t.Helper()
+		h.skeinctl("set", "interface", "mtu", fmt.Sprint(mtu), "tun0")
+	}
 	// Out: the uplink takes less than the pod sends.
 	h.ip(h.Node, fmt.Sprintf("link set enp0s3 mtu %d", narrow))
-	h.until("a pod is told of the uplink's MTU", func() error { return tooBig(h, h.PodA, lab.RemoteAddr, narrow) })
+	h.until("a pod is told of the uplink's MTU by "+f.name, func() error { return tooBig(h, h.PodA, f, f.remote, narrow) })
 	h.ip(h.Node, fmt.Sprintf("link set enp0s3 mtu %d", mtu))
-	h.until("the uplink takes all again", func() error { return fits(h, h.PodA, lab.RemoteAddr, mtu) })
+	h.until("the uplink takes all again", func() error { return fits(h, h.PodA, f, f.remote, mtu) })
 	// In: a pod takes less than the uplink.
-	out, err := h.Node.Exec(h.ctx, bin+"/skeinctl", "--socket", h.Socket, "set", "interface", "mtu", fmt.Sprint(narrow), "tun0")
-	if err != nil {
-		h.t.Fatalf("%v\n%s", err, out)
-	}
-	h.until("the remote host is told of the pod's MTU", func() error { return tooBig(h, h.Remote, lab.PodAddr, narrow) })
+	pods(narrow)
+	h.until("the remote host is told of the pod's MTU by "+f.name, func() error { return tooBig(h, h.Remote, f, f.pod, narrow) })
+	pods(mtu)
+	h.until("the pod takes all again", func() error { return fits(h, h.Remote, f, f.pod, mtu) })
 }
 
 // A driver that was asked for and can't carry the uplink's MTU is refused with

@@ -54,8 +54,10 @@ func TestNetworkd(t *testing.T) {
 			n.settled("on the TAP", "tuntap")
 			n.ctl("restart", "systemd-networkd")
 			n.settled("after a restart of networkd", "tuntap")
-			n.reach(n.PodA, lab.RemoteAddr)
-			n.reach(n.Node, lab.PodAddr)
+			for _, f := range families {
+				n.reach(n.PodA, f.remote)
+				n.reach(n.Node, f.pod)
+			}
 			if log := n.Log(); strings.Contains(log, "could not be followed") {
 				t.Error("Skein could not follow a change")
 			}
@@ -91,9 +93,10 @@ func (n *booted) settled(when, kind string) {
 		}
 	}
 	n.t.Logf("%s: %s", when, strings.Join(strings.Fields(s), " "))
-	n.reach(n.Node, lab.RemoteAddr)
-	n.reach(n.Node, lab.RemoteAddr6)
-	n.reach(n.Remote, lab.NodeAddr)
+	for _, f := range families {
+		n.reach(n.Node, f.remote)
+		n.reach(n.Remote, f.node)
+	}
 }
 
 func (n *booted) reach(from *lab.Namespace, to string) {

@@ -63,10 +63,10 @@ func bootNode(t *testing.T, driver string, files map[string]string) *booted {
 }
 
 func (n *booted) yaml(driver string) string {
-	return fmt.Sprintf(`uplinks: [{interface: %s, driver: %s, host_routes: [10.244.0.0/16]}]
-pods: [{netns: %s, interface: eth0, addresses: [%s/32]}]
+	return fmt.Sprintf(`uplinks: [{interface: %s, driver: %s, host_routes: [10.244.0.0/16, %s]}]
+pods: [{netns: %s, interface: eth0, addresses: [%s/32, %s/128]}]
 buffers: {small: 4096, large: 256}
-`, lab.Uplink, driver, n.PodA.Path(), lab.PodAddr)
+`, lab.Uplink, driver, lab.PodBlock6, n.PodA.Path(), lab.PodAddr, lab.PodAddr6)
 }
 
 // install puts another skeind in place, as a package manager does.
@@ -142,15 +142,12 @@ func (n *booted) becomes(kind string) time.Duration {
 }
 
 // outage measures for how long nothing passes while something is done.
-func (n *booted) outage(p *lab.Pulse, what string, limit time.Duration, do func()) {
+func (n *booted) outage(p pulses, what string, limit time.Duration, do func()) {
 	n.t.Helper()
-	p.Settle(10 * time.Second)
-	p.Reset()
-	do()
-	if !p.Settle(10 * time.Second) {
+	d, passes := p.during(10*time.Second, do)
+	if !passes {
 		n.t.Fatalf("%s: nothing passes any more\n%s", what, n.Log())
 	}
-	d := p.Longest()
 	n.t.Logf("%s: nothing passed for %v", what, d.Round(time.Millisecond))
 	if d > limit {
 		n.t.Errorf("%s: that is more than %v", what, limit)
@@ -165,17 +162,13 @@ func TestSystemd(t *testing.T) {
 		t.Run(driver, func(t *testing.T) {
 			n := bootNode(t, driver, nil)
 			before := hostView(t, n.ctx, n.Node)
-			host, err := lab.StartPulse(n.Node, n.Remote, remote, time.Millisecond)
-			lab.Need(t, err)
-			t.Cleanup(host.Stop)
-			talk, err := lab.StartTalk(n.ctx, n.Node, n.Remote, remote)
-			lab.Need(t, err)
+			host := pulse(t, n.Node, n.Remote)
+			hostTalks := talks(t, n.ctx, n.Node, n.Remote)
 
 			n.ctl("start", "skeind")
 			_, tap := n.uplink()
 			first, _ := n.processes()
-			pod, err := lab.StartTalk(n.ctx, n.PodA, n.Remote, remote)
-			lab.Need(t, err)
+			podTalks := talks(t, n.ctx, n.PodA, n.Remote)
 
 			n.install(filepath.Join(bin, "skeind"))
 			n.outage(host, "restart", backIn, func() { n.ctl("restart", "skeind") })
@@ -196,9 +189,7 @@ func TestSystemd(t *testing.T) {
 			if kind, index := n.uplink(); kind != "tuntap" || index != tap {
 				t.Errorf("the uplink was given back in between: it is a %s, %d and not %d", kind, index, tap)
 			}
-			if err := pod.Stop(); err != nil {
-				t.Errorf("the pod's connection: %v", err)
-			}
+			podTalks()
 
 			n.outage(host, "kill -9 of both", backIn, func() {
 				n.ctl("kill", "--signal=KILL", "skeind")
@@ -209,9 +200,7 @@ func TestSystemd(t *testing.T) {
 			if after := hostView(t, n.ctx, n.Node); after != before {
 				t.Errorf("before:\n%s\nafter a stop:\n%s", before, after)
 			}
-			if err := talk.Stop(); err != nil {
-				t.Errorf("the host's connection: %v", err)
-			}
+			hostTalks()
 		})
 	}
 }
@@ -238,9 +227,7 @@ func (n *booted) renewed(was string) {
 func TestSystemdRestartFails(t *testing.T) {
 	n := bootNode(t, "af_packet", nil)
 	before := hostView(t, n.ctx, n.Node)
-	host, err := lab.StartPulse(n.Node, n.Remote, remote, time.Millisecond)
-	lab.Need(t, err)
-	t.Cleanup(host.Stop)
+	host := pulse(t, n.Node, n.Remote)
 	for _, text := range []string{"#!/bin/sh\nexit 1\n", "no program at all\n"} {
 		n.install(filepath.Join(bin, "skeind"))
 		n.ctl("start", "skeind")

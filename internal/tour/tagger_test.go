@@ -21,8 +21,8 @@ type tagger struct {
 	raw  *os.File
 }
 
-// addVLAN puts a VLAN onto a link, as an interface with an address.
-func addVLAN(h *host, n *lab.Namespace, link, name, addr string, tags ...byte) {
+// addVLAN puts a VLAN onto a link, as an interface with addresses.
+func addVLAN(h *host, n *lab.Namespace, link, name string, tags []byte, addrs ...string) {
 	h.t.Helper()
 	g := &tagger{tags: tags}
 	err := n.Do(func() (err error) {
@@ -34,7 +34,10 @@ func addVLAN(h *host, n *lab.Namespace, link, name, addr string, tags ...byte) {
 		}
 		nic, err := net.InterfaceByName(link)
 		if err == nil {
-			h.ip(n, fmt.Sprintf("link set %s address %v mtu %d up", name, nic.HardwareAddr, vlanMTU(tags)), "addr add "+addr+" dev "+name)
+			h.ip(n, fmt.Sprintf("link set %s address %v mtu %d up", name, nic.HardwareAddr, vlanMTU(tags)))
+			for _, addr := range addrs {
+				h.addr(n, addr, name)
+			}
 		}
 		return err
 	})

@@ -98,8 +98,10 @@ func TestWalk(t *testing.T) {
 			if after := hostView(t, ctx, tr.Node); after != before {
 				t.Errorf("before:\n%s\nafter:\n%s", before, after)
 			}
-			if err := tr.Node.Reaches(ctx, lab.RemoteAddr, lab.Ping{Count: 3}); err != nil {
-				t.Errorf("the host after the stop: %v", err)
+			for _, f := range families {
+				if err := tr.Node.Reaches(ctx, f.remote, lab.Ping{Count: 3}); err != nil {
+					t.Errorf("the host after the stop: %v", err)
+				}
 			}
 		})
 	}

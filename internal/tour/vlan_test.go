@@ -30,29 +30,33 @@ func TestVLAN(t *testing.T) {
 				}
 			})
 			for _, v := range []struct {
-				name, net string
-				tags      []byte
+				name, net, net6 string
+				tags            []byte
 			}{
-				{"v100", "10.100.0.", []byte{0x81, 0x00, 0, 100}},
-				{"v7", "10.101.0.", []byte{0x88, 0xa8, 0, 101, 0x81, 0x00, 0, 7}},
+				{"v100", "10.100.0.", "2001:db8:64::", []byte{0x81, 0x00, 0, 100}},
+				{"v7", "10.101.0.", "2001:db8:65::", []byte{0x88, 0xa8, 0, 101, 0x81, 0x00, 0, 7}},
 			} {
-				addVLAN(h, h.Node, lab.Uplink, v.name, v.net+"21/24", v.tags...)
-				addVLAN(h, h.Router, "lan", v.name, v.net+"254/24", v.tags...)
-				crossVLAN(h, v.net, v.tags)
+				addVLAN(h, h.Node, lab.Uplink, v.name, v.tags, v.net+"21/24", v.net6+"21/64")
+				addVLAN(h, h.Router, "lan", v.name, v.tags, v.net+"254/24", v.net6+"254/64")
+				for _, f := range families {
+					crossVLAN(h, f, f.named(v.net, v.net6), v.tags)
+				}
 			}
-			h.reaches("the router without VLAN", h.Node, lab.GatewayAddr)
-			superVLAN(h)
+			for _, f := range families {
+				h.reaches("the router without VLAN", h.Node, f.gateway)
+				superVLAN(h, f)
+			}
 		})
 	}
 }
 
-func crossVLAN(h *host, network string, tags []byte) {
+func crossVLAN(h *host, f family, network string, tags []byte) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.ctx, 10*time.Second)
 	defer cancel()
 	h.reaches("the router in the VLAN", h.Node, network+"254")
 	h.reaches("the host in the VLAN", h.Router, network+"21")
-	if err := h.Node.Reaches(h.ctx, network+"254", lab.Ping{Size: vlanMTU(tags) - 28, DF: true}); err != nil {
+	if err := h.Node.Reaches(h.ctx, network+"254", lab.Ping{Size: vlanMTU(tags) - f.headers, DF: true}); err != nil {
 		h.t.Errorf("a packet as large as the MTU: %v", err)
 	}
 	for _, way := range []struct {
@@ -68,7 +72,7 @@ func crossVLAN(h *host, network string, tags []byte) {
 
 // superVLAN sends one superpacket with a tag by the TAP, as the host's stack
 // does for TCP over a VLAN interface, and counts its bytes at the router.
-func superVLAN(h *host) {
+func superVLAN(h *host, f family) {
 	h.t.Helper()
 	var tx, rx *os.File
 	var nic *net.Interface
@@ -87,24 +91,24 @@ func superVLAN(h *host) {
 	defer tx.Close()
 	defer rx.Close()
 	const size, payload = 1400, 20000
-	if _, err := tx.Write(superFrame(hdr.MAC(nic.HardwareAddr), size, payload)); err != nil {
+	frame, tag, headers := f.superFrame(hdr.MAC(nic.HardwareAddr), size, payload)
+	if _, err := tx.Write(frame); err != nil {
 		h.t.Fatal(err)
 	}
 	if err := rx.SetReadDeadline(time.Now().Add(soon)); err != nil {
 		h.t.Fatal(err)
 	}
-	tag := []byte{0x81, 0x00, 0, 200, 0x08, 0x00}
 	for got := 0; got < payload; {
 		frame, err := receive(rx, vnetLen)
 		if err != nil {
-			h.t.Fatalf("%d bytes of %d have arrived: %v", got, payload, err)
+			h.t.Fatalf("%s: %d bytes of %d have arrived: %v", f.name, got, payload, err)
 		}
-		if len(frame) > 58 && bytes.Equal(frame[12:18], tag) {
-			seq := int((*hdr.TCP)(frame[38:]).Seq())
-			if want := superPayload(payload)[seq-1:][:len(frame)-58]; !bytes.Equal(frame[58:], want) {
-				h.t.Fatalf("the segment at %d has another content", seq)
+		if len(frame) > headers && bytes.Equal(frame[12:18], tag) {
+			seq := int((*hdr.TCP)(frame[headers-hdr.TCPLen:]).Seq())
+			if want := superPayload(payload)[seq-1:][:len(frame)-headers]; !bytes.Equal(frame[headers:], want) {
+				h.t.Fatalf("%s: the segment at %d has another content", f.name, seq)
 			}
-			got += len(frame) - 58
+			got += len(frame) - headers
 		}
 	}
 }
@@ -120,25 +124,51 @@ func superPayload(n int) []byte {
 	return p
 }
 
-// superFrame returns a TCP superpacket in VLAN 200 behind a virtio-net header.
-func superFrame(src hdr.MAC, size, payload int) []byte {
+// superFrame returns a TCP superpacket in VLAN 200 behind a virtio-net header,
+// the tag by which it is known with the type behind it, and the length of the
+// headers.
+func (f family) superFrame(src hdr.MAC, size, payload int) (frame, tag []byte, headers int) {
+	const link = 18                                      // bytes, with the tag
+	ip, gso, etype := hdr.IPv4Len, byte(1), hdr.TypeIPv4 // VIRTIO_NET_HDR_GSO_TCPV4
+	if f.ip == "-6" {
+		ip, gso, etype = hdr.IPv6Len, 4, hdr.TypeIPv6 // VIRTIO_NET_HDR_GSO_TCPV6
+	}
+	l4 := link + ip
+	headers = l4 + hdr.TCPLen
 	order := binary.NativeEndian
-	f := make([]byte, vnetLen+58, vnetLen+58+payload)
-	f[0], f[1] = 1, 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4
-	order.PutUint16(f[2:], 58)
-	order.PutUint16(f[4:], uint16(size))
-	order.PutUint16(f[6:], 38) // where TCP begins
-	order.PutUint16(f[8:], 16) // where in it the checksum is
-	p := f[vnetLen:]
+	frame = make([]byte, vnetLen+headers, vnetLen+headers+payload)
+	frame[0], frame[1] = 1, gso // VIRTIO_NET_HDR_F_NEEDS_CSUM
+	order.PutUint16(frame[2:], uint16(headers))
+	order.PutUint16(frame[4:], uint16(size))
+	order.PutUint16(frame[6:], uint16(l4)) // where TCP begins
+	order.PutUint16(frame[8:], 16)         // where in it the checksum is
+	p := frame[vnetLen:]
 	(*hdr.Ether)(p).Fill(hdr.MAC{2, 0, 0, 0, 0, 0x99}, src, hdr.TypeVLAN)
-	copy(p[14:], []byte{0, 200, 0x08, 0x00})
-	copy(p[18:], []byte{0x45, 0, 0, 0, 0, 1, 0x40, 0, 64, 6, 0, 0, 10, 200, 0, 21, 10, 200, 0, 254})
-	ip := (*hdr.IPv4)(p[18:])
-	ip.SetLen(40 + payload)
-	ip.SetChecksum(hdr.Checksum(p[18:38]))
-	copy(p[38:], []byte{0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff})
-	binary.BigEndian.PutUint16(p[54:], ip.PseudoSum(20+payload))
-	return append(f, superPayload(payload)...)
+	binary.BigEndian.PutUint16(p[14:], 200)
+	binary.BigEndian.PutUint16(p[16:], uint16(etype))
+	copy(p[l4:], []byte{0x30, 0x39, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff})
+	binary.BigEndian.PutUint16(p[l4+16:], f.superIP(p[link:], hdr.TCPLen+payload))
+	return append(frame, superPayload(payload)...), bytes.Clone(p[12:18]), headers
+}
+
+// superIP fills the IP header of a superpacket with n bytes of TCP, and returns
+// the sum over the pseudo-header that goes into the latter.
+func (f family) superIP(p []byte, n int) uint16 {
+	if f.ip == "-6" {
+		ip := (*hdr.IPv6)(p)
+		*ip = hdr.IPv6{0: 0x60, 6: hdr.ProtoTCP, 7: 64}
+		ip.SetPayloadLen(n)
+		ip.SetSrc(hdr.Addr6From(netip.MustParseAddr("2001:db8:c8::21")))
+		ip.SetDst(hdr.Addr6From(netip.MustParseAddr("2001:db8:c8::fe")))
+		return ip.PseudoSum(hdr.ProtoTCP, n)
+	}
+	ip := (*hdr.IPv4)(p)
+	*ip = hdr.IPv4{0: 0x45, 5: 1, 6: 0x40, 8: 64, 9: hdr.ProtoTCP}
+	ip.SetLen(hdr.IPv4Len + n)
+	ip.SetSrc(hdr.Addr4From(netip.MustParseAddr("10.200.0.21")))
+	ip.SetDst(hdr.Addr4From(netip.MustParseAddr("10.200.0.254")))
+	ip.SetChecksum(hdr.Checksum(ip[:]))
+	return ip.PseudoSum(n)
 }
 
 // Interfaces on top of the uplink, VLANs among them, would be lost with the
