@@ -69,11 +69,13 @@ type Control struct {
 	unresolved int
 	pings      pings
 	policies   policies
-	opening    sync.Mutex     // guards table, and comes before mu
+	opening    sync.Mutex     // guards table and sessionsClosed, and comes before mu
 	table      *session.Table // the worker's, once there is policy
-	closing    bool
-	turns      turns
-	ready      chan struct{} // closed once all that was there before is there again
+	// sessionsClosed: the worker has ended, and there will be no table any more.
+	sessionsClosed bool
+	closing        bool
+	turns          turns
+	ready          chan struct{} // closed once all that was there before is there again
 
 	failed chan error // what makes it useless to go on
 }
@@ -131,10 +133,7 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 	} else {
 		err = errors.Join(err, c.giveBack(), stop(), c.worker.Close())
 	}
-	if c.table != nil {
-		err = errors.Join(err, c.table.Close())
-	}
-	return errors.Join(err, c.release(), c.pool.Arena().Close())
+	return errors.Join(err, c.closeSessions(), c.release(), c.pool.Arena().Close())
 }
 
 // fail ends Run, which gives back what it has taken.

@@ -105,8 +105,12 @@ func (c *Control) notice(n state.Notice) bool {
 	if int(n.Iface) >= len(c.ports) || c.ports[n.Iface] == nil {
 		return false // it has gone since
 	}
-	if n.Kind == state.DeviceGone {
+	switch n.Kind {
+	case state.DeviceGone:
 		return c.deviceGone(c.ports[n.Iface])
+	case state.PolicyLog:
+		c.logMatch(n)
+		return false
 	}
 	key := neighborKey{n.Iface, n.Addr()}
 	known := c.neighbors[key]

@@ -1,10 +1,10 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +14,7 @@ import (
 
 	"github.com/skein-dataplane/skein/acl"
 	"github.com/skein-dataplane/skein/configs"
-	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/policy"
 	"github.com/skein-dataplane/skein/policy/resource"
 	"github.com/skein-dataplane/skein/state"
@@ -24,14 +24,27 @@ import (
 // knows none, and then the data plane is not asked.
 type policies struct {
 	engine *policy.Engine
-	// active is set by the first resource, and stays: who has had policy once
-	// does not lose it by deleting the last of it.
+	// active is set by the first resource, and stays until the daemon ends: who
+	// has had policy does not lose it by deleting the last of it.
 	active bool
 	sets   *acl.Sets
 	ends   map[string]*policy.Endpoint // by ID
 	gen    uint32
 	ruled  map[place]*state.Ruled // what is in the data plane now
 	last   *state.Policy
+
+	sources map[resource.Ref]string // whose each resource is: a file's, or apiSource
+	applied map[resource.Ref]applied
+	batches map[uint64]*store.Policies // what the API was given, by number
+	batch   uint64                     // the last number
+	left    []resource.Alarm           // documents of files that were left out
+	alarms  map[string]bool            // that are logged
+}
+
+// An applied resource is one of the API's, with the number of its batch.
+type applied struct {
+	resource.Resource
+	batch uint64
 }
 
 // A place is where a program is asked: at an interface, at a gate.
@@ -40,17 +53,31 @@ type place struct {
 	gate  state.Gate
 }
 
+// apiSource is whose the resources are that the API was given.
+const apiSource = "api"
+
 func newPolicies(cfg configs.Policy) policies {
 	node := cfg.NodeName
 	if node == "" {
 		node, _ = os.Hostname() // without a name no HostEndpoint is this node's
 	}
-	return policies{engine: policy.New(policy.Options{Node: node}), ends: map[string]*policy.Endpoint{}, ruled: map[place]*state.Ruled{}}
+	return policies{engine: policy.New(policy.Options{Node: node}), ends: map[string]*policy.Endpoint{}, ruled: map[place]*state.Ruled{},
+		sources: map[resource.Ref]string{}, applied: map[resource.Ref]applied{}, batches: map[uint64]*store.Policies{}, alarms: map[string]bool{}}
 }
 
-// loadPolicy reads the configured files, before anything is touched.
+// loadPolicy takes up the configured files and what the API was given, before
+// anything is touched. A file with an error keeps the daemon from starting;
+// what the API was given and can't be any more is logged and left out.
 func (c *Control) loadPolicy(ctx context.Context) error {
-	if len(c.cfg.Policy.Files) == 0 {
+	stored, err := c.store.Policies()
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	files, err := readPolicies(c.cfg.Policy.Files)
+	if err != nil {
+		return err
+	}
+	if len(files)+len(stored) == 0 {
 		return nil
 	}
 	if err := c.openSessions(ctx); err != nil {
@@ -58,27 +85,49 @@ func (c *Control) loadPolicy(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.policies.active = true
-	for _, path := range c.cfg.Policy.Files {
+	ps := &c.policies
+	ps.active = true
+	for _, f := range files {
+		if err := ps.upsert(f.name, f.Resources); err != nil {
+			return err
+		}
+		ps.left = append(ps.left, f.Alarms...)
+	}
+	c.restoreBatches(stored)
+	if err := c.commitPolicy(); err != nil {
+		return err
+	}
+	c.logAlarms()
+	c.log.Info("policy", zap.Int("resources", len(ps.sources)), zap.Int("files", len(files)))
+	return c.publish()
+}
+
+// A policyFile is one that was read.
+type policyFile struct {
+	name string
+	*resource.File
+}
+
+// readPolicies reads files, and those in directories.
+func readPolicies(paths []string) (out []policyFile, err error) {
+	for _, path := range paths {
 		names, err := policyFiles(path)
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("control: policy: %w", err)
 		}
 		for _, name := range names {
 			text, err := os.ReadFile(name)
 			if err != nil {
-				return fmt.Errorf("control: policy: %w", err)
+				return nil, fmt.Errorf("control: policy: %w", err)
 			}
 			f, err := resource.Parse(name, text)
 			if err != nil {
-				return fmt.Errorf("control: policy: %w", err)
+				return nil, fmt.Errorf("control: policy: %w: %w", ErrInvalid, err)
 			}
-			if err := c.policies.engine.Upsert(name, f.Resources...); err != nil {
-				return fmt.Errorf("control: policy: %s: %w", name, err)
-			}
+			out = append(out, policyFile{name, f})
 		}
 	}
-	return c.commitPolicy()
+	return out, nil
 }
 
 // policyFiles returns a file's own name, or those of the YAML files in a
@@ -86,55 +135,187 @@ func (c *Control) loadPolicy(ctx context.Context) error {
 func policyFiles(path string) (names []string, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("control: policy: %w", err)
+		return nil, err
 	}
 	if !info.IsDir() {
 		return []string{path}, nil
 	}
 	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil, fmt.Errorf("control: policy: %w", err)
-	}
 	for _, e := range entries {
 		if ext := filepath.Ext(e.Name()); !e.IsDir() && (ext == ".yaml" || ext == ".yml" || ext == ".json") {
 			names = append(names, filepath.Join(path, e.Name()))
 		}
 	}
-	return names, nil
+	return names, err
 }
 
-// setWorkload tells policy what runs behind a TUN, before the data plane knows
-// the TUN. c.mu is held.
-func (c *Control) setWorkload(p *port) error {
-	w := p.peer.Workload
-	if w.Name == "" {
-		w.Name = p.Name
+// CheckPolicy reads what the configuration names, as a daemon does that starts.
+func CheckPolicy(cfg configs.Policy) error {
+	files, err := readPolicies(cfg.Files)
+	ps := newPolicies(cfg)
+	for _, f := range files {
+		err = errors.Join(err, ps.upsert(f.name, f.Resources))
 	}
-	var addrs []netip.Addr
-	for _, a := range p.peer.Addrs {
-		addrs = append(addrs, a.Addr())
+	return err
+}
+
+// upsert adds the resources of a source, or puts them in the place of those of
+// the same names.
+func (ps *policies) upsert(source string, all []resource.Resource) error {
+	err := resource.Duplicates(all)
+	if err == nil {
+		err = ps.engine.Upsert(source, all...)
 	}
-	var ports []resource.Port
-	for _, named := range w.Ports {
-		ports = append(ports, resource.Port{Name: named.Name, Proto: protoOf[strings.ToUpper(named.Protocol)], Port: uint16(named.Port)})
+	switch {
+	case errors.Is(err, policy.ErrConflict):
+		return fmt.Errorf("control: %w: %w", ErrExists, err)
+	case err != nil:
+		return fmt.Errorf("control: %w: %w", ErrInvalid, err)
 	}
-	err := c.policies.engine.SetWorkload(policy.Workload{ID: p.Name, Namespace: w.Namespace, Name: w.Name, Labels: w.Labels,
-		ServiceAccount: w.ServiceAccount, Addrs: addrs, Ports: ports, Local: true, Interface: p.Name})
+	for _, r := range all {
+		ps.sources[r.Ref] = source
+	}
+	return nil
+}
+
+// ApplyPolicy adds resources, or changes those of the same names: all that the
+// YAML documents hold, or, if any of it can't be, nothing. name is what
+// messages call the text.
+func (c *Control) ApplyPolicy(ctx context.Context, name string, text []byte) (*resource.File, error) {
+	if err := c.AwaitReady(ctx); err != nil {
+		return nil, err
+	}
+	f, err := resource.Parse(name, text)
 	if err != nil {
-		return fmt.Errorf("control: pod %s: %w", p.Name, err)
+		return nil, fmt.Errorf("control: %w: %w", ErrInvalid, err)
 	}
-	return c.commitPolicy()
+	if len(f.Resources) == 0 {
+		return f, nil
+	}
+	if err := c.openSessions(ctx); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ps := &c.policies
+	was := ps.own()
+	if err := ps.upsert(apiSource, f.Resources); err != nil {
+		return nil, err
+	}
+	ps.active = true
+	if err := c.commitPolicy(); err != nil {
+		return nil, errors.Join(err, c.revertPolicy(was, f.Resources))
+	}
+	c.logAlarms()
+	if err := c.publish(); err != nil {
+		return nil, err
+	}
+	return f, c.remembered(c.rememberBatch(name, text, f.Resources))
 }
 
-// protoOf is the protocol of a named port.
-var protoOf = map[string]uint8{"": 6, "TCP": 6, "UDP": 17, "SCTP": 132}
-
-// dropWorkload forgets what ran behind a TUN. c.mu is held.
-func (c *Control) dropWorkload(p *port) {
-	c.policies.engine.RemoveWorkload(p.Name)
-	if err := c.commitPolicy(); err != nil {
-		c.log.Error("policy", zap.Error(err))
+// own returns the API's resources.
+func (ps *policies) own() (all []resource.Resource) {
+	for _, a := range ps.applied {
+		all = append(all, a.Resource)
 	}
+	return all
+}
+
+// revertPolicy makes the API's resources what they were before a change that
+// could not be compiled. c.mu is held.
+func (c *Control) revertPolicy(was, tried []resource.Resource) error {
+	ps := &c.policies
+	for _, r := range tried {
+		if _, before := ps.applied[r.Ref]; !before {
+			delete(ps.sources, r.Ref)
+		}
+	}
+	return errors.Join(ps.engine.Replace(apiSource, was...), c.commitPolicy(), c.publish())
+}
+
+// A PolicyRef names a resource. Kind is in any case; a Group of "*" is that of
+// the only one there is.
+type PolicyRef = resource.Ref
+
+// DeletePolicy deletes resources that ApplyPolicy has taken: all, or none.
+func (c *Control) DeletePolicy(ctx context.Context, wanted ...PolicyRef) error {
+	if err := c.AwaitReady(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ps := &c.policies
+	var refs []resource.Ref
+	for _, w := range wanted {
+		ref, err := ps.find(w)
+		if err != nil {
+			return err
+		}
+		refs = append(refs, ref)
+	}
+	was := ps.own()
+	for _, ref := range refs {
+		ps.engine.Delete(apiSource, ref)
+	}
+	if err := c.commitPolicy(); err != nil {
+		return errors.Join(err, c.revertPolicy(was, nil))
+	}
+	c.logAlarms()
+	if err := c.publish(); err != nil {
+		return err
+	}
+	return c.remembered(c.forgetPolicies(refs))
+}
+
+// find returns the resource of the API that somebody means.
+func (ps *policies) find(w PolicyRef) (found resource.Ref, err error) {
+	n := 0
+	for ref, source := range ps.sources {
+		if !strings.EqualFold(ref.Kind, w.Kind) || ref.Namespace != w.Namespace || ref.Name != w.Name || w.Group != "*" && ref.Group != w.Group {
+			continue
+		}
+		if source != apiSource {
+			return ref, fmt.Errorf("control: %w: the configuration has %v, in %s", ErrBusy, ref, source)
+		}
+		found, n = ref, n+1
+	}
+	switch n {
+	case 0:
+		return found, fmt.Errorf("control: %v: %w", w, ErrNotFound)
+	case 1:
+		return found, nil
+	}
+	return found, fmt.Errorf("control: %w: %v: there are %d, of several groups: name the group", ErrInvalid, w, n)
+}
+
+// A PolicyResource is a resource, and whose it is: a file's of the
+// configuration, or "api".
+type PolicyResource struct {
+	resource.Ref
+	Source string
+}
+
+// A PolicyStatus is what there is of policy.
+type PolicyStatus struct {
+	Resources []PolicyResource // by kind, namespace and name
+	Alarms    []resource.Alarm
+	Active    bool   // policy is asked
+	Gen       uint32 // of what is in force
+}
+
+// Policy returns what there is of policy.
+func (c *Control) Policy() (st PolicyStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ps := &c.policies
+	for ref, source := range ps.sources {
+		st.Resources = append(st.Resources, PolicyResource{ref, source})
+	}
+	slices.SortFunc(st.Resources, func(a, b PolicyResource) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Group, b.Group))
+	})
+	st.Alarms, st.Active, st.Gen = ps.allAlarms(), ps.active, ps.gen
+	return st
 }
 
 // commitPolicy takes over what the engine has worked out; publish makes it the
@@ -155,111 +336,7 @@ func (c *Control) commitPolicy() error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("control: policy: %w", err)
+		return fmt.Errorf("control: %w", err)
 	}
 	return nil
 }
-
-// statePolicy returns what the data plane is to know of policy: the same as
-// last time if nothing has changed. c.mu is held.
-func (c *Control) statePolicy() *state.Policy {
-	ps := &c.policies
-	if !ps.active {
-		return nil
-	}
-	next := &state.Policy{Sets: ps.sets, NodePasses: c.cfg.Policy.Node != "policy", Ends: make([]*state.Endpoint, len(c.ports))}
-	ruled := map[place]*state.Ruled{}
-	for i, p := range c.ports {
-		if p != nil {
-			next.Ends[i] = c.stateEnd(p, ruled)
-		}
-	}
-	ps.ruled = ruled
-	if was := ps.last; was != nil && was.Sets == next.Sets && slices.EqualFunc(was.Ends, next.Ends, sameEnd) {
-		return was
-	}
-	ps.gen++
-	next.Gen = max(ps.gen, 1)
-	ps.gen, ps.last = next.Gen, next
-	return next
-}
-
-func sameEnd(a, b *state.Endpoint) bool { return a == b || a != nil && b != nil && *a == *b }
-
-// stateEnd returns what policy says at an interface, nil if nothing.
-func (c *Control) stateEnd(p *port, ruled map[place]*state.Ruled) *state.Endpoint {
-	e := c.endAt(p)
-	switch {
-	case e == nil && p.Kind == iface.Tun:
-		return &state.Endpoint{Name: p.Name, Closed: true}
-	case e == nil:
-		return nil
-	}
-	at := func(g state.Gate, program *acl.Program) *state.Ruled {
-		if program == nil {
-			return nil
-		}
-		where := place{p.index, g}
-		r := c.policies.ruled[where]
-		if r == nil || r.Program != program {
-			r = state.NewRuled(program)
-		}
-		ruled[where] = r
-		return r
-	}
-	end := &state.Endpoint{Name: e.Name, From: at(state.GateFrom, e.From), To: at(state.GateTo, e.To)}
-	if p.Kind == iface.Uplink {
-		end.ForwardFrom, end.ForwardTo = at(state.GateForwardFrom, e.ForwardFrom), at(state.GateForwardTo, e.ForwardTo)
-		end.UntrackedFrom, end.UntrackedTo = at(state.GateUntrackedFrom, e.UntrackedFrom), at(state.GateUntrackedTo, e.UntrackedTo)
-		end.PreDNAT = at(state.GatePreDNAT, e.PreDNAT)
-	}
-	return end
-}
-
-// endAt returns the endpoint at an interface. A HostEndpoint is at the uplink
-// that it names, or that has one of its addresses; one of all interfaces is at
-// those that have none of their own, the TAPs among them: pods reach the host
-// by it.
-func (c *Control) endAt(p *port) *policy.Endpoint {
-	if p.Kind == iface.Tun {
-		return c.policies.ends[p.Name]
-	}
-	var all *policy.Endpoint
-	for _, e := range c.policies.ends {
-		switch {
-		case !e.Host:
-		case e.Interface == "*":
-			all = e
-		case p.Kind == iface.Uplink && (e.Interface == p.Name || e.Interface == p.peer.Name || e.Interface == "" && p.hasAny(e.Addrs)):
-			return e
-		}
-	}
-	return all
-}
-
-// hasAny reports whether an interface has one of the addresses.
-func (p *port) hasAny(addrs []netip.Addr) bool {
-	return slices.ContainsFunc(p.addrs, func(has netip.Prefix) bool { return slices.Contains(addrs, has.Addr()) })
-}
-
-// ApplyPolicy adds resources, or changes those of the same names: all that the
-// YAML documents hold, or, if any of it can't be, nothing.
-func (c *Control) ApplyPolicy(ctx context.Context, name string, text []byte) ([]resource.Resource, error) {
-	f, err := resource.Parse(name, text)
-	if err != nil {
-		return nil, fmt.Errorf("control: %w: %w", ErrInvalid, err)
-	}
-	if err := c.openSessions(ctx); err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.policies.engine.Upsert(apiSource, f.Resources...); err != nil {
-		return nil, fmt.Errorf("control: policy: %w: %w", ErrExists, err)
-	}
-	c.policies.active = true
-	return f.Resources, errors.Join(c.commitPolicy(), c.publish())
-}
-
-// apiSource is whose the resources are that the API was given.
-const apiSource = "api"

@@ -199,7 +199,7 @@ func (c *Control) removePort(ctx context.Context, p *port) error {
 	_, failed := c.mirrorRoutes()
 	err = errors.Join(err, failed, c.unregister(p))
 	c.mu.Unlock()
-	err = errors.Join(err, c.do(ctx, func() error { return c.worker.RemovePort(p.index) }), p.device.Close())
+	err = errors.Join(err, c.do(ctx, func() error { return c.worker.RemovePort(p.index) }), c.freeOwner(ctx, p.index), p.device.Close())
 	if p.undo != nil {
 		err = errors.Join(err, p.undo())
 	}

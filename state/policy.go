@@ -120,3 +120,16 @@ func (e *Endpoint) At(g Gate) *Ruled {
 		GatePreDNAT: e.PreDNAT, GateUntrackedFrom: e.UntrackedFrom, GateUntrackedTo: e.UntrackedTo,
 		GateIn: e.In, GateOut: e.Out}[g]
 }
+
+// Uncounted returns a copy of the endpoint whose rules have hits of their own, of
+// 0: for questions that are not to count.
+func (e *Endpoint) Uncounted() *Endpoint {
+	next := *e
+	for _, r := range []**Ruled{&next.From, &next.To, &next.ForwardFrom, &next.ForwardTo, &next.PreDNAT,
+		&next.UntrackedFrom, &next.UntrackedTo, &next.In, &next.Out} {
+		if *r != nil {
+			*r = NewRuled((*r).Program)
+		}
+	}
+	return &next
+}

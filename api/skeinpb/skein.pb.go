@@ -4691,6 +4691,1746 @@ func (*DeleteDenyResponse) Descriptor() ([]byte, []int) {
 	return file_skein_proto_rawDescGZIP(), []int{70}
 }
 
+// A PolicyRef names a resource.
+type PolicyRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`         // "networking.k8s.io", "projectcalico.org"; in a request, empty: the only one there is
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`           // "NetworkPolicy"; in a request, in any case
+	Namespace     string                 `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"` // empty for those of the whole cluster
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyRef) Reset() {
+	*x = PolicyRef{}
+	mi := &file_skein_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyRef) ProtoMessage() {}
+
+func (x *PolicyRef) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyRef.ProtoReflect.Descriptor instead.
+func (*PolicyRef) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *PolicyRef) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *PolicyRef) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *PolicyRef) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *PolicyRef) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// A PolicyAlarm says what was asked for that is not done.
+type PolicyAlarm struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Resource      string                 `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"` // "NetworkPolicy default/web"
+	Field         string                 `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`       // empty for the whole resource
+	What          string                 `protobuf:"bytes,3,opt,name=what,proto3" json:"what,omitempty"`
+	Place         string                 `protobuf:"bytes,4,opt,name=place,proto3" json:"place,omitempty"` // "web.yaml:12:5 (document 2)"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyAlarm) Reset() {
+	*x = PolicyAlarm{}
+	mi := &file_skein_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyAlarm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyAlarm) ProtoMessage() {}
+
+func (x *PolicyAlarm) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyAlarm.ProtoReflect.Descriptor instead.
+func (*PolicyAlarm) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *PolicyAlarm) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *PolicyAlarm) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *PolicyAlarm) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *PolicyAlarm) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+type ApplyPolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // what messages call the text, such as a file's name
+	Text          []byte                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // YAML or JSON of any number of documents
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyPolicyRequest) Reset() {
+	*x = ApplyPolicyRequest{}
+	mi := &file_skein_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyPolicyRequest) ProtoMessage() {}
+
+func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyPolicyRequest.ProtoReflect.Descriptor instead.
+func (*ApplyPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *ApplyPolicyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApplyPolicyRequest) GetText() []byte {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+type ApplyPolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Applied       []*PolicyRef           `protobuf:"bytes,1,rep,name=applied,proto3" json:"applied,omitempty"`
+	Alarms        []*PolicyAlarm         `protobuf:"bytes,2,rep,name=alarms,proto3" json:"alarms,omitempty"` // of these resources
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyPolicyResponse) Reset() {
+	*x = ApplyPolicyResponse{}
+	mi := &file_skein_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyPolicyResponse) ProtoMessage() {}
+
+func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyPolicyResponse.ProtoReflect.Descriptor instead.
+func (*ApplyPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *ApplyPolicyResponse) GetApplied() []*PolicyRef {
+	if x != nil {
+		return x.Applied
+	}
+	return nil
+}
+
+func (x *ApplyPolicyResponse) GetAlarms() []*PolicyAlarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
+type DeletePolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refs          []*PolicyRef           `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletePolicyRequest) Reset() {
+	*x = DeletePolicyRequest{}
+	mi := &file_skein_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePolicyRequest) ProtoMessage() {}
+
+func (x *DeletePolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePolicyRequest.ProtoReflect.Descriptor instead.
+func (*DeletePolicyRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *DeletePolicyRequest) GetRefs() []*PolicyRef {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+type DeletePolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletePolicyResponse) Reset() {
+	*x = DeletePolicyResponse{}
+	mi := &file_skein_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePolicyResponse) ProtoMessage() {}
+
+func (x *DeletePolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePolicyResponse.ProtoReflect.Descriptor instead.
+func (*DeletePolicyResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{76}
+}
+
+type ListPolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPolicyRequest) Reset() {
+	*x = ListPolicyRequest{}
+	mi := &file_skein_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPolicyRequest) ProtoMessage() {}
+
+func (x *ListPolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPolicyRequest.ProtoReflect.Descriptor instead.
+func (*ListPolicyRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{77}
+}
+
+type ListPolicyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Resources     []*PolicyResource      `protobuf:"bytes,1,rep,name=resources,proto3" json:"resources,omitempty"`    // by kind, namespace and name
+	Alarms        []*PolicyAlarm         `protobuf:"bytes,2,rep,name=alarms,proto3" json:"alarms,omitempty"`          // of all
+	Active        bool                   `protobuf:"varint,3,opt,name=active,proto3" json:"active,omitempty"`         // policy is asked; before there is any, it is not
+	Generation    uint32                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"` // of what is in force; one more with each change
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPolicyResponse) Reset() {
+	*x = ListPolicyResponse{}
+	mi := &file_skein_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPolicyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPolicyResponse) ProtoMessage() {}
+
+func (x *ListPolicyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPolicyResponse.ProtoReflect.Descriptor instead.
+func (*ListPolicyResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *ListPolicyResponse) GetResources() []*PolicyResource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *ListPolicyResponse) GetAlarms() []*PolicyAlarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
+func (x *ListPolicyResponse) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *ListPolicyResponse) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+type PolicyResource struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ref           *PolicyRef             `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	Source        string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"` // a file of the configuration, or "api"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyResource) Reset() {
+	*x = PolicyResource{}
+	mi := &file_skein_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyResource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyResource) ProtoMessage() {}
+
+func (x *PolicyResource) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyResource.ProtoReflect.Descriptor instead.
+func (*PolicyResource) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *PolicyResource) GetRef() *PolicyRef {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+func (x *PolicyResource) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+type ListEndpointsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // an endpoint ("default/web") or its interface; all if empty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEndpointsRequest) Reset() {
+	*x = ListEndpointsRequest{}
+	mi := &file_skein_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEndpointsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEndpointsRequest) ProtoMessage() {}
+
+func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEndpointsRequest.ProtoReflect.Descriptor instead.
+func (*ListEndpointsRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *ListEndpointsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ListEndpointsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Endpoints     []*PolicyEndpoint      `protobuf:"bytes,1,rep,name=endpoints,proto3" json:"endpoints,omitempty"` // by interface
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEndpointsResponse) Reset() {
+	*x = ListEndpointsResponse{}
+	mi := &file_skein_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEndpointsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEndpointsResponse) ProtoMessage() {}
+
+func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEndpointsResponse.ProtoReflect.Descriptor instead.
+func (*ListEndpointsResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *ListEndpointsResponse) GetEndpoints() []*PolicyEndpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+// A PolicyEndpoint is an interface at which policy has a say.
+type PolicyEndpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`           // "default/web", or the HostEndpoint's
+	Interface     string                 `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"` // here
+	Host          bool                   `protobuf:"varint,3,opt,name=host,proto3" json:"host,omitempty"`
+	Closed        bool                   `protobuf:"varint,4,opt,name=closed,proto3" json:"closed,omitempty"` // nothing passes: its policy could not be worked out
+	Addresses     []string               `protobuf:"bytes,5,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Labels        map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of pods, as they were given
+	Gates         []*PolicyGate          `protobuf:"bytes,7,rep,name=gates,proto3" json:"gates,omitempty"`                                                                             // where there are rules; anything passes at others
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyEndpoint) Reset() {
+	*x = PolicyEndpoint{}
+	mi := &file_skein_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyEndpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyEndpoint) ProtoMessage() {}
+
+func (x *PolicyEndpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyEndpoint.ProtoReflect.Descriptor instead.
+func (*PolicyEndpoint) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *PolicyEndpoint) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PolicyEndpoint) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *PolicyEndpoint) GetHost() bool {
+	if x != nil {
+		return x.Host
+	}
+	return false
+}
+
+func (x *PolicyEndpoint) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
+func (x *PolicyEndpoint) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *PolicyEndpoint) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *PolicyEndpoint) GetGates() []*PolicyGate {
+	if x != nil {
+		return x.Gates
+	}
+	return nil
+}
+
+// A PolicyGate is one place at an endpoint where rules are asked.
+type PolicyGate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`   // "ingress", "egress", "pre-DNAT" ...
+	Tiers         []*PolicyTier          `protobuf:"bytes,2,rep,name=tiers,proto3" json:"tiers,omitempty"` // in the order in which they are asked; the last has no name: the profiles
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyGate) Reset() {
+	*x = PolicyGate{}
+	mi := &file_skein_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyGate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyGate) ProtoMessage() {}
+
+func (x *PolicyGate) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyGate.ProtoReflect.Descriptor instead.
+func (*PolicyGate) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *PolicyGate) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PolicyGate) GetTiers() []*PolicyTier {
+	if x != nil {
+		return x.Tiers
+	}
+	return nil
+}
+
+type PolicyTier struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	DefaultAction string                 `protobuf:"bytes,2,opt,name=default_action,json=defaultAction,proto3" json:"default_action,omitempty"` // for what no rule of it matches: "deny", "pass"
+	Hits          uint64                 `protobuf:"varint,3,opt,name=hits,proto3" json:"hits,omitempty"`                                       // of the default
+	Policies      []*PolicyRules         `protobuf:"bytes,4,rep,name=policies,proto3" json:"policies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyTier) Reset() {
+	*x = PolicyTier{}
+	mi := &file_skein_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyTier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyTier) ProtoMessage() {}
+
+func (x *PolicyTier) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyTier.ProtoReflect.Descriptor instead.
+func (*PolicyTier) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *PolicyTier) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PolicyTier) GetDefaultAction() string {
+	if x != nil {
+		return x.DefaultAction
+	}
+	return ""
+}
+
+func (x *PolicyTier) GetHits() uint64 {
+	if x != nil {
+		return x.Hits
+	}
+	return 0
+}
+
+func (x *PolicyTier) GetPolicies() []*PolicyRules {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+type PolicyRules struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Ref           *PolicyRef             `protobuf:"bytes,2,opt,name=ref,proto3" json:"ref,omitempty"` // absent for what no resource says
+	Order         *float64               `protobuf:"fixed64,3,opt,name=order,proto3,oneof" json:"order,omitempty"`
+	Rules         []*PolicyRule          `protobuf:"bytes,4,rep,name=rules,proto3" json:"rules,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyRules) Reset() {
+	*x = PolicyRules{}
+	mi := &file_skein_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyRules) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyRules) ProtoMessage() {}
+
+func (x *PolicyRules) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyRules.ProtoReflect.Descriptor instead.
+func (*PolicyRules) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *PolicyRules) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PolicyRules) GetRef() *PolicyRef {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+func (x *PolicyRules) GetOrder() float64 {
+	if x != nil && x.Order != nil {
+		return *x.Order
+	}
+	return 0
+}
+
+func (x *PolicyRules) GetRules() []*PolicyRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+type PolicyRule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"` // in the resource, from 1
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	Hits          uint64                 `protobuf:"varint,3,opt,name=hits,proto3" json:"hits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyRule) Reset() {
+	*x = PolicyRule{}
+	mi := &file_skein_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyRule) ProtoMessage() {}
+
+func (x *PolicyRule) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
+func (*PolicyRule) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *PolicyRule) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *PolicyRule) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *PolicyRule) GetHits() uint64 {
+	if x != nil {
+		return x.Hits
+	}
+	return 0
+}
+
+type SetWorkloadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"` // a pod's that CreateTun has made
+	Workload      *Workload              `protobuf:"bytes,2,opt,name=workload,proto3" json:"workload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetWorkloadRequest) Reset() {
+	*x = SetWorkloadRequest{}
+	mi := &file_skein_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetWorkloadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetWorkloadRequest) ProtoMessage() {}
+
+func (x *SetWorkloadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetWorkloadRequest.ProtoReflect.Descriptor instead.
+func (*SetWorkloadRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *SetWorkloadRequest) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *SetWorkloadRequest) GetWorkload() *Workload {
+	if x != nil {
+		return x.Workload
+	}
+	return nil
+}
+
+type SetWorkloadResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetWorkloadResponse) Reset() {
+	*x = SetWorkloadResponse{}
+	mi := &file_skein_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetWorkloadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetWorkloadResponse) ProtoMessage() {}
+
+func (x *SetWorkloadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetWorkloadResponse.ProtoReflect.Descriptor instead.
+func (*SetWorkloadResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{88}
+}
+
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Packet:
+	//
+	//	*ExplainRequest_Line
+	//	*ExplainRequest_Trace
+	Packet        isExplainRequest_Packet `protobuf_oneof:"packet"`
+	Interface     string                  `protobuf:"bytes,3,opt,name=interface,proto3" json:"interface,omitempty"` // it comes in by; empty: that behind which its source is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_skein_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *ExplainRequest) GetPacket() isExplainRequest_Packet {
+	if x != nil {
+		return x.Packet
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetLine() string {
+	if x != nil {
+		if x, ok := x.Packet.(*ExplainRequest_Line); ok {
+			return x.Line
+		}
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetTrace() uint64 {
+	if x != nil {
+		if x, ok := x.Packet.(*ExplainRequest_Trace); ok {
+			return x.Trace
+		}
+	}
+	return 0
+}
+
+func (x *ExplainRequest) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+type isExplainRequest_Packet interface {
+	isExplainRequest_Packet()
+}
+
+type ExplainRequest_Line struct {
+	Line string `protobuf:"bytes,1,opt,name=line,proto3,oneof"` // as traces write it: "10.0.0.1 > 10.0.0.2: tcp 1024 > 80 flags S"
+}
+
+type ExplainRequest_Trace struct {
+	Trace uint64 `protobuf:"varint,2,opt,name=trace,proto3,oneof"` // the ID of a traced packet
+}
+
+func (*ExplainRequest_Line) isExplainRequest_Packet() {}
+
+func (*ExplainRequest_Trace) isExplainRequest_Packet() {}
+
+type ExplainResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Packet        string                 `protobuf:"bytes,1,opt,name=packet,proto3" json:"packet,omitempty"` // in words
+	Interface     string                 `protobuf:"bytes,2,opt,name=interface,proto3" json:"interface,omitempty"`
+	Steps         []*ExplainStep         `protobuf:"bytes,3,rep,name=steps,proto3" json:"steps,omitempty"` // in the order in which they are taken
+	Passes        bool                   `protobuf:"varint,4,opt,name=passes,proto3" json:"passes,omitempty"`
+	Verdict       string                 `protobuf:"bytes,5,opt,name=verdict,proto3" json:"verdict,omitempty"` // what becomes of it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_skein_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *ExplainResponse) GetPacket() string {
+	if x != nil {
+		return x.Packet
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *ExplainResponse) GetSteps() []*ExplainStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetPasses() bool {
+	if x != nil {
+		return x.Passes
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+type ExplainStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	What          string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"` // "source check", "route", "ingress of default/web"
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainStep) Reset() {
+	*x = ExplainStep{}
+	mi := &file_skein_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainStep) ProtoMessage() {}
+
+func (x *ExplainStep) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainStep.ProtoReflect.Descriptor instead.
+func (*ExplainStep) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *ExplainStep) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *ExplainStep) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// A SessionFilter selects sessions that fulfill all its conditions.
+type SessionFilter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Src           string                 `protobuf:"bytes,1,opt,name=src,proto3" json:"src,omitempty"`           // address or prefix of who opened it
+	Dst           string                 `protobuf:"bytes,2,opt,name=dst,proto3" json:"dst,omitempty"`           // address or prefix to which
+	Port          uint32                 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`        // either port; 0: any
+	Protocol      string                 `protobuf:"bytes,4,opt,name=protocol,proto3" json:"protocol,omitempty"` // "tcp", "udp", "icmp", "icmp6", "sctp" or a number; any if empty
+	Endpoint      string                 `protobuf:"bytes,5,opt,name=endpoint,proto3" json:"endpoint,omitempty"` // a pod or interface that has opened it, or whose address is at either end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionFilter) Reset() {
+	*x = SessionFilter{}
+	mi := &file_skein_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionFilter) ProtoMessage() {}
+
+func (x *SessionFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionFilter.ProtoReflect.Descriptor instead.
+func (*SessionFilter) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *SessionFilter) GetSrc() string {
+	if x != nil {
+		return x.Src
+	}
+	return ""
+}
+
+func (x *SessionFilter) GetDst() string {
+	if x != nil {
+		return x.Dst
+	}
+	return ""
+}
+
+func (x *SessionFilter) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *SessionFilter) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *SessionFilter) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+type ListSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *SessionFilter         `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Limit         uint32                 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`                          // sessions; 0: all
+	CountOnly     bool                   `protobuf:"varint,3,opt,name=count_only,json=countOnly,proto3" json:"count_only,omitempty"` // how many there are, and no session
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsRequest) Reset() {
+	*x = ListSessionsRequest{}
+	mi := &file_skein_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsRequest) ProtoMessage() {}
+
+func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *ListSessionsRequest) GetFilter() *SessionFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListSessionsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListSessionsRequest) GetCountOnly() bool {
+	if x != nil {
+		return x.CountOnly
+	}
+	return false
+}
+
+type ListSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"` // in no order, on through all parts
+	Stats         *SessionStats          `protobuf:"bytes,2,opt,name=stats,proto3" json:"stats,omitempty"`       // in the last part
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSessionsResponse) Reset() {
+	*x = ListSessionsResponse{}
+	mi := &file_skein_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSessionsResponse) ProtoMessage() {}
+
+func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{94}
+}
+
+func (x *ListSessionsResponse) GetSessions() []*Session {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *ListSessionsResponse) GetStats() *SessionStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+type SessionStats struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Capacity      uint64                 `protobuf:"varint,1,opt,name=capacity,proto3" json:"capacity,omitempty"` // 0 while there is no table, as without policy
+	Sessions      uint64                 `protobuf:"varint,2,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Matching      uint64                 `protobuf:"varint,3,opt,name=matching,proto3" json:"matching,omitempty"` // of them, those of the filter
+	Inserted      uint64                 `protobuf:"varint,4,opt,name=inserted,proto3" json:"inserted,omitempty"` // since the daemon started
+	Expired       uint64                 `protobuf:"varint,5,opt,name=expired,proto3" json:"expired,omitempty"`
+	Evicted       uint64                 `protobuf:"varint,6,opt,name=evicted,proto3" json:"evicted,omitempty"`
+	Refused       map[string]uint64      `protobuf:"bytes,7,rep,name=refused,proto3" json:"refused,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // by reason
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionStats) Reset() {
+	*x = SessionStats{}
+	mi := &file_skein_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionStats) ProtoMessage() {}
+
+func (x *SessionStats) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionStats.ProtoReflect.Descriptor instead.
+func (*SessionStats) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *SessionStats) GetCapacity() uint64 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *SessionStats) GetSessions() uint64 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *SessionStats) GetMatching() uint64 {
+	if x != nil {
+		return x.Matching
+	}
+	return 0
+}
+
+func (x *SessionStats) GetInserted() uint64 {
+	if x != nil {
+		return x.Inserted
+	}
+	return 0
+}
+
+func (x *SessionStats) GetExpired() uint64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
+func (x *SessionStats) GetEvicted() uint64 {
+	if x != nil {
+		return x.Evicted
+	}
+	return 0
+}
+
+func (x *SessionStats) GetRefused() map[string]uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+// A Session is one flow in both directions.
+type Session struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Protocol       string                 `protobuf:"bytes,1,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Src            string                 `protobuf:"bytes,2,opt,name=src,proto3" json:"src,omitempty"` // of the packet that opened it: "10.0.0.1:1024", "[2001:db8::1]:1024"
+	Dst            string                 `protobuf:"bytes,3,opt,name=dst,proto3" json:"dst,omitempty"`
+	TranslatedSrc  string                 `protobuf:"bytes,4,opt,name=translated_src,json=translatedSrc,proto3" json:"translated_src,omitempty"` // where it is translated: as it leaves
+	TranslatedDst  string                 `protobuf:"bytes,5,opt,name=translated_dst,json=translatedDst,proto3" json:"translated_dst,omitempty"`
+	State          string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`                       // "established"
+	Verdict        string                 `protobuf:"bytes,7,opt,name=verdict,proto3" json:"verdict,omitempty"`                   // "allow", or "to be judged": policy has changed since
+	Rule           string                 `protobuf:"bytes,8,opt,name=rule,proto3" json:"rule,omitempty"`                         // of the policy that allows it, as of now
+	OpenedBy       string                 `protobuf:"bytes,9,opt,name=opened_by,json=openedBy,proto3" json:"opened_by,omitempty"` // interface
+	Idle           *durationpb.Duration   `protobuf:"bytes,10,opt,name=idle,proto3" json:"idle,omitempty"`
+	Timeout        *durationpb.Duration   `protobuf:"bytes,11,opt,name=timeout,proto3" json:"timeout,omitempty"` // of its state, without a packet
+	ForwardPackets uint64                 `protobuf:"varint,12,opt,name=forward_packets,json=forwardPackets,proto3" json:"forward_packets,omitempty"`
+	ForwardBytes   uint64                 `protobuf:"varint,13,opt,name=forward_bytes,json=forwardBytes,proto3" json:"forward_bytes,omitempty"`
+	ReversePackets uint64                 `protobuf:"varint,14,opt,name=reverse_packets,json=reversePackets,proto3" json:"reverse_packets,omitempty"`
+	ReverseBytes   uint64                 `protobuf:"varint,15,opt,name=reverse_bytes,json=reverseBytes,proto3" json:"reverse_bytes,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_skein_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *Session) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+func (x *Session) GetSrc() string {
+	if x != nil {
+		return x.Src
+	}
+	return ""
+}
+
+func (x *Session) GetDst() string {
+	if x != nil {
+		return x.Dst
+	}
+	return ""
+}
+
+func (x *Session) GetTranslatedSrc() string {
+	if x != nil {
+		return x.TranslatedSrc
+	}
+	return ""
+}
+
+func (x *Session) GetTranslatedDst() string {
+	if x != nil {
+		return x.TranslatedDst
+	}
+	return ""
+}
+
+func (x *Session) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Session) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *Session) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Session) GetOpenedBy() string {
+	if x != nil {
+		return x.OpenedBy
+	}
+	return ""
+}
+
+func (x *Session) GetIdle() *durationpb.Duration {
+	if x != nil {
+		return x.Idle
+	}
+	return nil
+}
+
+func (x *Session) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Session) GetForwardPackets() uint64 {
+	if x != nil {
+		return x.ForwardPackets
+	}
+	return 0
+}
+
+func (x *Session) GetForwardBytes() uint64 {
+	if x != nil {
+		return x.ForwardBytes
+	}
+	return 0
+}
+
+func (x *Session) GetReversePackets() uint64 {
+	if x != nil {
+		return x.ReversePackets
+	}
+	return 0
+}
+
+func (x *Session) GetReverseBytes() uint64 {
+	if x != nil {
+		return x.ReverseBytes
+	}
+	return 0
+}
+
+type ClearSessionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *SessionFilter         `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearSessionsRequest) Reset() {
+	*x = ClearSessionsRequest{}
+	mi := &file_skein_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearSessionsRequest) ProtoMessage() {}
+
+func (x *ClearSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ClearSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *ClearSessionsRequest) GetFilter() *SessionFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+type ClearSessionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cleared       uint64                 `protobuf:"varint,1,opt,name=cleared,proto3" json:"cleared,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearSessionsResponse) Reset() {
+	*x = ClearSessionsResponse{}
+	mi := &file_skein_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearSessionsResponse) ProtoMessage() {}
+
+func (x *ClearSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ClearSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *ClearSessionsResponse) GetCleared() uint64 {
+	if x != nil {
+		return x.Cleared
+	}
+	return 0
+}
+
 type GetGraphRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4699,7 +6439,7 @@ type GetGraphRequest struct {
 
 func (x *GetGraphRequest) Reset() {
 	*x = GetGraphRequest{}
-	mi := &file_skein_proto_msgTypes[71]
+	mi := &file_skein_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4711,7 +6451,7 @@ func (x *GetGraphRequest) String() string {
 func (*GetGraphRequest) ProtoMessage() {}
 
 func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[71]
+	mi := &file_skein_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4724,7 +6464,7 @@ func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphRequest.ProtoReflect.Descriptor instead.
 func (*GetGraphRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{71}
+	return file_skein_proto_rawDescGZIP(), []int{99}
 }
 
 type GetGraphResponse struct {
@@ -4737,7 +6477,7 @@ type GetGraphResponse struct {
 
 func (x *GetGraphResponse) Reset() {
 	*x = GetGraphResponse{}
-	mi := &file_skein_proto_msgTypes[72]
+	mi := &file_skein_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4749,7 +6489,7 @@ func (x *GetGraphResponse) String() string {
 func (*GetGraphResponse) ProtoMessage() {}
 
 func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[72]
+	mi := &file_skein_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4762,7 +6502,7 @@ func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphResponse.ProtoReflect.Descriptor instead.
 func (*GetGraphResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{72}
+	return file_skein_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *GetGraphResponse) GetNodes() []*GraphNode {
@@ -4790,7 +6530,7 @@ type GraphNode struct {
 
 func (x *GraphNode) Reset() {
 	*x = GraphNode{}
-	mi := &file_skein_proto_msgTypes[73]
+	mi := &file_skein_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4802,7 +6542,7 @@ func (x *GraphNode) String() string {
 func (*GraphNode) ProtoMessage() {}
 
 func (x *GraphNode) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[73]
+	mi := &file_skein_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4815,7 +6555,7 @@ func (x *GraphNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphNode.ProtoReflect.Descriptor instead.
 func (*GraphNode) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{73}
+	return file_skein_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *GraphNode) GetName() string {
@@ -4853,7 +6593,7 @@ type GraphArc struct {
 
 func (x *GraphArc) Reset() {
 	*x = GraphArc{}
-	mi := &file_skein_proto_msgTypes[74]
+	mi := &file_skein_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4865,7 +6605,7 @@ func (x *GraphArc) String() string {
 func (*GraphArc) ProtoMessage() {}
 
 func (x *GraphArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[74]
+	mi := &file_skein_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4878,7 +6618,7 @@ func (x *GraphArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphArc.ProtoReflect.Descriptor instead.
 func (*GraphArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{74}
+	return file_skein_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *GraphArc) GetReason() string {
@@ -4928,7 +6668,7 @@ type FeatureArc struct {
 
 func (x *FeatureArc) Reset() {
 	*x = FeatureArc{}
-	mi := &file_skein_proto_msgTypes[75]
+	mi := &file_skein_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4940,7 +6680,7 @@ func (x *FeatureArc) String() string {
 func (*FeatureArc) ProtoMessage() {}
 
 func (x *FeatureArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[75]
+	mi := &file_skein_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4953,7 +6693,7 @@ func (x *FeatureArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureArc.ProtoReflect.Descriptor instead.
 func (*FeatureArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{75}
+	return file_skein_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *FeatureArc) GetName() string {
@@ -4991,7 +6731,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_skein_proto_msgTypes[76]
+	mi := &file_skein_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5003,7 +6743,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[76]
+	mi := &file_skein_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5016,7 +6756,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{76}
+	return file_skein_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *PingRequest) GetAddress() string {
@@ -5076,7 +6816,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_skein_proto_msgTypes[77]
+	mi := &file_skein_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5088,7 +6828,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[77]
+	mi := &file_skein_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5101,7 +6841,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{77}
+	return file_skein_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *PingResponse) GetSequence() uint32 {
@@ -5480,7 +7220,137 @@ const file_skein_proto_rawDesc = "" +
 	"\x0fAddDenyResponse\"/\n" +
 	"\x11DeleteDenyRequest\x12\x1a\n" +
 	"\bprefixes\x18\x01 \x03(\tR\bprefixes\"\x14\n" +
-	"\x12DeleteDenyResponse\"\x11\n" +
+	"\x12DeleteDenyResponse\"g\n" +
+	"\tPolicyRef\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"i\n" +
+	"\vPolicyAlarm\x12\x1a\n" +
+	"\bresource\x18\x01 \x01(\tR\bresource\x12\x14\n" +
+	"\x05field\x18\x02 \x01(\tR\x05field\x12\x12\n" +
+	"\x04what\x18\x03 \x01(\tR\x04what\x12\x14\n" +
+	"\x05place\x18\x04 \x01(\tR\x05place\"<\n" +
+	"\x12ApplyPolicyRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\fR\x04text\"s\n" +
+	"\x13ApplyPolicyResponse\x12-\n" +
+	"\aapplied\x18\x01 \x03(\v2\x13.skein.v1.PolicyRefR\aapplied\x12-\n" +
+	"\x06alarms\x18\x02 \x03(\v2\x15.skein.v1.PolicyAlarmR\x06alarms\">\n" +
+	"\x13DeletePolicyRequest\x12'\n" +
+	"\x04refs\x18\x01 \x03(\v2\x13.skein.v1.PolicyRefR\x04refs\"\x16\n" +
+	"\x14DeletePolicyResponse\"\x13\n" +
+	"\x11ListPolicyRequest\"\xb3\x01\n" +
+	"\x12ListPolicyResponse\x126\n" +
+	"\tresources\x18\x01 \x03(\v2\x18.skein.v1.PolicyResourceR\tresources\x12-\n" +
+	"\x06alarms\x18\x02 \x03(\v2\x15.skein.v1.PolicyAlarmR\x06alarms\x12\x16\n" +
+	"\x06active\x18\x03 \x01(\bR\x06active\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x04 \x01(\rR\n" +
+	"generation\"O\n" +
+	"\x0ePolicyResource\x12%\n" +
+	"\x03ref\x18\x01 \x01(\v2\x13.skein.v1.PolicyRefR\x03ref\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\"*\n" +
+	"\x14ListEndpointsRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"O\n" +
+	"\x15ListEndpointsResponse\x126\n" +
+	"\tendpoints\x18\x01 \x03(\v2\x18.skein.v1.PolicyEndpointR\tendpoints\"\xb1\x02\n" +
+	"\x0ePolicyEndpoint\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\tinterface\x18\x02 \x01(\tR\tinterface\x12\x12\n" +
+	"\x04host\x18\x03 \x01(\bR\x04host\x12\x16\n" +
+	"\x06closed\x18\x04 \x01(\bR\x06closed\x12\x1c\n" +
+	"\taddresses\x18\x05 \x03(\tR\taddresses\x12<\n" +
+	"\x06labels\x18\x06 \x03(\v2$.skein.v1.PolicyEndpoint.LabelsEntryR\x06labels\x12*\n" +
+	"\x05gates\x18\a \x03(\v2\x14.skein.v1.PolicyGateR\x05gates\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"L\n" +
+	"\n" +
+	"PolicyGate\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12*\n" +
+	"\x05tiers\x18\x02 \x03(\v2\x14.skein.v1.PolicyTierR\x05tiers\"\x8e\x01\n" +
+	"\n" +
+	"PolicyTier\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
+	"\x0edefault_action\x18\x02 \x01(\tR\rdefaultAction\x12\x12\n" +
+	"\x04hits\x18\x03 \x01(\x04R\x04hits\x121\n" +
+	"\bpolicies\x18\x04 \x03(\v2\x15.skein.v1.PolicyRulesR\bpolicies\"\x99\x01\n" +
+	"\vPolicyRules\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
+	"\x03ref\x18\x02 \x01(\v2\x13.skein.v1.PolicyRefR\x03ref\x12\x19\n" +
+	"\x05order\x18\x03 \x01(\x01H\x00R\x05order\x88\x01\x01\x12*\n" +
+	"\x05rules\x18\x04 \x03(\v2\x14.skein.v1.PolicyRuleR\x05rulesB\b\n" +
+	"\x06_order\"L\n" +
+	"\n" +
+	"PolicyRule\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
+	"\x04hits\x18\x03 \x01(\x04R\x04hits\"b\n" +
+	"\x12SetWorkloadRequest\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12.\n" +
+	"\bworkload\x18\x02 \x01(\v2\x12.skein.v1.WorkloadR\bworkload\"\x15\n" +
+	"\x13SetWorkloadResponse\"f\n" +
+	"\x0eExplainRequest\x12\x14\n" +
+	"\x04line\x18\x01 \x01(\tH\x00R\x04line\x12\x16\n" +
+	"\x05trace\x18\x02 \x01(\x04H\x00R\x05trace\x12\x1c\n" +
+	"\tinterface\x18\x03 \x01(\tR\tinterfaceB\b\n" +
+	"\x06packet\"\xa6\x01\n" +
+	"\x0fExplainResponse\x12\x16\n" +
+	"\x06packet\x18\x01 \x01(\tR\x06packet\x12\x1c\n" +
+	"\tinterface\x18\x02 \x01(\tR\tinterface\x12+\n" +
+	"\x05steps\x18\x03 \x03(\v2\x15.skein.v1.ExplainStepR\x05steps\x12\x16\n" +
+	"\x06passes\x18\x04 \x01(\bR\x06passes\x12\x18\n" +
+	"\averdict\x18\x05 \x01(\tR\averdict\"5\n" +
+	"\vExplainStep\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\x7f\n" +
+	"\rSessionFilter\x12\x10\n" +
+	"\x03src\x18\x01 \x01(\tR\x03src\x12\x10\n" +
+	"\x03dst\x18\x02 \x01(\tR\x03dst\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12\x1a\n" +
+	"\bprotocol\x18\x04 \x01(\tR\bprotocol\x12\x1a\n" +
+	"\bendpoint\x18\x05 \x01(\tR\bendpoint\"{\n" +
+	"\x13ListSessionsRequest\x12/\n" +
+	"\x06filter\x18\x01 \x01(\v2\x17.skein.v1.SessionFilterR\x06filter\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12\x1d\n" +
+	"\n" +
+	"count_only\x18\x03 \x01(\bR\tcountOnly\"s\n" +
+	"\x14ListSessionsResponse\x12-\n" +
+	"\bsessions\x18\x01 \x03(\v2\x11.skein.v1.SessionR\bsessions\x12,\n" +
+	"\x05stats\x18\x02 \x01(\v2\x16.skein.v1.SessionStatsR\x05stats\"\xad\x02\n" +
+	"\fSessionStats\x12\x1a\n" +
+	"\bcapacity\x18\x01 \x01(\x04R\bcapacity\x12\x1a\n" +
+	"\bsessions\x18\x02 \x01(\x04R\bsessions\x12\x1a\n" +
+	"\bmatching\x18\x03 \x01(\x04R\bmatching\x12\x1a\n" +
+	"\binserted\x18\x04 \x01(\x04R\binserted\x12\x18\n" +
+	"\aexpired\x18\x05 \x01(\x04R\aexpired\x12\x18\n" +
+	"\aevicted\x18\x06 \x01(\x04R\aevicted\x12=\n" +
+	"\arefused\x18\a \x03(\v2#.skein.v1.SessionStats.RefusedEntryR\arefused\x1a:\n" +
+	"\fRefusedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xf8\x03\n" +
+	"\aSession\x12\x1a\n" +
+	"\bprotocol\x18\x01 \x01(\tR\bprotocol\x12\x10\n" +
+	"\x03src\x18\x02 \x01(\tR\x03src\x12\x10\n" +
+	"\x03dst\x18\x03 \x01(\tR\x03dst\x12%\n" +
+	"\x0etranslated_src\x18\x04 \x01(\tR\rtranslatedSrc\x12%\n" +
+	"\x0etranslated_dst\x18\x05 \x01(\tR\rtranslatedDst\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x18\n" +
+	"\averdict\x18\a \x01(\tR\averdict\x12\x12\n" +
+	"\x04rule\x18\b \x01(\tR\x04rule\x12\x1b\n" +
+	"\topened_by\x18\t \x01(\tR\bopenedBy\x12-\n" +
+	"\x04idle\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\x04idle\x123\n" +
+	"\atimeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12'\n" +
+	"\x0fforward_packets\x18\f \x01(\x04R\x0eforwardPackets\x12#\n" +
+	"\rforward_bytes\x18\r \x01(\x04R\fforwardBytes\x12'\n" +
+	"\x0freverse_packets\x18\x0e \x01(\x04R\x0ereversePackets\x12#\n" +
+	"\rreverse_bytes\x18\x0f \x01(\x04R\freverseBytes\"G\n" +
+	"\x14ClearSessionsRequest\x12/\n" +
+	"\x06filter\x18\x01 \x01(\v2\x17.skein.v1.SessionFilterR\x06filter\"1\n" +
+	"\x15ClearSessionsResponse\x12\x18\n" +
+	"\acleared\x18\x01 \x01(\x04R\acleared\"\x11\n" +
 	"\x0fGetGraphRequest\"v\n" +
 	"\x10GetGraphResponse\x12)\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x13.skein.v1.GraphNodeR\x05nodes\x127\n" +
@@ -5554,7 +7424,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x11PING_RESULT_REPLY\x10\x01\x12\x17\n" +
 	"\x13PING_RESULT_TIMEOUT\x10\x02\x12\x1b\n" +
 	"\x17PING_RESULT_UNREACHABLE\x10\x03\x12\x18\n" +
-	"\x14PING_RESULT_NOT_SENT\x10\x042\xf8\r\n" +
+	"\x14PING_RESULT_NOT_SENT\x10\x042\xdd\x12\n" +
 	"\x05Skein\x12G\n" +
 	"\n" +
 	"GetVersion\x12\x1b.skein.v1.GetVersionRequest\x1a\x1c.skein.v1.GetVersionResponse\x12S\n" +
@@ -5583,7 +7453,16 @@ const file_skein_proto_rawDesc = "" +
 	"\bListDeny\x12\x19.skein.v1.ListDenyRequest\x1a\x1a.skein.v1.ListDenyResponse\x12>\n" +
 	"\aAddDeny\x12\x18.skein.v1.AddDenyRequest\x1a\x19.skein.v1.AddDenyResponse\x12G\n" +
 	"\n" +
-	"DeleteDeny\x12\x1b.skein.v1.DeleteDenyRequest\x1a\x1c.skein.v1.DeleteDenyResponse\x12A\n" +
+	"DeleteDeny\x12\x1b.skein.v1.DeleteDenyRequest\x1a\x1c.skein.v1.DeleteDenyResponse\x12J\n" +
+	"\vApplyPolicy\x12\x1c.skein.v1.ApplyPolicyRequest\x1a\x1d.skein.v1.ApplyPolicyResponse\x12M\n" +
+	"\fDeletePolicy\x12\x1d.skein.v1.DeletePolicyRequest\x1a\x1e.skein.v1.DeletePolicyResponse\x12G\n" +
+	"\n" +
+	"ListPolicy\x12\x1b.skein.v1.ListPolicyRequest\x1a\x1c.skein.v1.ListPolicyResponse\x12P\n" +
+	"\rListEndpoints\x12\x1e.skein.v1.ListEndpointsRequest\x1a\x1f.skein.v1.ListEndpointsResponse\x12J\n" +
+	"\vSetWorkload\x12\x1c.skein.v1.SetWorkloadRequest\x1a\x1d.skein.v1.SetWorkloadResponse\x12>\n" +
+	"\aExplain\x12\x18.skein.v1.ExplainRequest\x1a\x19.skein.v1.ExplainResponse\x12O\n" +
+	"\fListSessions\x12\x1d.skein.v1.ListSessionsRequest\x1a\x1e.skein.v1.ListSessionsResponse0\x01\x12P\n" +
+	"\rClearSessions\x12\x1e.skein.v1.ClearSessionsRequest\x1a\x1f.skein.v1.ClearSessionsResponse\x12A\n" +
 	"\bGetGraph\x12\x19.skein.v1.GetGraphRequest\x1a\x1a.skein.v1.GetGraphResponse\x127\n" +
 	"\x04Ping\x12\x15.skein.v1.PingRequest\x1a\x16.skein.v1.PingResponse0\x01B6Z4github.com/skein-dataplane/skein/api/skeinpb;skeinpbb\x06proto3"
 
@@ -5600,7 +7479,7 @@ func file_skein_proto_rawDescGZIP() []byte {
 }
 
 var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 110)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
 	(Severity)(0),                   // 1: skein.v1.Severity
@@ -5679,132 +7558,200 @@ var file_skein_proto_goTypes = []any{
 	(*AddDenyResponse)(nil),         // 74: skein.v1.AddDenyResponse
 	(*DeleteDenyRequest)(nil),       // 75: skein.v1.DeleteDenyRequest
 	(*DeleteDenyResponse)(nil),      // 76: skein.v1.DeleteDenyResponse
-	(*GetGraphRequest)(nil),         // 77: skein.v1.GetGraphRequest
-	(*GetGraphResponse)(nil),        // 78: skein.v1.GetGraphResponse
-	(*GraphNode)(nil),               // 79: skein.v1.GraphNode
-	(*GraphArc)(nil),                // 80: skein.v1.GraphArc
-	(*FeatureArc)(nil),              // 81: skein.v1.FeatureArc
-	(*PingRequest)(nil),             // 82: skein.v1.PingRequest
-	(*PingResponse)(nil),            // 83: skein.v1.PingResponse
-	nil,                             // 84: skein.v1.CreateTunRequest.SysctlsEntry
-	nil,                             // 85: skein.v1.Workload.LabelsEntry
-	(*durationpb.Duration)(nil),     // 86: google.protobuf.Duration
+	(*PolicyRef)(nil),               // 77: skein.v1.PolicyRef
+	(*PolicyAlarm)(nil),             // 78: skein.v1.PolicyAlarm
+	(*ApplyPolicyRequest)(nil),      // 79: skein.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),     // 80: skein.v1.ApplyPolicyResponse
+	(*DeletePolicyRequest)(nil),     // 81: skein.v1.DeletePolicyRequest
+	(*DeletePolicyResponse)(nil),    // 82: skein.v1.DeletePolicyResponse
+	(*ListPolicyRequest)(nil),       // 83: skein.v1.ListPolicyRequest
+	(*ListPolicyResponse)(nil),      // 84: skein.v1.ListPolicyResponse
+	(*PolicyResource)(nil),          // 85: skein.v1.PolicyResource
+	(*ListEndpointsRequest)(nil),    // 86: skein.v1.ListEndpointsRequest
+	(*ListEndpointsResponse)(nil),   // 87: skein.v1.ListEndpointsResponse
+	(*PolicyEndpoint)(nil),          // 88: skein.v1.PolicyEndpoint
+	(*PolicyGate)(nil),              // 89: skein.v1.PolicyGate
+	(*PolicyTier)(nil),              // 90: skein.v1.PolicyTier
+	(*PolicyRules)(nil),             // 91: skein.v1.PolicyRules
+	(*PolicyRule)(nil),              // 92: skein.v1.PolicyRule
+	(*SetWorkloadRequest)(nil),      // 93: skein.v1.SetWorkloadRequest
+	(*SetWorkloadResponse)(nil),     // 94: skein.v1.SetWorkloadResponse
+	(*ExplainRequest)(nil),          // 95: skein.v1.ExplainRequest
+	(*ExplainResponse)(nil),         // 96: skein.v1.ExplainResponse
+	(*ExplainStep)(nil),             // 97: skein.v1.ExplainStep
+	(*SessionFilter)(nil),           // 98: skein.v1.SessionFilter
+	(*ListSessionsRequest)(nil),     // 99: skein.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 100: skein.v1.ListSessionsResponse
+	(*SessionStats)(nil),            // 101: skein.v1.SessionStats
+	(*Session)(nil),                 // 102: skein.v1.Session
+	(*ClearSessionsRequest)(nil),    // 103: skein.v1.ClearSessionsRequest
+	(*ClearSessionsResponse)(nil),   // 104: skein.v1.ClearSessionsResponse
+	(*GetGraphRequest)(nil),         // 105: skein.v1.GetGraphRequest
+	(*GetGraphResponse)(nil),        // 106: skein.v1.GetGraphResponse
+	(*GraphNode)(nil),               // 107: skein.v1.GraphNode
+	(*GraphArc)(nil),                // 108: skein.v1.GraphArc
+	(*FeatureArc)(nil),              // 109: skein.v1.FeatureArc
+	(*PingRequest)(nil),             // 110: skein.v1.PingRequest
+	(*PingResponse)(nil),            // 111: skein.v1.PingResponse
+	nil,                             // 112: skein.v1.CreateTunRequest.SysctlsEntry
+	nil,                             // 113: skein.v1.Workload.LabelsEntry
+	nil,                             // 114: skein.v1.PolicyEndpoint.LabelsEntry
+	nil,                             // 115: skein.v1.SessionStats.RefusedEntry
+	(*durationpb.Duration)(nil),     // 116: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	86, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
-	0,  // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
-	10, // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
-	12, // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
-	13, // 4: skein.v1.Interface.counters:type_name -> skein.v1.InterfaceCounters
-	15, // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
-	9,  // 6: skein.v1.Interface.rx_limit:type_name -> skein.v1.RateLimit
-	9,  // 7: skein.v1.Interface.tx_limit:type_name -> skein.v1.RateLimit
-	11, // 8: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
-	14, // 9: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
-	26, // 10: skein.v1.Peer.workload:type_name -> skein.v1.Workload
-	22, // 11: skein.v1.Peer.attachment:type_name -> skein.v1.Attachment
-	24, // 12: skein.v1.Peer.routes:type_name -> skein.v1.PodRoute
-	25, // 13: skein.v1.Peer.bandwidth:type_name -> skein.v1.Bandwidth
-	8,  // 14: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
-	19, // 15: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
-	9,  // 16: skein.v1.SetInterfaceRequest.rx_limit:type_name -> skein.v1.RateLimit
-	9,  // 17: skein.v1.SetInterfaceRequest.tx_limit:type_name -> skein.v1.RateLimit
-	26, // 18: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
-	22, // 19: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
-	24, // 20: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
-	84, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
-	25, // 22: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
-	23, // 23: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
-	85, // 24: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
-	27, // 25: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
-	8,  // 26: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
-	33, // 27: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
-	22, // 28: skein.v1.AttachedTun.attachment:type_name -> skein.v1.Attachment
-	26, // 29: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
-	25, // 30: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
-	36, // 31: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	86, // 32: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	86, // 33: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	86, // 34: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
-	37, // 35: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	40, // 36: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
-	1,  // 37: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	43, // 38: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	50, // 39: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	86, // 40: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	51, // 41: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
-	2,  // 42: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	54, // 43: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	56, // 44: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	3,  // 45: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
-	55, // 46: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	55, // 47: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	55, // 48: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	4,  // 49: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	86, // 50: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	3,  // 51: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
-	63, // 52: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	70, // 53: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
-	79, // 54: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	81, // 55: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	80, // 56: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	86, // 57: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	86, // 58: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	5,  // 59: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	86, // 60: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	6,  // 61: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	16, // 62: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	18, // 63: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	21, // 64: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	29, // 65: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	31, // 66: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
-	34, // 67: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	38, // 68: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	41, // 69: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	44, // 70: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	46, // 71: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	48, // 72: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	52, // 73: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	57, // 74: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	59, // 75: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	61, // 76: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	64, // 77: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	66, // 78: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	68, // 79: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	71, // 80: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
-	73, // 81: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
-	75, // 82: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
-	77, // 83: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	82, // 84: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,  // 85: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	17, // 86: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	20, // 87: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	28, // 88: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	30, // 89: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	32, // 90: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
-	35, // 91: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	39, // 92: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	42, // 93: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	45, // 94: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	47, // 95: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	49, // 96: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	53, // 97: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	58, // 98: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	60, // 99: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	62, // 100: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	65, // 101: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	67, // 102: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	69, // 103: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	72, // 104: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
-	74, // 105: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
-	76, // 106: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
-	78, // 107: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	83, // 108: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	85, // [85:109] is the sub-list for method output_type
-	61, // [61:85] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	116, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	0,   // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
+	10,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
+	12,  // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
+	13,  // 4: skein.v1.Interface.counters:type_name -> skein.v1.InterfaceCounters
+	15,  // 5: skein.v1.Interface.features:type_name -> skein.v1.EnabledFeatures
+	9,   // 6: skein.v1.Interface.rx_limit:type_name -> skein.v1.RateLimit
+	9,   // 7: skein.v1.Interface.tx_limit:type_name -> skein.v1.RateLimit
+	11,  // 8: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
+	14,  // 9: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
+	26,  // 10: skein.v1.Peer.workload:type_name -> skein.v1.Workload
+	22,  // 11: skein.v1.Peer.attachment:type_name -> skein.v1.Attachment
+	24,  // 12: skein.v1.Peer.routes:type_name -> skein.v1.PodRoute
+	25,  // 13: skein.v1.Peer.bandwidth:type_name -> skein.v1.Bandwidth
+	8,   // 14: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
+	19,  // 15: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
+	9,   // 16: skein.v1.SetInterfaceRequest.rx_limit:type_name -> skein.v1.RateLimit
+	9,   // 17: skein.v1.SetInterfaceRequest.tx_limit:type_name -> skein.v1.RateLimit
+	26,  // 18: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
+	22,  // 19: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
+	24,  // 20: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
+	112, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
+	25,  // 22: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
+	23,  // 23: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
+	113, // 24: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
+	27,  // 25: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
+	8,   // 26: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
+	33,  // 27: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
+	22,  // 28: skein.v1.AttachedTun.attachment:type_name -> skein.v1.Attachment
+	26,  // 29: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
+	25,  // 30: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
+	36,  // 31: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	116, // 32: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	116, // 33: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	116, // 34: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	37,  // 35: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	40,  // 36: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	1,   // 37: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
+	43,  // 38: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	50,  // 39: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	116, // 40: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	51,  // 41: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	2,   // 42: skein.v1.Route.type:type_name -> skein.v1.RouteType
+	54,  // 43: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	56,  // 44: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	3,   // 45: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
+	55,  // 46: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	55,  // 47: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	55,  // 48: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	4,   // 49: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	116, // 50: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	3,   // 51: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
+	63,  // 52: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	70,  // 53: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
+	77,  // 54: skein.v1.ApplyPolicyResponse.applied:type_name -> skein.v1.PolicyRef
+	78,  // 55: skein.v1.ApplyPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	77,  // 56: skein.v1.DeletePolicyRequest.refs:type_name -> skein.v1.PolicyRef
+	85,  // 57: skein.v1.ListPolicyResponse.resources:type_name -> skein.v1.PolicyResource
+	78,  // 58: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	77,  // 59: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
+	88,  // 60: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
+	114, // 61: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
+	89,  // 62: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
+	90,  // 63: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
+	91,  // 64: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
+	77,  // 65: skein.v1.PolicyRules.ref:type_name -> skein.v1.PolicyRef
+	92,  // 66: skein.v1.PolicyRules.rules:type_name -> skein.v1.PolicyRule
+	26,  // 67: skein.v1.SetWorkloadRequest.workload:type_name -> skein.v1.Workload
+	97,  // 68: skein.v1.ExplainResponse.steps:type_name -> skein.v1.ExplainStep
+	98,  // 69: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	102, // 70: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
+	101, // 71: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
+	115, // 72: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
+	116, // 73: skein.v1.Session.idle:type_name -> google.protobuf.Duration
+	116, // 74: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
+	98,  // 75: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	107, // 76: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	109, // 77: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	108, // 78: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	116, // 79: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	116, // 80: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	5,   // 81: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	116, // 82: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	6,   // 83: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	16,  // 84: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	18,  // 85: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	21,  // 86: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	29,  // 87: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	31,  // 88: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
+	34,  // 89: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	38,  // 90: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	41,  // 91: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	44,  // 92: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	46,  // 93: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	48,  // 94: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	52,  // 95: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	57,  // 96: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	59,  // 97: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	61,  // 98: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	64,  // 99: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	66,  // 100: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	68,  // 101: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	71,  // 102: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
+	73,  // 103: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
+	75,  // 104: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
+	79,  // 105: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
+	81,  // 106: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
+	83,  // 107: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
+	86,  // 108: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
+	93,  // 109: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
+	95,  // 110: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
+	99,  // 111: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
+	103, // 112: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
+	105, // 113: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	110, // 114: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,   // 115: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	17,  // 116: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	20,  // 117: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	28,  // 118: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	30,  // 119: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	32,  // 120: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
+	35,  // 121: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	39,  // 122: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	42,  // 123: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	45,  // 124: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	47,  // 125: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	49,  // 126: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	53,  // 127: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	58,  // 128: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	60,  // 129: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	62,  // 130: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	65,  // 131: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	67,  // 132: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	69,  // 133: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	72,  // 134: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
+	74,  // 135: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
+	76,  // 136: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
+	80,  // 137: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
+	82,  // 138: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
+	84,  // 139: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
+	87,  // 140: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
+	94,  // 141: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
+	96,  // 142: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
+	100, // 143: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
+	104, // 144: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
+	106, // 145: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	111, // 146: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	115, // [115:147] is the sub-list for method output_type
+	83,  // [83:115] is the sub-list for method input_type
+	83,  // [83:83] is the sub-list for extension type_name
+	83,  // [83:83] is the sub-list for extension extendee
+	0,   // [0:83] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -5822,14 +7769,19 @@ func file_skein_proto_init() {
 		(*ListRoutesRequest_Prefix)(nil),
 		(*ListRoutesRequest_Address)(nil),
 	}
-	file_skein_proto_msgTypes[76].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[85].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[89].OneofWrappers = []any{
+		(*ExplainRequest_Line)(nil),
+		(*ExplainRequest_Trace)(nil),
+	}
+	file_skein_proto_msgTypes[104].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   80,
+			NumMessages:   110,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -61,6 +61,14 @@ const (
 	Skein_ListDeny_FullMethodName        = "/skein.v1.Skein/ListDeny"
 	Skein_AddDeny_FullMethodName         = "/skein.v1.Skein/AddDeny"
 	Skein_DeleteDeny_FullMethodName      = "/skein.v1.Skein/DeleteDeny"
+	Skein_ApplyPolicy_FullMethodName     = "/skein.v1.Skein/ApplyPolicy"
+	Skein_DeletePolicy_FullMethodName    = "/skein.v1.Skein/DeletePolicy"
+	Skein_ListPolicy_FullMethodName      = "/skein.v1.Skein/ListPolicy"
+	Skein_ListEndpoints_FullMethodName   = "/skein.v1.Skein/ListEndpoints"
+	Skein_SetWorkload_FullMethodName     = "/skein.v1.Skein/SetWorkload"
+	Skein_Explain_FullMethodName         = "/skein.v1.Skein/Explain"
+	Skein_ListSessions_FullMethodName    = "/skein.v1.Skein/ListSessions"
+	Skein_ClearSessions_FullMethodName   = "/skein.v1.Skein/ClearSessions"
 	Skein_GetGraph_FullMethodName        = "/skein.v1.Skein/GetGraph"
 	Skein_Ping_FullMethodName            = "/skein.v1.Skein/Ping"
 )
@@ -96,6 +104,23 @@ type SkeinClient interface {
 	ListDeny(ctx context.Context, in *ListDenyRequest, opts ...grpc.CallOption) (*ListDenyResponse, error)
 	AddDeny(ctx context.Context, in *AddDenyRequest, opts ...grpc.CallOption) (*AddDenyResponse, error)
 	DeleteDeny(ctx context.Context, in *DeleteDenyRequest, opts ...grpc.CallOption) (*DeleteDenyResponse, error)
+	// ApplyPolicy takes all resources of a text, or none. Those of the same names
+	// are replaced. ALREADY_EXISTS: the configuration has one of that name.
+	ApplyPolicy(ctx context.Context, in *ApplyPolicyRequest, opts ...grpc.CallOption) (*ApplyPolicyResponse, error)
+	// DeletePolicy deletes resources that ApplyPolicy has taken, all or none.
+	DeletePolicy(ctx context.Context, in *DeletePolicyRequest, opts ...grpc.CallOption) (*DeletePolicyResponse, error)
+	ListPolicy(ctx context.Context, in *ListPolicyRequest, opts ...grpc.CallOption) (*ListPolicyResponse, error)
+	// ListEndpoints says which rules hold where.
+	ListEndpoints(ctx context.Context, in *ListEndpointsRequest, opts ...grpc.CallOption) (*ListEndpointsResponse, error)
+	// SetWorkload changes what policy knows a pod by.
+	SetWorkload(ctx context.Context, in *SetWorkloadRequest, opts ...grpc.CallOption) (*SetWorkloadResponse, error)
+	// Explain says what becomes of a packet, and why. No packet is sent and
+	// nothing is counted.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
+	// ListSessions answers in as many parts as there are.
+	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSessionsResponse], error)
+	// ClearSessions forgets flows: their next packets are judged as new ones.
+	ClearSessions(ctx context.Context, in *ClearSessionsRequest, opts ...grpc.CallOption) (*ClearSessionsResponse, error)
 	GetGraph(ctx context.Context, in *GetGraphRequest, opts ...grpc.CallOption) (*GetGraphResponse, error)
 	// Ping sends ICMP echo requests out of the data plane, one result for each.
 	Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PingResponse], error)
@@ -338,6 +363,95 @@ func (c *skeinClient) DeleteDeny(ctx context.Context, in *DeleteDenyRequest, opt
 	return out, nil
 }
 
+func (c *skeinClient) ApplyPolicy(ctx context.Context, in *ApplyPolicyRequest, opts ...grpc.CallOption) (*ApplyPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyPolicyResponse)
+	err := c.cc.Invoke(ctx, Skein_ApplyPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) DeletePolicy(ctx context.Context, in *DeletePolicyRequest, opts ...grpc.CallOption) (*DeletePolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeletePolicyResponse)
+	err := c.cc.Invoke(ctx, Skein_DeletePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) ListPolicy(ctx context.Context, in *ListPolicyRequest, opts ...grpc.CallOption) (*ListPolicyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPolicyResponse)
+	err := c.cc.Invoke(ctx, Skein_ListPolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) ListEndpoints(ctx context.Context, in *ListEndpointsRequest, opts ...grpc.CallOption) (*ListEndpointsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEndpointsResponse)
+	err := c.cc.Invoke(ctx, Skein_ListEndpoints_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) SetWorkload(ctx context.Context, in *SetWorkloadRequest, opts ...grpc.CallOption) (*SetWorkloadResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetWorkloadResponse)
+	err := c.cc.Invoke(ctx, Skein_SetWorkload_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, Skein_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSessionsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Skein_ServiceDesc.Streams[1], Skein_ListSessions_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListSessionsRequest, ListSessionsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Skein_ListSessionsClient = grpc.ServerStreamingClient[ListSessionsResponse]
+
+func (c *skeinClient) ClearSessions(ctx context.Context, in *ClearSessionsRequest, opts ...grpc.CallOption) (*ClearSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClearSessionsResponse)
+	err := c.cc.Invoke(ctx, Skein_ClearSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *skeinClient) GetGraph(ctx context.Context, in *GetGraphRequest, opts ...grpc.CallOption) (*GetGraphResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetGraphResponse)
@@ -350,7 +464,7 @@ func (c *skeinClient) GetGraph(ctx context.Context, in *GetGraphRequest, opts ..
 
 func (c *skeinClient) Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PingResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Skein_ServiceDesc.Streams[1], Skein_Ping_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Skein_ServiceDesc.Streams[2], Skein_Ping_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -398,6 +512,23 @@ type SkeinServer interface {
 	ListDeny(context.Context, *ListDenyRequest) (*ListDenyResponse, error)
 	AddDeny(context.Context, *AddDenyRequest) (*AddDenyResponse, error)
 	DeleteDeny(context.Context, *DeleteDenyRequest) (*DeleteDenyResponse, error)
+	// ApplyPolicy takes all resources of a text, or none. Those of the same names
+	// are replaced. ALREADY_EXISTS: the configuration has one of that name.
+	ApplyPolicy(context.Context, *ApplyPolicyRequest) (*ApplyPolicyResponse, error)
+	// DeletePolicy deletes resources that ApplyPolicy has taken, all or none.
+	DeletePolicy(context.Context, *DeletePolicyRequest) (*DeletePolicyResponse, error)
+	ListPolicy(context.Context, *ListPolicyRequest) (*ListPolicyResponse, error)
+	// ListEndpoints says which rules hold where.
+	ListEndpoints(context.Context, *ListEndpointsRequest) (*ListEndpointsResponse, error)
+	// SetWorkload changes what policy knows a pod by.
+	SetWorkload(context.Context, *SetWorkloadRequest) (*SetWorkloadResponse, error)
+	// Explain says what becomes of a packet, and why. No packet is sent and
+	// nothing is counted.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
+	// ListSessions answers in as many parts as there are.
+	ListSessions(*ListSessionsRequest, grpc.ServerStreamingServer[ListSessionsResponse]) error
+	// ClearSessions forgets flows: their next packets are judged as new ones.
+	ClearSessions(context.Context, *ClearSessionsRequest) (*ClearSessionsResponse, error)
 	GetGraph(context.Context, *GetGraphRequest) (*GetGraphResponse, error)
 	// Ping sends ICMP echo requests out of the data plane, one result for each.
 	Ping(*PingRequest, grpc.ServerStreamingServer[PingResponse]) error
@@ -476,6 +607,30 @@ func (UnimplementedSkeinServer) AddDeny(context.Context, *AddDenyRequest) (*AddD
 }
 func (UnimplementedSkeinServer) DeleteDeny(context.Context, *DeleteDenyRequest) (*DeleteDenyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteDeny not implemented")
+}
+func (UnimplementedSkeinServer) ApplyPolicy(context.Context, *ApplyPolicyRequest) (*ApplyPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyPolicy not implemented")
+}
+func (UnimplementedSkeinServer) DeletePolicy(context.Context, *DeletePolicyRequest) (*DeletePolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeletePolicy not implemented")
+}
+func (UnimplementedSkeinServer) ListPolicy(context.Context, *ListPolicyRequest) (*ListPolicyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPolicy not implemented")
+}
+func (UnimplementedSkeinServer) ListEndpoints(context.Context, *ListEndpointsRequest) (*ListEndpointsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEndpoints not implemented")
+}
+func (UnimplementedSkeinServer) SetWorkload(context.Context, *SetWorkloadRequest) (*SetWorkloadResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetWorkload not implemented")
+}
+func (UnimplementedSkeinServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
+}
+func (UnimplementedSkeinServer) ListSessions(*ListSessionsRequest, grpc.ServerStreamingServer[ListSessionsResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListSessions not implemented")
+}
+func (UnimplementedSkeinServer) ClearSessions(context.Context, *ClearSessionsRequest) (*ClearSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClearSessions not implemented")
 }
 func (UnimplementedSkeinServer) GetGraph(context.Context, *GetGraphRequest) (*GetGraphResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetGraph not implemented")
@@ -893,6 +1048,143 @@ func _Skein_DeleteDeny_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Skein_ApplyPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ApplyPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ApplyPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ApplyPolicy(ctx, req.(*ApplyPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_DeletePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeletePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).DeletePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_DeletePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).DeletePolicy(ctx, req.(*DeletePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_ListPolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ListPolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ListPolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ListPolicy(ctx, req.(*ListPolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_ListEndpoints_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEndpointsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ListEndpoints(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ListEndpoints_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ListEndpoints(ctx, req.(*ListEndpointsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_SetWorkload_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetWorkloadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).SetWorkload(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_SetWorkload_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).SetWorkload(ctx, req.(*SetWorkloadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_ListSessions_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListSessionsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SkeinServer).ListSessions(m, &grpc.GenericServerStream[ListSessionsRequest, ListSessionsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Skein_ListSessionsServer = grpc.ServerStreamingServer[ListSessionsResponse]
+
+func _Skein_ClearSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClearSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ClearSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ClearSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ClearSessions(ctx, req.(*ClearSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Skein_GetGraph_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetGraphRequest)
 	if err := dec(in); err != nil {
@@ -1014,6 +1306,34 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Skein_DeleteDeny_Handler,
 		},
 		{
+			MethodName: "ApplyPolicy",
+			Handler:    _Skein_ApplyPolicy_Handler,
+		},
+		{
+			MethodName: "DeletePolicy",
+			Handler:    _Skein_DeletePolicy_Handler,
+		},
+		{
+			MethodName: "ListPolicy",
+			Handler:    _Skein_ListPolicy_Handler,
+		},
+		{
+			MethodName: "ListEndpoints",
+			Handler:    _Skein_ListEndpoints_Handler,
+		},
+		{
+			MethodName: "SetWorkload",
+			Handler:    _Skein_SetWorkload_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _Skein_Explain_Handler,
+		},
+		{
+			MethodName: "ClearSessions",
+			Handler:    _Skein_ClearSessions_Handler,
+		},
+		{
 			MethodName: "GetGraph",
 			Handler:    _Skein_GetGraph_Handler,
 		},
@@ -1022,6 +1342,11 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListRoutes",
 			Handler:       _Skein_ListRoutes_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListSessions",
+			Handler:       _Skein_ListSessions_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -34,6 +34,7 @@ const (
 	bucketNeighbors = "neighbors"
 	bucketIfaces    = "interfaces"
 	bucketDeny      = "deny"
+	bucketPolicies  = "policies"
 	keyVersion      = "version"
 )
 
@@ -105,10 +106,14 @@ func (s *Store) prepare() error {
 			if v := string(meta.Get([]byte(keyVersion))); v != version {
 				return fmt.Errorf("it is of version %q, and this skeind knows version %s: use the one that wrote it", v, version)
 			}
-			_, err := tx.CreateBucketIfNotExists([]byte(bucketDeny)) // younger than the rest
-			return err
+			for _, younger := range []string{bucketDeny, bucketPolicies} {
+				if _, err := tx.CreateBucketIfNotExists([]byte(younger)); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
-		for _, name := range []string{bucketMeta, bucketTuns, bucketRoutes, bucketNeighbors, bucketIfaces, bucketDeny} {
+		for _, name := range []string{bucketMeta, bucketTuns, bucketRoutes, bucketNeighbors, bucketIfaces, bucketDeny, bucketPolicies} {
 			if _, err := tx.CreateBucket([]byte(name)); err != nil {
 				return err
 			}
@@ -128,7 +133,7 @@ func (s *Store) Close() error {
 // Clear forgets everything.
 func (s *Store) Clear() error {
 	err := s.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range []string{bucketTuns, bucketRoutes, bucketNeighbors, bucketIfaces, bucketDeny} {
+		for _, name := range []string{bucketTuns, bucketRoutes, bucketNeighbors, bucketIfaces, bucketDeny, bucketPolicies} {
 			if err := tx.DeleteBucket([]byte(name)); err != nil {
 				return err
 			}

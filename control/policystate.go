@@ -1,0 +1,95 @@
+package control
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/skein-dataplane/skein/acl"
+	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/policy"
+	"github.com/skein-dataplane/skein/state"
+)
+
+// What policy has worked out becomes what the data plane asks.
+
+// statePolicy returns what the data plane is to know of policy: the same as
+// last time if nothing has changed. c.mu is held.
+func (c *Control) statePolicy() *state.Policy {
+	ps := &c.policies
+	if !ps.active {
+		return nil
+	}
+	next := &state.Policy{Sets: ps.sets, NodePasses: c.cfg.Policy.Node != "policy", Ends: make([]*state.Endpoint, len(c.ports))}
+	ruled := map[place]*state.Ruled{}
+	for i, p := range c.ports {
+		if p != nil {
+			next.Ends[i] = c.stateEnd(p, ruled)
+		}
+	}
+	ps.ruled = ruled
+	if was := ps.last; was != nil && was.Sets == next.Sets && slices.EqualFunc(was.Ends, next.Ends, sameEnd) {
+		return was
+	}
+	ps.gen++
+	next.Gen = max(ps.gen, 1)
+	ps.gen, ps.last = next.Gen, next
+	return next
+}
+
+func sameEnd(a, b *state.Endpoint) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// stateEnd returns what policy says at an interface, nil if nothing.
+func (c *Control) stateEnd(p *port, ruled map[place]*state.Ruled) *state.Endpoint {
+	e := c.endAt(p)
+	switch {
+	case e == nil && p.Kind == iface.Tun:
+		return &state.Endpoint{Name: p.Name, Closed: true}
+	case e == nil:
+		return nil
+	}
+	at := func(g state.Gate, program *acl.Program) *state.Ruled {
+		if program == nil {
+			return nil
+		}
+		where := place{p.index, g}
+		r := c.policies.ruled[where]
+		if r == nil || r.Program != program {
+			r = state.NewRuled(program)
+		}
+		ruled[where] = r
+		return r
+	}
+	end := &state.Endpoint{Name: e.Name, From: at(state.GateFrom, e.From), To: at(state.GateTo, e.To)}
+	if p.Kind == iface.Uplink {
+		end.ForwardFrom, end.ForwardTo = at(state.GateForwardFrom, e.ForwardFrom), at(state.GateForwardTo, e.ForwardTo)
+		end.UntrackedFrom, end.UntrackedTo = at(state.GateUntrackedFrom, e.UntrackedFrom), at(state.GateUntrackedTo, e.UntrackedTo)
+		end.PreDNAT = at(state.GatePreDNAT, e.PreDNAT)
+	}
+	return end
+}
+
+// endAt returns the endpoint at an interface. A HostEndpoint is at the uplink
+// that it names, or that has one of its addresses; one of all interfaces is at
+// those that have none of their own, the TAPs among them: pods reach the host
+// by it.
+func (c *Control) endAt(p *port) *policy.Endpoint {
+	if p.Kind == iface.Tun {
+		return c.policies.ends[p.Name]
+	}
+	var all *policy.Endpoint
+	for _, e := range c.policies.ends {
+		switch {
+		case !e.Host:
+		case e.Interface == "*":
+			all = e
+		case p.Kind == iface.Uplink && (e.Interface == p.Name || e.Interface == p.peer.Name || e.Interface == "" && p.hasAny(e.Addrs)):
+			return e
+		}
+	}
+	return all
+}
+
+// hasAny reports whether an interface has one of the addresses.
+func (p *port) hasAny(addrs []netip.Addr) bool {
+	return slices.ContainsFunc(p.addrs, func(has netip.Prefix) bool { return slices.Contains(addrs, has.Addr()) })
+}
