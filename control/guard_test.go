@@ -102,7 +102,7 @@ func TestLimits(t *testing.T) {
 		_, err := c.CreateTun(t.Context(), configs.Pod{Name: "a", NetNS: pod.Path(), Addresses: []string{"10.244.0.2/32"},
 			Bandwidth: configs.Bandwidth{IngressRate: 1e6}})
 		lab.Need(t, err)
-		if i, names := features(c); !slices.Equal(names, []string{"rate-limit-out"}) || i.TxLimit != iface.Bandwidth(1e6, 1e5) || i.RxLimit != (iface.Limit{}) {
+		if i, names := features(c); !slices.Equal(names, []string{"rate-limit-out", "gro"}) || i.TxLimit != iface.Bandwidth(1e6, 1e5) || i.RxLimit != (iface.Limit{}) {
 			t.Errorf("a pod's bandwidth: %v, %+v, %+v", names, i.RxLimit, i.TxLimit)
 		}
 		lab.Need(t, c.Change("a", control.Change{RxLimit: &rate, TxLimit: &none}))
@@ -124,11 +124,11 @@ func TestLimits(t *testing.T) {
 	})
 	life(t, cfg, func(c *control.Control) {
 		i, names := features(c)
-		if !slices.Equal(names, []string{"rate-limit-in"}) || i.RxLimit != iface.PacketRate(1000, 10) || i.RxRate != rate || i.TxRate != none {
+		if !slices.Equal(names, []string{"rate-limit-in", "gro"}) || i.RxLimit != iface.PacketRate(1000, 10) || i.RxRate != rate || i.TxRate != none {
 			t.Errorf("after a restart: %v, %+v, %+v", names, i.RxLimit, i.RxRate)
 		}
 		lab.Need(t, c.Change("a", control.Change{RxLimit: &none}))
-		if _, names := features(c); len(names) != 0 {
+		if _, names := features(c); !slices.Equal(names, []string{"gro"}) {
 			t.Errorf("switched off: %v", names)
 		}
 	})

@@ -95,7 +95,7 @@ func (c *Control) register(p *port) error {
 	for i := range p.Feat {
 		p.Feat[i] |= iface.FeatEnd
 	}
-	if err := p.guard(c.deny.all); err != nil {
+	if err := errors.Join(p.guard(c.deny.all), p.coalesce()); err != nil {
 		c.gone = append(c.gone, goneIndex{p.index, time.Now()})
 		return fmt.Errorf("control: interface %s: %w", p.Name, err)
 	}
@@ -238,6 +238,15 @@ func (p *port) enable(arc iface.Arc, features ...string) error {
 		}
 	}
 	return fmt.Errorf("control: no feature arc %d", arc)
+}
+
+// coalesce has what comes in small pieces written as superpackets, where the
+// host or a pod takes them.
+func (p *port) coalesce() error {
+	if p.Kind == iface.Uplink || p.Offload&(drivers.TSO4|drivers.TSO6|drivers.USO) == 0 {
+		return nil
+	}
+	return p.enable(iface.InterfaceOutput, "gro")
 }
 
 // checkSources has what is behind the interface send from its own addresses

@@ -44,7 +44,8 @@ var (
 		Name: "interface-output",
 		ID:   iface.InterfaceOutput,
 		Features: []string{
-			"rate-limit-out", // last: only what would go out is counted
+			"rate-limit-out", // only what would go out is counted
+			"gro",            // last: all others see packets as they came
 		},
 		End: "interface-tx",
 	}

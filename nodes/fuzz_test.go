@@ -196,7 +196,7 @@ func contracts(w *world) map[string]contract {
 		"ip4-source-check": ip4, "ip4-lookup": ip4, "ip4-local": ip4, "icmp4-input": ip4,
 		"icmp4-error": func(b *buf.Buffer, r uint64) bool { b.Meta = uint32(r >> 16); return mend(b) },
 		"ip4-rewrite": adj(1), "ip4-fragment": long(adj(1)), "ip4-arp": adj(2, 3), "ip4-punt": adj(5),
-		"interface-output": out, "interface-tx": out, "rate-limit-out": out,
+		"interface-output": out, "interface-tx": out, "rate-limit-out": out, "gro": out,
 		"uplink-output": out, "tap-output": out, "tun-output": out,
 		"gso-segment": func(b *buf.Buffer, r uint64) bool {
 			b.TxIf = uint32(r%(ifaces-1)) + 1

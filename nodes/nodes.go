@@ -79,6 +79,7 @@ func outputNodes() []graph.Spec {
 	return []graph.Spec{
 		InterfaceOutput,
 		RateLimitOut,
+		GRO,
 		InterfaceTx,
 		GSOSegment,
 		UplinkOutput,
