@@ -47,6 +47,7 @@ func (cfg *Config) check() []Problem {
 	c.guard(cfg)
 	c.routes(cfg)
 	c.policy(cfg)
+	c.nat(cfg)
 	c.between("buffers.small", cfg.Buffers.Small, minBuffers, maxSmall)
 	c.between("buffers.large", cfg.Buffers.Large, minLarge*(1+len(cfg.Uplinks)), maxLarge)
 	c.between("buffers.pod_queue", cfg.Buffers.PodQueue, minPodQueue, maxPodQueue)

@@ -31,6 +31,10 @@ type Config struct {
 	// Policy says which flows may pass. Without any, all may.
 	Policy   Policy   `yaml:"policy"`
 	Sessions Sessions `yaml:"sessions"`
+	// Services are addresses that stand for pods, NAT what leaves with another
+	// address. Without any, nothing is translated.
+	Services Services `yaml:"services"`
+	NAT      NAT      `yaml:"nat"`
 	API      API      `yaml:"api"`
 	CNI      CNI      `yaml:"cni"`
 	Log      Log      `yaml:"log"`
@@ -152,6 +156,7 @@ func Default() Config {
 		Buffers:  Buffers{Small: 16384, Large: 512, PodQueue: 500},
 		API:      API{Socket: "/run/skein/api.sock"},
 		Policy:   Policy{Node: "allow"},
+		Services: Services{APIServer: "default/kubernetes"},
 		Sessions: Sessions{Capacity: 1 << 18, PerPod: 1 << 15, PerPodHalfOpen: 1 << 13},
 		Log:      Log{Level: "info"},
 	}

@@ -69,6 +69,7 @@ type Control struct {
 	unresolved int
 	pings      pings
 	policies   policies
+	nat        translation
 	opening    sync.Mutex     // guards table and sessionsClosed, and comes before mu
 	table      *session.Table // the worker's, once there is policy
 	// sessionsClosed: the worker has ended, and there will be no table any more.
@@ -84,7 +85,7 @@ type Control struct {
 // touched before Run.
 func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 	c := &Control{cfg: cfg, log: log, started: time.Now(), pub: state.NewPublisher(), rib: newRIBs(),
-		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}, policies: newPolicies(cfg.Policy),
+		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}, policies: newPolicies(cfg.Policy), nat: newTranslation(&cfg),
 		turns: turns{names: map[string]chan struct{}{}, addrs: map[netip.Addr]string{}}, ready: make(chan struct{}), failed: make(chan error, 1)}
 	var err error
 	if c.pool, err = buf.NewPool(cfg.Buffers.Small, cfg.Buffers.Large); err != nil {
@@ -115,6 +116,7 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 	wg.Go(func() { c.watchNotices(work) })
 	wg.Go(func() { c.ageNeighbors(work) })
 	wg.Go(func() { c.watchNamespaces(work) })
+	wg.Go(func() { c.watchServices(work) })
 
 	err := c.configure(ctx)
 	if err == nil {
@@ -152,6 +154,9 @@ func (c *Control) configure(ctx context.Context) error {
 		}
 	}
 	if err := c.loadPolicy(ctx); err != nil {
+		return err
+	}
+	if err := c.loadNAT(ctx); err != nil {
 		return err
 	}
 	if err := c.restoreOthers(); err != nil {
@@ -230,12 +235,14 @@ func (c *Control) publish() error {
 			own.Addr4, own.Addr6 = cmp.Or(own.Addr4, p.Addr4), cmp.Or(own.Addr6, p.Addr6)
 		}
 	}
+	policy, nat := c.stateFlows()
 	err := c.pub.Update(func(next *state.State) error {
 		next.Ifaces, next.EchoID = ifaces, c.pings.id
 		next.FIB4, next.FIB6 = c.rib.v4.Commit(), c.rib.v6.Commit()
 		next.Addr4, next.Addr6 = own.Addr4, own.Addr6
 		next.Deny = c.deny.state
-		nodes.SetPolicy(next, c.statePolicy())
+		next.NAT = nat
+		nodes.SetPolicy(next, policy)
 		return nil
 	})
 	c.worker.Wake()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/skein-dataplane/skein/configs"
@@ -36,7 +37,7 @@ func DryRun(cfg configs.Config, u configs.Uplink) (*takeover.Plan, []string) {
 		plan.Add("driver", takeover.Refused, err.Error())
 	}
 	diff := plan.Diff(cfg.RunDir)
-	own, err := ownHostRoutes(u.HostRoutes, 0)
+	own, err := ownHostRoutes(slices.Concat(u.HostRoutes, cfg.Services.CIDRs), 0)
 	if err != nil {
 		plan.Add("host routes", takeover.Refused, err.Error())
 	}

@@ -54,7 +54,7 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 	defer unlock()
 	ctx, cancel := undisturbed(ctx)
 	defer cancel()
-	addrs, err := c.complete(&pod)
+	addrs, err := c.complete(ctx, &pod)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,12 @@ func tunPort(pod configs.Pod, addrs []netip.Prefix, dev drivers.Device) (*port, 
 
 // complete fills in what a pod leaves out, and returns its addresses if it may
 // have them.
-func (c *Control) complete(pod *configs.Pod) ([]netip.Prefix, error) {
+func (c *Control) complete(ctx context.Context, pod *configs.Pod) ([]netip.Prefix, error) {
+	if len(pod.Attachment.Ports) > 0 {
+		if err := c.useNAT(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if pod.Interface == "" {
 		pod.Interface = "eth0"
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"go.uber.org/zap"
@@ -58,7 +59,7 @@ func (c *Control) addUplink(ctx context.Context, u configs.Uplink) error {
 		return errors.Join(err, c.removePort(ctx, up))
 	}
 	c.progress(u.Interface, "follow the host")
-	own, err := ownHostRoutes(u.HostRoutes, int(up.rank))
+	own, err := ownHostRoutes(slices.Concat(u.HostRoutes, c.cfg.Services.CIDRs), int(up.rank))
 	if err == nil {
 		err = c.follow(up, tap, t, own)
 	}

@@ -113,6 +113,14 @@ func (t *Table) SetWorld(w World) {
 	}
 }
 
+// AddPod says that an address is a pod's on this node, besides those of the
+// World. Unlike SetWorld it has nothing looked at that the address does not
+// concern.
+func (t *Table) AddPod(a netip.Addr) { t.countPod(a, 1) }
+
+// DropPod takes back what AddPod has said.
+func (t *Table) DropPod(a netip.Addr) { t.countPod(a, -1) }
+
 // countPod notes that one more or less says that an address is a pod's.
 func (t *Table) countPod(a netip.Addr, by int) {
 	had := t.pods[a] > 0

@@ -141,7 +141,7 @@ func (s *Store) Clear() error {
 				return err
 			}
 		}
-		return nil
+		return clearOf(tx, bucketServices, bucketNAT)
 	})
 	if err != nil {
 		return fmt.Errorf("store: forget everything: %w", err)

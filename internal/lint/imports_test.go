@@ -45,11 +45,11 @@ var mayImport = []struct {
 	{"nodes", []string{"hdr", "buf", "drivers", "fib", "iface", "acl", "nat", "session", "state", "graph"}},
 
 	// Control.
-	{"configs", []string{"fib", "hdr"}},
+	{"configs", []string{"fib", "hdr", "nat"}},
 	{"control/takeover", []string{"drivers/afxdp", "tuntap"}},
-	{"control/store", []string{"configs"}},
+	{"control/store", []string{"configs", "service"}},
 	{"control/pending", []string{"tuntap"}},
-	{"control", []string{"hdr", "buf", "drivers", "drivers/a*", "fib", "iface", "acl", "nat", "session", "tuntap", "policy", "policy/resource",
+	{"control", []string{"hdr", "buf", "drivers", "drivers/a*", "fib", "iface", "acl", "nat", "session", "tuntap", "policy", "policy/resource", "service",
 		"state", "graph", "nodes", "configs", "control/store", "control/pending", "control/takeover", "internal/tsc"}},
 	{"policy", []string{"hdr", "acl", "policy/resource", "policy/selector"}},
 	{"policy/resource", []string{"hdr", "acl", "policy/selector"}},

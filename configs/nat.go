@@ -1,0 +1,147 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/nat"
+)
+
+// Services says where services come from, and what they depend on.
+type Services struct {
+	// Files are YAML files of Kubernetes' Services and EndpointSlices, or
+	// directories of such files.
+	Files []string `yaml:"files"`
+	// CIDRs are where ClusterIPs are. The host reaches them through Skein, and
+	// what is for one that no service has is unreachable.
+	CIDRs []string `yaml:"cidrs"`
+	// Endpoints are where endpoints can be; anywhere if empty.
+	Endpoints []string `yaml:"endpoints"`
+	// Zone is the node's, for topology hints, which are not looked at without.
+	Zone string `yaml:"zone"`
+	// APIServer is the service, "namespace/name", that keeps the endpoints it has
+	// when it is left without.
+	APIServer string `yaml:"api_server"`
+}
+
+// NAT says which flows leave with another address.
+type NAT struct {
+	Pools []Pool `yaml:"pools"`
+	// Exclude are destinations that see pods' own addresses, besides pools,
+	// ClusterIPs and the node: other nodes above all.
+	Exclude []string `yaml:"exclude"`
+	// Static are mappings for good, as ParseStatic reads them.
+	Static []string `yaml:"static"`
+}
+
+// A Pool is addresses that pods have.
+type Pool struct {
+	CIDR string `yaml:"cidr"`
+	// Outgoing has pods leave with the node's address, but for what is excluded.
+	Outgoing bool `yaml:"outgoing"`
+}
+
+// Translates reports whether anything is to be translated.
+func (c *Config) Translates() bool {
+	return len(c.Services.Files)+len(c.Services.CIDRs)+len(c.NAT.Pools)+len(c.NAT.Static) > 0
+}
+
+// staticProtos are the protocols of mappings that have ports.
+var staticProtos = map[string]uint8{"tcp": hdr.ProtoTCP, "udp": hdr.ProtoUDP, "sctp": hdr.ProtoSCTP}
+
+// ParseStatic reads a mapping in VPP's words: "tcp local 10.244.0.2 8080 external
+// 192.0.2.1 80", or "local 10.244.0.2 external 192.0.2.1" for all ports and
+// protocols.
+func ParseStatic(line string) (m nat.Static, err error) {
+	f := strings.Fields(line)
+	if len(f) > 0 {
+		if p, ok := staticProtos[f[0]]; ok {
+			m.Proto, f = p, f[1:]
+		}
+	}
+	at := slices.Index(f, "external")
+	if at < 0 || f[0] != "local" {
+		return m, fmt.Errorf("configs: mapping %q: [tcp|udp|sctp] local <address> [<port>] external <address> [<port>] was expected", line)
+	}
+	if m.Inside, m.InsidePort, err = staticEnd(f[1:at]); err == nil {
+		m.External, m.ExternalPort, err = staticEnd(f[at+1:])
+	}
+	if err != nil {
+		return m, fmt.Errorf("configs: mapping %q: %w", line, err)
+	}
+	if _, err := nat.NewStatics([]nat.Static{m}); err != nil {
+		return m, fmt.Errorf("configs: mapping %q: %s", line, strings.TrimPrefix(err.Error(), "nat: "))
+	}
+	return m, nil
+}
+
+func staticEnd(words []string) (a hdr.Addr6, port uint16, err error) {
+	if len(words) < 1 || len(words) > 2 {
+		return a, 0, fmt.Errorf("an address was expected, with or without a port")
+	}
+	addr, err := netip.ParseAddr(words[0])
+	if err != nil || addr.Is4In6() || addr.Zone() != "" || addr.IsUnspecified() || addr.IsMulticast() || addr.IsLoopback() || addr.IsLinkLocalUnicast() {
+		return a, 0, fmt.Errorf("%q where an address was expected, such as 192.0.2.1", words[0])
+	}
+	if len(words) == 2 {
+		n, err := strconv.ParseUint(words[1], 10, 16)
+		if err != nil || n == 0 {
+			return a, 0, fmt.Errorf("%q where a port was expected, 1 to 65535", words[1])
+		}
+		port = uint16(n)
+	}
+	return hdr.Addr6From(addr), port, nil
+}
+
+// StaticLine writes a mapping as ParseStatic reads it.
+func StaticLine(m nat.Static) string {
+	line := ""
+	for name, p := range staticProtos {
+		if p == m.Proto {
+			line = name + " "
+		}
+	}
+	end := func(a hdr.Addr6, port uint16) string {
+		if port == 0 {
+			return a.Addr().Unmap().String()
+		}
+		return fmt.Sprintf("%s %d", a.Addr().Unmap(), port)
+	}
+	return line + "local " + end(m.Inside, m.InsidePort) + " external " + end(m.External, m.ExternalPort)
+}
+
+func (c *checker) nat(cfg *Config) {
+	for i, path := range cfg.Services.Files {
+		if !filepath.IsAbs(path) {
+			c.add(fmt.Sprintf("services.files[%d]", i), "%q where an absolute path was expected", path)
+		}
+	}
+	for field, list := range map[string][]string{"services.cidrs": cfg.Services.CIDRs, "services.endpoints": cfg.Services.Endpoints, "nat.exclude": cfg.NAT.Exclude} {
+		for i, text := range list {
+			c.prefix(fmt.Sprintf("%s[%d]", field, i), text, true)
+		}
+	}
+	if name := cfg.Services.APIServer; name != "" && strings.Count(name, "/") != 1 {
+		c.add("services.api_server", "%q where namespace/name was expected", name)
+	}
+	for i, p := range cfg.NAT.Pools {
+		c.prefix(fmt.Sprintf("nat.pools[%d].cidr", i), p.CIDR, true)
+	}
+	var all []nat.Static
+	for i, line := range cfg.NAT.Static {
+		m, err := ParseStatic(line)
+		if err != nil {
+			c.add(fmt.Sprintf("nat.static[%d]", i), "%s", strings.TrimPrefix(err.Error(), "configs: "))
+			continue
+		}
+		all = append(all, m)
+	}
+	if _, err := nat.NewStatics(all); err != nil {
+		c.add("nat.static", "%s", strings.TrimPrefix(err.Error(), "nat: "))
+	}
+}

@@ -1,0 +1,215 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/skein-dataplane/skein/control/store"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/service"
+	"github.com/skein-dataplane/skein/session"
+)
+
+// A serviceFile is one that was read.
+type serviceFile struct {
+	name string
+	service.Objects
+}
+
+// readServices reads files, and those in directories.
+func readServices(paths []string) (out []serviceFile, err error) {
+	for _, path := range paths {
+		names, err := policyFiles(path)
+		if err != nil {
+			return nil, fmt.Errorf("control: services: %w", err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return nil, fmt.Errorf("control: services: %w", err)
+			}
+			o, err := service.Parse(name, bytes.NewReader(text))
+			if err != nil {
+				return nil, fmt.Errorf("control: %w: %w", ErrInvalid, err)
+			}
+			out = append(out, serviceFile{name, o})
+		}
+	}
+	return out, nil
+}
+
+// keysOf names objects as kubectl does, in order.
+func keysOf(o service.Objects) (out []string) {
+	for _, s := range o.Services {
+		out = append(out, "Service "+s.Ref())
+	}
+	for _, s := range o.Slices {
+		out = append(out, "EndpointSlice "+s.Ref())
+	}
+	return out
+}
+
+// add takes up objects of a file or of the API, all or none.
+func (t *translation) add(source string, o service.Objects) error {
+	for _, key := range keysOf(o) {
+		if of, there := t.sources[key]; there && of != source {
+			return fmt.Errorf("control: %s: %w in %s", key, ErrExists, of)
+		}
+	}
+	for _, key := range keysOf(o) {
+		t.sources[key] = source
+	}
+	for _, s := range o.Services {
+		t.table.SetService(s)
+	}
+	for _, s := range o.Slices {
+		t.table.SetSlice(s)
+	}
+	return nil
+}
+
+// ApplyServices adds Services and EndpointSlices, or changes those of the same
+// names: all that the YAML documents hold or, if any of it can't be, nothing.
+// It returns what it has taken, as "Service default/web".
+func (c *Control) ApplyServices(ctx context.Context, name string, text []byte) ([]string, error) {
+	if err := c.AwaitReady(ctx); err != nil {
+		return nil, err
+	}
+	o, err := service.Parse(name, bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("control: %w: %w", ErrInvalid, err)
+	}
+	if err := c.useNAT(ctx); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.nat.add(apiSource, o); err != nil {
+		return nil, err
+	}
+	return keysOf(o), errors.Join(c.publish(), c.remembered(c.store.PutServices(store.ServicesOf(o)...)))
+}
+
+// DeleteServices deletes what ApplyServices has taken, by the names that it has
+// returned: all or none.
+func (c *Control) DeleteServices(ctx context.Context, keys ...string) error {
+	if err := c.AwaitReady(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &c.nat
+	for _, key := range keys {
+		switch of, there := t.sources[key]; {
+		case !there:
+			return fmt.Errorf("control: %s: %w", key, ErrNotFound)
+		case of != apiSource:
+			return fmt.Errorf("control: %w: %s is in %s", ErrBusy, key, of)
+		}
+	}
+	for _, key := range keys {
+		delete(t.sources, key)
+		kind, ref, _ := strings.Cut(key, " ")
+		if kind == "Service" {
+			t.table.DeleteService(ref)
+		} else {
+			t.table.DeleteSlice(ref)
+		}
+	}
+	return errors.Join(c.publish(), c.remembered(c.store.DelServices(keys...)))
+}
+
+// logServiceAlarms logs alarms that are new. c.mu is held.
+func (c *Control) logServiceAlarms(all []service.Alarm) {
+	seen := map[string]bool{}
+	for _, a := range all {
+		text := a.String()
+		seen[text] = true
+		if !c.nat.alarms[text] {
+			c.log.Warn("services", zap.String("alarm", text))
+		}
+	}
+	c.nat.alarms = seen
+}
+
+// watchServices does what follows from a change of services, but is not urgent:
+// it answers on healthCheckNodePorts, forgets UDP flows to backends that are
+// gone, and logs alarms. A port that somebody has is tried again: a predecessor
+// may have it for a moment.
+func (c *Control) watchServices(ctx context.Context) {
+	var health service.Health
+	defer func() {
+		if err := health.Close(); err != nil {
+			c.log.Warn("services", zap.Error(err))
+		}
+	}()
+	var again <-chan time.Time
+	said := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.nat.news:
+		case <-again:
+		}
+		again = nil
+		checks, gone := c.takeNews()
+		if err := c.forgetFlowsTo(ctx, gone); err != nil && ctx.Err() == nil {
+			c.log.Warn("flows to backends that are gone", zap.Error(err))
+		}
+		if err := health.Set(checks); err != nil {
+			if again = time.After(healthRetry); err.Error() != said {
+				c.log.Warn("health checks of services are tried again", zap.Error(err))
+			}
+			said = err.Error()
+		}
+	}
+}
+
+// healthRetry is how often ports are tried that somebody has.
+const healthRetry = time.Second
+
+// takeNews returns what is to be answered on healthCheckNodePorts, and backends
+// whose UDP flows are to be forgotten.
+func (c *Control) takeNews() (map[uint16]service.Check, map[netip.AddrPort]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gone := c.nat.gone
+	c.nat.gone = map[netip.AddrPort]bool{}
+	c.logServiceAlarms(c.nat.table.Alarms())
+	return c.nat.table.HealthChecks(), gone
+}
+
+// forgetFlowsTo forgets flows over UDP that a service has given to one of these
+// backends: unlike TCP's they would go on for ever, to nobody.
+func (c *Control) forgetFlowsTo(ctx context.Context, gone map[netip.AddrPort]bool) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	return c.walkSessions(ctx, func(t *session.Table, i uint32) bool {
+		if from, to, udp := translatedTo(t, i); udp && from != to && gone[to] {
+			t.Delete(i)
+		}
+		return true
+	})
+}
+
+// translatedTo returns where the packets of a session were sent, and where they
+// go.
+func translatedTo(t *session.Table, i uint32) (from, to netip.AddrPort, udp bool) {
+	forward := session.Ref(i<<1 | session.Forward)
+	if t.At(i).IsIPv6() {
+		k, out := t.Key6(forward), t.Out6(forward)
+		return netip.AddrPortFrom(k.Dst().Addr(), k.DstPort()), netip.AddrPortFrom(out.Dst().Addr(), out.DstPort()), k.Proto() == hdr.ProtoUDP
+	}
+	k, out := t.Key4(forward), t.Out4(forward)
+	return netip.AddrPortFrom(k.Dst().Addr(), k.DstPort()), netip.AddrPortFrom(out.Dst().Addr(), out.DstPort()), k.Proto() == hdr.ProtoUDP
+}
