@@ -57,7 +57,7 @@ func explain(err error) error {
 // prefixes are the packages' names that errors carry, and what a code says
 // already.
 var (
-	prefixes = regexp.MustCompile(`(^|: )((control|fib|graph|nodes|tuntap|takeover|buf|netlink|auto|afxdp|afpacket): )+`)
+	prefixes = regexp.MustCompile(`(^|: )((control|policy|resource|session|fib|graph|nodes|tuntap|takeover|buf|netlink|auto|afxdp|afpacket): )+`)
 	said     = regexp.MustCompile(`^((invalid|not possible now|not found): )+|(: invalid)+$`)
 )
 

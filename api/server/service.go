@@ -43,7 +43,7 @@ func bounded(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.
 // then nothing can be remembered, and what was there before is not there again.
 func (s *service) ready(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	verb := path.Base(info.FullMethod)
-	for _, changes := range []string{"Set", "Create", "Delete", "AddRoute", "AddNeighbor"} {
+	for _, changes := range []string{"Set", "Create", "Delete", "Apply", "AddRoute", "AddNeighbor"} {
 		if strings.HasPrefix(verb, changes) {
 			if err := s.control.AwaitReady(ctx); err != nil {
 				return nil, err

@@ -27,7 +27,7 @@ func (e *env) change(cmd *cobra.Command, call func(context.Context, *api.Client)
 }
 
 func (e *env) setCmd() *cobra.Command {
-	return group("set", "Change things", group("interface", "Change an interface",
+	return group("set", "Change things", e.setPodCmd(), group("interface", "Change an interface",
 		e.set(between(2, 2), setState, &cobra.Command{
 			Use:               "state <interface> up|down",
 			Short:             "Let packets through, or not",
@@ -173,13 +173,14 @@ func (e *env) clearCmd() *cobra.Command {
 			return c.ClearCounters(ctx, req)
 		})
 	}
-	return group("clear", "Set counters to zero, forget traces",
+	return group("clear", "Set counters to zero, forget traces and sessions",
 		counters("interfaces", &skeinpb.ClearCountersRequest{Interfaces: true}),
 		counters("runtime", &skeinpb.ClearCountersRequest{Runtime: true}),
 		counters("errors", &skeinpb.ClearCountersRequest{Errors: true}),
 		e.clear("trace", "Forget traces, and end those under way", func(ctx context.Context, c *api.Client) (message, error) {
 			return c.ClearTrace(ctx, &skeinpb.ClearTraceRequest{})
-		}))
+		}),
+		e.clearSessionsCmd())
 }
 
 func (e *env) clear(use, short string, call func(context.Context, *api.Client) (message, error)) *cobra.Command {

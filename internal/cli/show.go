@@ -14,6 +14,7 @@ import (
 
 func (e *env) showCmd() *cobra.Command {
 	return group("show", "Look at the daemon",
+		e.showACLCmd(),
 		e.showBuffersCmd(),
 		e.showCNICmd(),
 		e.showDenyCmd(),
@@ -25,7 +26,9 @@ func (e *env) showCmd() *cobra.Command {
 		group("ip6", "IPv6 routes and neighbors", e.showFIBCmd(skeinpb.Family_FAMILY_IP6), e.showNeighborsCmd(skeinpb.Family_FAMILY_IP6)),
 		e.showNodeCmd(),
 		e.showPodsCmd(),
+		e.showPolicyCmd(),
 		e.showRuntimeCmd(),
+		e.showSessionsCmd(),
 		e.showTraceCmd(),
 		e.showVersionCmd(),
 	)
