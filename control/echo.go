@@ -78,11 +78,18 @@ func fillEcho4(b *buf.Buffer, st *state.State, r PingRequest, rest uint32) error
 // fillEcho6 makes b an echo request (RFC 4443, section 4.1).
 func fillEcho6(b *buf.Buffer, st *state.State, r PingRequest, rest uint32) error {
 	to := hdr.Addr6From(r.To)
-	adj := st.FIB6.Adj(st.FIB6.Lookup(to, 0))
+	at := st.FIB6.Lookup(to, 0)
+	if r.link != 0 {
+		at = st.FIB6.LookupLink(r.link, to, 0)
+	}
+	adj := st.FIB6.Adj(at)
 	if err := pingable(adj.Kind, r); err != nil {
 		return err
 	}
 	from := st.Source6(adj.Iface)
+	if r.link != 0 {
+		b.TxIf, from = r.link, st.LinkSource6(r.link) // where ip6-lookup looks for what is Skein's own
+	}
 	if r.From.IsValid() {
 		from = hdr.Addr6From(r.From)
 	}

@@ -131,10 +131,11 @@ func hostWays(s *takeover.Snapshot, up, tap, rank uint32) (out []fib.Route) {
 		return nil // the kernel itself has none
 	}
 	for _, a := range s.Addrs {
-		// What is of the link never leaves it: it is bridged, not routed.
-		if !a.Prefix.Addr().Is6() || !a.Prefix.Addr().IsLinkLocalUnicast() {
-			out = append(out, addrRoutes(a, up, tap, rank)...)
+		if linkLocal(a.Prefix.Addr()) {
+			out = append(out, linkRoutes(a.Prefix.Addr(), up, tap, rank)...)
+			continue
 		}
+		out = append(out, addrRoutes(a, up, tap, rank)...)
 	}
 	for _, r := range slices.Concat(s.Routes, s.Learnt) {
 		if mirrored, ok := mirrorRoute(r, up); ok {
@@ -162,6 +163,20 @@ func addrRoutes(a takeover.Addr, up, tap, rank uint32) []fib.Route {
 		out = append(out, fib.Route{Prefix: netip.PrefixFrom(broadcast(link), 32), Type: fib.TypeBlackhole, Source: fib.SourceConnected, Metric: rank})
 	}
 	return out
+}
+
+// linkRoutes returns what a link-local address of the host means: its link has
+// such addresses (RFC 4861, section 5.2), for Skein's own packets. Others'
+// never leave the link: they are bridged, not routed.
+func linkRoutes(own netip.Addr, up, tap, rank uint32) []fib.Route {
+	link := netip.PrefixFrom(hdr.Addr6{Hi: hdr.LinkLocalHi}.Addr(), 64)
+	if !link.Contains(own) {
+		return nil // RFC 4291, section 2.5.6, has 54 zeros in all of them
+	}
+	return []fib.Route{
+		{Prefix: netip.PrefixFrom(own, 128), Link: up, Type: fib.TypePunt, Source: fib.SourceConnected, Metric: rank, NextHops: []fib.NextHop{{Iface: tap}}},
+		{Prefix: link, Type: fib.TypeUnicast, Source: fib.SourceConnected, Metric: rank, NextHops: []fib.NextHop{{Iface: up}}},
+	}
 }
 
 // broadcast returns the directed broadcast address of an IPv4 prefix, which is

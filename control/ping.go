@@ -9,17 +9,20 @@ import (
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/state"
 )
 
 // A PingRequest asks for ICMP echo requests out of the data plane.
 type PingRequest struct {
-	To       netip.Addr
+	To       netip.Addr    // a link-local one with the uplink as zone: fe80::1%eth0
 	From     netip.Addr    // the zero Addr: the node's own
 	Count    int           // at least 1
 	Size     int           // bytes of payload
 	Interval time.Duration // between requests
 	Wait     time.Duration // for each answer
+
+	link uint32 // the interface that To is on; 0: routes say
 }
 
 // A PingResult is what became of one of them.
@@ -62,6 +65,10 @@ func (c *Control) Ping(ctx context.Context, r PingRequest, each func(PingResult)
 	if err := r.check(); err != nil {
 		return err
 	}
+	var err error
+	if r.link, err = c.linkOf(r.To); err != nil {
+		return err
+	}
 	if err := c.beginPing(); err != nil {
 		return err
 	}
@@ -92,8 +99,10 @@ func (r *PingRequest) check() error {
 	switch {
 	case !r.To.IsValid() || r.To.Is4In6() || r.To.IsMulticast() || r.To.IsUnspecified():
 		return fmt.Errorf("control: %w: %s is no address of a host", ErrInvalid, r.To)
-	case r.To.IsLinkLocalUnicast() && r.To.Is6():
-		return fmt.Errorf("control: %w: %s is of one link only, and goes by the host", ErrInvalid, r.To)
+	case linkLocal(r.To) != (r.To.Zone() != ""):
+		return fmt.Errorf("control: %w: %s: a link-local address and an uplink as its zone go together: fe80::1%%eth0", ErrInvalid, r.To)
+	case r.From.Zone() != "" || linkLocal(r.From):
+		return fmt.Errorf("control: %w: a source that is link-local follows from the uplink", ErrInvalid)
 	case r.From.IsValid() && r.From.Is4() != r.To.Is4():
 		return fmt.Errorf("control: %w: %s and %s are of two families", ErrInvalid, r.From, r.To)
 	case r.Size < 0 || r.Size > maxPingSize:
@@ -102,6 +111,26 @@ func (r *PingRequest) check() error {
 		return fmt.Errorf("control: %w: a count of at least 1 was expected", ErrInvalid)
 	}
 	return nil
+}
+
+// linkLocal reports whether a is in fe80::/10. IPv4 has none that would need a
+// zone.
+func linkLocal(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
+
+// linkOf returns the uplink that is the zone of an address (RFC 4007, section
+// 11), by Skein's name for it or the host's, and 0 for an address without one.
+func (c *Control) linkOf(a netip.Addr) (uint32, error) {
+	if a.Zone() == "" {
+		return 0, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.ports {
+		if p != nil && p.Kind == iface.Uplink && (p.Name == a.Zone() || p.Name == uplinkPrefix+a.Zone()) {
+			return p.index, nil
+		}
+	}
+	return 0, fmt.Errorf("control: uplink %s: %w", a.Zone(), ErrNotFound)
 }
 
 func (c *Control) beginPing() error {

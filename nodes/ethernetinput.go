@@ -5,6 +5,7 @@ import (
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/state"
 )
 
 // EthernetInput decides by the link header whether a frame is routed, bridged
@@ -14,7 +15,8 @@ import (
 // that the host sees its link as if Skein were not there: no TTL is taken, and
 // DHCP, routers' advertisements and whatever else it speaks pass. Only these
 // are not bridged: IP to our own MAC (it may be a pod's; what is the host's is
-// punted after the lookup), but for IPv6 within the link; ARP, neighbour
+// punted after the lookup), but for IPv6 within the link, of which Skein has
+// only the answers to its own pings; ARP, neighbour
 // solicitations and advertisements; and what the host sends to the tap's own
 // MAC, which is to be routed.
 //
@@ -98,7 +100,7 @@ func (ethernetInput) Process(w *graph.Worker, v *graph.Vector) {
 		case toUs && t == hdr.TypeIPv6 && in.LinkLocal.Hi != 0 && plain6(b):
 			v.Arc[i] = route6(b, in)
 		default:
-			v.Arc[i] = etherOther(b, h, in)
+			v.Arc[i] = etherOther(w.State, b, h, in)
 		}
 	}
 }
@@ -147,14 +149,14 @@ func route6(b *buf.Buffer, in *iface.Iface) graph.Arc {
 }
 
 // ether6 decides about IPv6 to our own address or to a group.
-func ether6(b *buf.Buffer, in *iface.Iface, group bool) graph.Arc {
+func ether6(st *state.State, b *buf.Buffer, in *iface.Iface, group bool) graph.Arc {
 	p := b.Bytes()[hdr.EtherLen:]
 	switch {
 	case isND(p):
 		b.L3 = uint16(b.Off() + hdr.EtherLen)
 		b.Advance(hdr.EtherLen)
 		return etherND
-	case in.Peer != 0 && (group || in.Kind == iface.Uplink && len(p) >= hdr.IPv6Len && withinLink(p)):
+	case in.Peer != 0 && (group || in.Kind == iface.Uplink && len(p) >= hdr.IPv6Len && withinLink(p) && !answersOnLink(st, p, in)):
 		return bridge(b, in)
 	case group:
 		return etherGroup
@@ -162,8 +164,19 @@ func ether6(b *buf.Buffer, in *iface.Iface, group bool) graph.Arc {
 	return route6(b, in)
 }
 
+// answersOnLink reports whether an IPv6 packet within the link answers a ping
+// of Skein's own, which asks there by the host's address. Answers behind
+// extension headers are the host's, who ignores them.
+func answersOnLink(st *state.State, p []byte, in *iface.Iface) bool {
+	if st.EchoID == 0 || len(p) < hdr.IPv6Len+hdr.ICMPLen {
+		return false
+	}
+	h, m := (*hdr.IPv6)(p), (*hdr.ICMP)(p[hdr.IPv6Len:])
+	return h.NextHeader() == hdr.ProtoICMPv6 && m.Type() == hdr.ICMP6EchoReply && m.ID() == st.EchoID && h.Dst() == in.LinkLocal
+}
+
 // etherOther decides about every frame but the usual ones to our own address.
-func etherOther(b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
+func etherOther(st *state.State, b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
 	if h.Src().IsGroup() {
 		return etherSource
 	}
@@ -173,13 +186,13 @@ func etherOther(b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
 	}
 	switch t := h.Type(); {
 	case t == hdr.TypeVLAN || t == hdr.TypeQinQ:
-		return etherTagged(b, h, in)
+		return etherTagged(st, b, h, in)
 	case t == hdr.TypeARP && (group || h.Dst() == in.MAC):
 		b.L3 = uint16(b.Off() + hdr.EtherLen)
 		b.Advance(hdr.EtherLen)
 		return etherARP
 	case t == hdr.TypeIPv6 && in.LinkLocal.Hi != 0 && (group || h.Dst() == in.MAC):
-		return ether6(b, in, group)
+		return ether6(st, b, in, group)
 	case in.Kind == iface.Uplink && !group && h.Dst() != in.MAC:
 		return etherNotUs
 	case in.Peer != 0 && (in.Kind != iface.Tap || h.Dst() != in.MAC):
@@ -195,11 +208,11 @@ func etherOther(b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
 // etherTagged decides about a frame with a VLAN tag. To which address it goes
 // does not matter: an interface of a VLAN may have one of its own, and the
 // host's stack knows it.
-func etherTagged(b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
+func etherTagged(st *state.State, b *buf.Buffer, h *hdr.Ether, in *iface.Iface) graph.Arc {
 	if in.Kind == iface.Uplink && isPriorityTag(b) {
 		untag(b)
 		if h = b.Ether(); h.Dst() != in.MAC || h.Type() != hdr.TypeIPv4 {
-			return etherOther(b, h, in)
+			return etherOther(st, b, h, in)
 		}
 		b.L3 = uint16(b.Off() + hdr.EtherLen)
 		b.Advance(hdr.EtherLen)

@@ -181,3 +181,30 @@ func TestEthernetInput6(t *testing.T) {
 		{packet: "03:00:00:00:00:01 > 02:00:00:00:00:10: " + udp, reason: "link source is a group address"},
 	})
 }
+
+// Answers within the link to Skein's own pings are Skein's, and no others.
+func TestEthernetInputEcho(t *testing.T) {
+	const (
+		far  = "02:00:00:00:00:01 > 02:00:00:00:00:10: "
+		ours = "fe80::1 > fe80::10: icmp6 echo-reply id 23777 seq 1 ttl 64 len 16"
+	)
+	tap := func(b *buf.Buffer) { b.RxIf = tap0 }
+	rows := []row{
+		{packet: far + ours, reason: "ip6", out: ours},
+		{packet: far + "vlan 0 " + ours, change: func(p []byte) { copy(p[12:], "\x81\x00\x00\x00\x86\xdd") }, reason: "ip6", out: ours},
+		{packet: far + "fe80::1 > fe80::10: icmp6 echo-reply id 1 seq 1", reason: "bridged"},
+		{packet: far + "fe80::1 > fe80::10: icmp6 echo-request id 23777 seq 1", reason: "bridged"},
+		{packet: far + "fe80::1 > fe80::11: icmp6 echo-reply id 23777 seq 1", reason: "bridged"}, // another address of the host's
+		{packet: far + "fe80::1 > fe80::10: hbh icmp6 echo-reply id 23777 seq 1", reason: "bridged"},
+		{packet: far + "fe80::1 > fe80::10: frag 0 mf icmp6 echo-reply id 23777 seq 1", reason: "bridged"},
+		{packet: far + "fe80::1 > fe80::10: udp 1 > 2", reason: "bridged"},
+		{packet: far + "fe80::1 > fe80::10: proto 58 len 3", reason: "bridged"},
+		{packet: "02:00:00:00:00:01 > 33:33:00:00:00:01: fe80::1 > ff02::1: icmp6 echo-reply id 23777 seq 1", reason: "bridged"},
+		{packet: "02:00:00:00:00:10 > 02:00:00:00:00:01: fe80::10 > fe80::1: icmp6 echo-reply id 23777 seq 1", meta: tap, reason: "bridged"},
+	}
+	w := newWorld(t, both)
+	w.state.EchoID = 0x5ce1
+	check(t, on(t, nodes.EthernetInput, w.state), nil, rows)
+	w.state.EchoID = 0
+	check(t, on(t, nodes.EthernetInput, w.state), nil, []row{{packet: far + ours, reason: "bridged"}})
+}

@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -18,6 +19,18 @@ func address(text string) (netip.Addr, error) {
 		return a, invalid("%q is not an address, such as 10.0.0.1 or 2001:db8::1", text)
 	}
 	return a, nil
+}
+
+// scopedAddress is address, and takes a zone as well: fe80::1%eth0.
+func scopedAddress(text string) (netip.Addr, error) {
+	bare, zone, scoped := strings.Cut(text, "%")
+	a, err := address(bare)
+	if err == nil && scoped {
+		if a = a.WithZone(zone); a.Zone() == "" {
+			return a, invalid("%q is not an address with a zone, such as fe80::1%%eth0", text)
+		}
+	}
+	return a, err
 }
 
 // wants reports whether an address is of the family that a request is about.

@@ -36,7 +36,7 @@ func (s *service) Ping(r *pb.PingRequest, out grpc.ServerStreamingServer[pb.Ping
 }
 
 func pingRequest(r *pb.PingRequest) (req control.PingRequest, err error) {
-	if req.To, err = address(r.Address); err != nil {
+	if req.To, err = scopedAddress(r.Address); err != nil {
 		return req, err
 	}
 	if r.Source != "" {

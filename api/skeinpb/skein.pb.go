@@ -6719,7 +6719,7 @@ func (x *FeatureArc) GetEnd() string {
 
 type PingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`   // a link-local one with its uplink: "fe80::1%eth0"
 	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`      // 0 = 5
 	Size          *uint32                `protobuf:"varint,3,opt,name=size,proto3,oneof" json:"size,omitempty"`  // bytes of payload; 56 if absent
 	Interval      *durationpb.Duration   `protobuf:"bytes,4,opt,name=interval,proto3" json:"interval,omitempty"` // between requests; absent = 1 s
@@ -6891,6 +6891,1050 @@ func (x *PingResponse) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+type ApplyServicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // what messages call the text, such as a file's name
+	Text          []byte                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"` // YAML or JSON of any number of documents
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyServicesRequest) Reset() {
+	*x = ApplyServicesRequest{}
+	mi := &file_skein_proto_msgTypes[106]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyServicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyServicesRequest) ProtoMessage() {}
+
+func (x *ApplyServicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[106]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyServicesRequest.ProtoReflect.Descriptor instead.
+func (*ApplyServicesRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{106}
+}
+
+func (x *ApplyServicesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApplyServicesRequest) GetText() []byte {
+	if x != nil {
+		return x.Text
+	}
+	return nil
+}
+
+type ApplyServicesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Applied       []string               `protobuf:"bytes,1,rep,name=applied,proto3" json:"applied,omitempty"` // "Service default/web", "EndpointSlice default/web-x7"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyServicesResponse) Reset() {
+	*x = ApplyServicesResponse{}
+	mi := &file_skein_proto_msgTypes[107]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyServicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyServicesResponse) ProtoMessage() {}
+
+func (x *ApplyServicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[107]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyServicesResponse.ProtoReflect.Descriptor instead.
+func (*ApplyServicesResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{107}
+}
+
+func (x *ApplyServicesResponse) GetApplied() []string {
+	if x != nil {
+		return x.Applied
+	}
+	return nil
+}
+
+type DeleteServicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Objects       []string               `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"` // as ApplyServices has called them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteServicesRequest) Reset() {
+	*x = DeleteServicesRequest{}
+	mi := &file_skein_proto_msgTypes[108]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteServicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteServicesRequest) ProtoMessage() {}
+
+func (x *DeleteServicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[108]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteServicesRequest.ProtoReflect.Descriptor instead.
+func (*DeleteServicesRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{108}
+}
+
+func (x *DeleteServicesRequest) GetObjects() []string {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+type DeleteServicesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteServicesResponse) Reset() {
+	*x = DeleteServicesResponse{}
+	mi := &file_skein_proto_msgTypes[109]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteServicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteServicesResponse) ProtoMessage() {}
+
+func (x *DeleteServicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[109]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteServicesResponse.ProtoReflect.Descriptor instead.
+func (*DeleteServicesResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{109}
+}
+
+type ListServicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // "default/web"; all if empty, and then without clients; NOT_FOUND if there is none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListServicesRequest) Reset() {
+	*x = ListServicesRequest{}
+	mi := &file_skein_proto_msgTypes[110]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListServicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListServicesRequest) ProtoMessage() {}
+
+func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[110]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
+func (*ListServicesRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{110}
+}
+
+func (x *ListServicesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ListServicesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Services      []*ServicePort         `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"` // by name
+	Alarms        []string               `protobuf:"bytes,2,rep,name=alarms,proto3" json:"alarms,omitempty"`     // what was asked for that is not done
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListServicesResponse) Reset() {
+	*x = ListServicesResponse{}
+	mi := &file_skein_proto_msgTypes[111]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListServicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListServicesResponse) ProtoMessage() {}
+
+func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[111]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
+func (*ListServicesResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{111}
+}
+
+func (x *ListServicesResponse) GetServices() []*ServicePort {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *ListServicesResponse) GetAlarms() []string {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
+// A ServicePort is one port of a service in one family, or a hostPort.
+type ServicePort struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // "default/web:http", "hostPort of default/web at tun0"
+	Addresses      []*ServiceAddress      `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Backends       []*ServiceBackend      `protobuf:"bytes,3,rep,name=backends,proto3" json:"backends,omitempty"`
+	Balancing      string                 `protobuf:"bytes,4,opt,name=balancing,proto3" json:"balancing,omitempty"`                                 // "hash", "maglev"
+	ExternalPolicy string                 `protobuf:"bytes,5,opt,name=external_policy,json=externalPolicy,proto3" json:"external_policy,omitempty"` // "Cluster", "Local"
+	InternalPolicy string                 `protobuf:"bytes,6,opt,name=internal_policy,json=internalPolicy,proto3" json:"internal_policy,omitempty"`
+	Affinity       *durationpb.Duration   `protobuf:"bytes,7,opt,name=affinity,proto3" json:"affinity,omitempty"` // absent: none
+	Sources        []string               `protobuf:"bytes,8,rep,name=sources,proto3" json:"sources,omitempty"`   // loadBalancerSourceRanges, as first-last; empty: all
+	Clients        []*ServiceClient       `protobuf:"bytes,9,rep,name=clients,proto3" json:"clients,omitempty"`   // those that have a backend for themselves
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ServicePort) Reset() {
+	*x = ServicePort{}
+	mi := &file_skein_proto_msgTypes[112]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServicePort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServicePort) ProtoMessage() {}
+
+func (x *ServicePort) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[112]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
+func (*ServicePort) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{112}
+}
+
+func (x *ServicePort) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ServicePort) GetAddresses() []*ServiceAddress {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *ServicePort) GetBackends() []*ServiceBackend {
+	if x != nil {
+		return x.Backends
+	}
+	return nil
+}
+
+func (x *ServicePort) GetBalancing() string {
+	if x != nil {
+		return x.Balancing
+	}
+	return ""
+}
+
+func (x *ServicePort) GetExternalPolicy() string {
+	if x != nil {
+		return x.ExternalPolicy
+	}
+	return ""
+}
+
+func (x *ServicePort) GetInternalPolicy() string {
+	if x != nil {
+		return x.InternalPolicy
+	}
+	return ""
+}
+
+func (x *ServicePort) GetAffinity() *durationpb.Duration {
+	if x != nil {
+		return x.Affinity
+	}
+	return nil
+}
+
+func (x *ServicePort) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *ServicePort) GetClients() []*ServiceClient {
+	if x != nil {
+		return x.Clients
+	}
+	return nil
+}
+
+type ServiceAddress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`         // "ClusterIP", "NodePort" ...
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`   // "10.96.0.10:80"; "*:30080" where it is any of the node's
+	Protocol      string                 `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"` // "tcp", "udp", "sctp"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceAddress) Reset() {
+	*x = ServiceAddress{}
+	mi := &file_skein_proto_msgTypes[113]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceAddress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceAddress) ProtoMessage() {}
+
+func (x *ServiceAddress) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[113]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceAddress.ProtoReflect.Descriptor instead.
+func (*ServiceAddress) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{113}
+}
+
+func (x *ServiceAddress) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ServiceAddress) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ServiceAddress) GetProtocol() string {
+	if x != nil {
+		return x.Protocol
+	}
+	return ""
+}
+
+type ServiceBackend struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // "10.244.0.2:8080"
+	Weight        uint32                 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	Local         bool                   `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`              // on this node
+	InUse         bool                   `protobuf:"varint,4,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"` // new flows may go there; else only those of which a traffic policy is Local
+	Hits          uint64                 `protobuf:"varint,5,opt,name=hits,proto3" json:"hits,omitempty"`                // flows that were given to it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceBackend) Reset() {
+	*x = ServiceBackend{}
+	mi := &file_skein_proto_msgTypes[114]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceBackend) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceBackend) ProtoMessage() {}
+
+func (x *ServiceBackend) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[114]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceBackend.ProtoReflect.Descriptor instead.
+func (*ServiceBackend) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{114}
+}
+
+func (x *ServiceBackend) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ServiceBackend) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *ServiceBackend) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+func (x *ServiceBackend) GetInUse() bool {
+	if x != nil {
+		return x.InUse
+	}
+	return false
+}
+
+func (x *ServiceBackend) GetHits() uint64 {
+	if x != nil {
+		return x.Hits
+	}
+	return 0
+}
+
+type ServiceClient struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	Backend       string                 `protobuf:"bytes,2,opt,name=backend,proto3" json:"backend,omitempty"`
+	Left          *durationpb.Duration   `protobuf:"bytes,3,opt,name=left,proto3" json:"left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceClient) Reset() {
+	*x = ServiceClient{}
+	mi := &file_skein_proto_msgTypes[115]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceClient) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceClient) ProtoMessage() {}
+
+func (x *ServiceClient) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[115]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceClient.ProtoReflect.Descriptor instead.
+func (*ServiceClient) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{115}
+}
+
+func (x *ServiceClient) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *ServiceClient) GetBackend() string {
+	if x != nil {
+		return x.Backend
+	}
+	return ""
+}
+
+func (x *ServiceClient) GetLeft() *durationpb.Duration {
+	if x != nil {
+		return x.Left
+	}
+	return nil
+}
+
+type GetNATRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNATRequest) Reset() {
+	*x = GetNATRequest{}
+	mi := &file_skein_proto_msgTypes[116]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNATRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNATRequest) ProtoMessage() {}
+
+func (x *GetNATRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[116]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNATRequest.ProtoReflect.Descriptor instead.
+func (*GetNATRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{116}
+}
+
+type GetNATResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Active        bool                   `protobuf:"varint,1,opt,name=active,proto3" json:"active,omitempty"`
+	Pools         []*NATPool             `protobuf:"bytes,2,rep,name=pools,proto3" json:"pools,omitempty"`
+	Excluded      []string               `protobuf:"bytes,3,rep,name=excluded,proto3" json:"excluded,omitempty"` // destinations that see pods' own addresses
+	Statics       []*NATStatic           `protobuf:"bytes,4,rep,name=statics,proto3" json:"statics,omitempty"`
+	Own           []string               `protobuf:"bytes,5,rep,name=own,proto3" json:"own,omitempty"`                                 // addresses of the node: what leaves has the first of its family
+	PortRanges    []string               `protobuf:"bytes,6,rep,name=port_ranges,json=portRanges,proto3" json:"port_ranges,omitempty"` // "1024-29999"
+	Exhausted     []*NATExhausted        `protobuf:"bytes,7,rep,name=exhausted,proto3" json:"exhausted,omitempty"`                     // by family
+	Translated4   uint64                 `protobuf:"varint,8,opt,name=translated4,proto3" json:"translated4,omitempty"`                // sessions
+	Translated6   uint64                 `protobuf:"varint,9,opt,name=translated6,proto3" json:"translated6,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetNATResponse) Reset() {
+	*x = GetNATResponse{}
+	mi := &file_skein_proto_msgTypes[117]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetNATResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetNATResponse) ProtoMessage() {}
+
+func (x *GetNATResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[117]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetNATResponse.ProtoReflect.Descriptor instead.
+func (*GetNATResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{117}
+}
+
+func (x *GetNATResponse) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *GetNATResponse) GetPools() []*NATPool {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *GetNATResponse) GetExcluded() []string {
+	if x != nil {
+		return x.Excluded
+	}
+	return nil
+}
+
+func (x *GetNATResponse) GetStatics() []*NATStatic {
+	if x != nil {
+		return x.Statics
+	}
+	return nil
+}
+
+func (x *GetNATResponse) GetOwn() []string {
+	if x != nil {
+		return x.Own
+	}
+	return nil
+}
+
+func (x *GetNATResponse) GetPortRanges() []string {
+	if x != nil {
+		return x.PortRanges
+	}
+	return nil
+}
+
+func (x *GetNATResponse) GetExhausted() []*NATExhausted {
+	if x != nil {
+		return x.Exhausted
+	}
+	return nil
+}
+
+func (x *GetNATResponse) GetTranslated4() uint64 {
+	if x != nil {
+		return x.Translated4
+	}
+	return 0
+}
+
+func (x *GetNATResponse) GetTranslated6() uint64 {
+	if x != nil {
+		return x.Translated6
+	}
+	return 0
+}
+
+type NATPool struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Outgoing      bool                   `protobuf:"varint,2,opt,name=outgoing,proto3" json:"outgoing,omitempty"`
+	Source        string                 `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"` // "config" or "api"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NATPool) Reset() {
+	*x = NATPool{}
+	mi := &file_skein_proto_msgTypes[118]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NATPool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NATPool) ProtoMessage() {}
+
+func (x *NATPool) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[118]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NATPool.ProtoReflect.Descriptor instead.
+func (*NATPool) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{118}
+}
+
+func (x *NATPool) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *NATPool) GetOutgoing() bool {
+	if x != nil {
+		return x.Outgoing
+	}
+	return false
+}
+
+func (x *NATPool) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+type NATStatic struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Mapping       string                 `protobuf:"bytes,1,opt,name=mapping,proto3" json:"mapping,omitempty"` // "tcp local 10.244.0.2 8080 external 192.0.2.1 80"
+	Source        string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NATStatic) Reset() {
+	*x = NATStatic{}
+	mi := &file_skein_proto_msgTypes[119]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NATStatic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NATStatic) ProtoMessage() {}
+
+func (x *NATStatic) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[119]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NATStatic.ProtoReflect.Descriptor instead.
+func (*NATStatic) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{119}
+}
+
+func (x *NATStatic) GetMapping() string {
+	if x != nil {
+		return x.Mapping
+	}
+	return ""
+}
+
+func (x *NATStatic) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+// A NATExhausted is how many flows found no port.
+type NATExhausted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Family        string                 `protobuf:"bytes,1,opt,name=family,proto3" json:"family,omitempty"` // "ip4", "ip6"
+	Tcp           uint64                 `protobuf:"varint,2,opt,name=tcp,proto3" json:"tcp,omitempty"`
+	Udp           uint64                 `protobuf:"varint,3,opt,name=udp,proto3" json:"udp,omitempty"`
+	Icmp          uint64                 `protobuf:"varint,4,opt,name=icmp,proto3" json:"icmp,omitempty"`
+	Other         uint64                 `protobuf:"varint,5,opt,name=other,proto3" json:"other,omitempty"`
+	Last          string                 `protobuf:"bytes,6,opt,name=last,proto3" json:"last,omitempty"` // the last of them: "10.244.0.2 to 192.0.2.1:80"; empty: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NATExhausted) Reset() {
+	*x = NATExhausted{}
+	mi := &file_skein_proto_msgTypes[120]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NATExhausted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NATExhausted) ProtoMessage() {}
+
+func (x *NATExhausted) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[120]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NATExhausted.ProtoReflect.Descriptor instead.
+func (*NATExhausted) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{120}
+}
+
+func (x *NATExhausted) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *NATExhausted) GetTcp() uint64 {
+	if x != nil {
+		return x.Tcp
+	}
+	return 0
+}
+
+func (x *NATExhausted) GetUdp() uint64 {
+	if x != nil {
+		return x.Udp
+	}
+	return 0
+}
+
+func (x *NATExhausted) GetIcmp() uint64 {
+	if x != nil {
+		return x.Icmp
+	}
+	return 0
+}
+
+func (x *NATExhausted) GetOther() uint64 {
+	if x != nil {
+		return x.Other
+	}
+	return 0
+}
+
+func (x *NATExhausted) GetLast() string {
+	if x != nil {
+		return x.Last
+	}
+	return ""
+}
+
+type ChangeNATRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to What:
+	//
+	//	*ChangeNATRequest_Pool
+	//	*ChangeNATRequest_Static
+	What          isChangeNATRequest_What `protobuf_oneof:"what"`
+	Delete        bool                    `protobuf:"varint,3,opt,name=delete,proto3" json:"delete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeNATRequest) Reset() {
+	*x = ChangeNATRequest{}
+	mi := &file_skein_proto_msgTypes[121]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeNATRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeNATRequest) ProtoMessage() {}
+
+func (x *ChangeNATRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[121]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeNATRequest.ProtoReflect.Descriptor instead.
+func (*ChangeNATRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{121}
+}
+
+func (x *ChangeNATRequest) GetWhat() isChangeNATRequest_What {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
+func (x *ChangeNATRequest) GetPool() *NATPool {
+	if x != nil {
+		if x, ok := x.What.(*ChangeNATRequest_Pool); ok {
+			return x.Pool
+		}
+	}
+	return nil
+}
+
+func (x *ChangeNATRequest) GetStatic() string {
+	if x != nil {
+		if x, ok := x.What.(*ChangeNATRequest_Static); ok {
+			return x.Static
+		}
+	}
+	return ""
+}
+
+func (x *ChangeNATRequest) GetDelete() bool {
+	if x != nil {
+		return x.Delete
+	}
+	return false
+}
+
+type isChangeNATRequest_What interface {
+	isChangeNATRequest_What()
+}
+
+type ChangeNATRequest_Pool struct {
+	Pool *NATPool `protobuf:"bytes,1,opt,name=pool,proto3,oneof"` // its source is not looked at
+}
+
+type ChangeNATRequest_Static struct {
+	Static string `protobuf:"bytes,2,opt,name=static,proto3,oneof"` // a mapping
+}
+
+func (*ChangeNATRequest_Pool) isChangeNATRequest_What() {}
+
+func (*ChangeNATRequest_Static) isChangeNATRequest_What() {}
+
+type ChangeNATResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeNATResponse) Reset() {
+	*x = ChangeNATResponse{}
+	mi := &file_skein_proto_msgTypes[122]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeNATResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeNATResponse) ProtoMessage() {}
+
+func (x *ChangeNATResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[122]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeNATResponse.ProtoReflect.Descriptor instead.
+func (*ChangeNATResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{122}
 }
 
 var File_skein_proto protoreflect.FileDescriptor
@@ -7387,7 +8431,76 @@ const file_skein_proto_rawDesc = "" +
 	"\x03ttl\x18\x05 \x01(\rR\x03ttl\x128\n" +
 	"\n" +
 	"round_trip\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\troundTrip\x12\x18\n" +
-	"\amessage\x18\a \x01(\tR\amessage*z\n" +
+	"\amessage\x18\a \x01(\tR\amessage\">\n" +
+	"\x14ApplyServicesRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\fR\x04text\"1\n" +
+	"\x15ApplyServicesResponse\x12\x18\n" +
+	"\aapplied\x18\x01 \x03(\tR\aapplied\"1\n" +
+	"\x15DeleteServicesRequest\x12\x18\n" +
+	"\aobjects\x18\x01 \x03(\tR\aobjects\"\x18\n" +
+	"\x16DeleteServicesResponse\")\n" +
+	"\x13ListServicesRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"a\n" +
+	"\x14ListServicesResponse\x121\n" +
+	"\bservices\x18\x01 \x03(\v2\x15.skein.v1.ServicePortR\bservices\x12\x16\n" +
+	"\x06alarms\x18\x02 \x03(\tR\x06alarms\"\x83\x03\n" +
+	"\vServicePort\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
+	"\taddresses\x18\x02 \x03(\v2\x18.skein.v1.ServiceAddressR\taddresses\x124\n" +
+	"\bbackends\x18\x03 \x03(\v2\x18.skein.v1.ServiceBackendR\bbackends\x12\x1c\n" +
+	"\tbalancing\x18\x04 \x01(\tR\tbalancing\x12'\n" +
+	"\x0fexternal_policy\x18\x05 \x01(\tR\x0eexternalPolicy\x12'\n" +
+	"\x0finternal_policy\x18\x06 \x01(\tR\x0einternalPolicy\x125\n" +
+	"\baffinity\x18\a \x01(\v2\x19.google.protobuf.DurationR\baffinity\x12\x18\n" +
+	"\asources\x18\b \x03(\tR\asources\x121\n" +
+	"\aclients\x18\t \x03(\v2\x17.skein.v1.ServiceClientR\aclients\"Z\n" +
+	"\x0eServiceAddress\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
+	"\bprotocol\x18\x03 \x01(\tR\bprotocol\"\x83\x01\n" +
+	"\x0eServiceBackend\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
+	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x14\n" +
+	"\x05local\x18\x03 \x01(\bR\x05local\x12\x15\n" +
+	"\x06in_use\x18\x04 \x01(\bR\x05inUse\x12\x12\n" +
+	"\x04hits\x18\x05 \x01(\x04R\x04hits\"r\n" +
+	"\rServiceClient\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
+	"\abackend\x18\x02 \x01(\tR\abackend\x12-\n" +
+	"\x04left\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04left\"\x0f\n" +
+	"\rGetNATRequest\"\xc9\x02\n" +
+	"\x0eGetNATResponse\x12\x16\n" +
+	"\x06active\x18\x01 \x01(\bR\x06active\x12'\n" +
+	"\x05pools\x18\x02 \x03(\v2\x11.skein.v1.NATPoolR\x05pools\x12\x1a\n" +
+	"\bexcluded\x18\x03 \x03(\tR\bexcluded\x12-\n" +
+	"\astatics\x18\x04 \x03(\v2\x13.skein.v1.NATStaticR\astatics\x12\x10\n" +
+	"\x03own\x18\x05 \x03(\tR\x03own\x12\x1f\n" +
+	"\vport_ranges\x18\x06 \x03(\tR\n" +
+	"portRanges\x124\n" +
+	"\texhausted\x18\a \x03(\v2\x16.skein.v1.NATExhaustedR\texhausted\x12 \n" +
+	"\vtranslated4\x18\b \x01(\x04R\vtranslated4\x12 \n" +
+	"\vtranslated6\x18\t \x01(\x04R\vtranslated6\"U\n" +
+	"\aNATPool\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1a\n" +
+	"\boutgoing\x18\x02 \x01(\bR\boutgoing\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\"=\n" +
+	"\tNATStatic\x12\x18\n" +
+	"\amapping\x18\x01 \x01(\tR\amapping\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\"\x88\x01\n" +
+	"\fNATExhausted\x12\x16\n" +
+	"\x06family\x18\x01 \x01(\tR\x06family\x12\x10\n" +
+	"\x03tcp\x18\x02 \x01(\x04R\x03tcp\x12\x10\n" +
+	"\x03udp\x18\x03 \x01(\x04R\x03udp\x12\x12\n" +
+	"\x04icmp\x18\x04 \x01(\x04R\x04icmp\x12\x14\n" +
+	"\x05other\x18\x05 \x01(\x04R\x05other\x12\x12\n" +
+	"\x04last\x18\x06 \x01(\tR\x04last\"u\n" +
+	"\x10ChangeNATRequest\x12'\n" +
+	"\x04pool\x18\x01 \x01(\v2\x11.skein.v1.NATPoolH\x00R\x04pool\x12\x18\n" +
+	"\x06static\x18\x02 \x01(\tH\x00R\x06static\x12\x16\n" +
+	"\x06delete\x18\x03 \x01(\bR\x06deleteB\x06\n" +
+	"\x04what\"\x13\n" +
+	"\x11ChangeNATResponse*z\n" +
 	"\rInterfaceKind\x12\x1e\n" +
 	"\x1aINTERFACE_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15INTERFACE_KIND_UPLINK\x10\x01\x12\x16\n" +
@@ -7424,7 +8537,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x11PING_RESULT_REPLY\x10\x01\x12\x17\n" +
 	"\x13PING_RESULT_TIMEOUT\x10\x02\x12\x1b\n" +
 	"\x17PING_RESULT_UNREACHABLE\x10\x03\x12\x18\n" +
-	"\x14PING_RESULT_NOT_SENT\x10\x042\xdd\x12\n" +
+	"\x14PING_RESULT_NOT_SENT\x10\x042\xd6\x15\n" +
 	"\x05Skein\x12G\n" +
 	"\n" +
 	"GetVersion\x12\x1b.skein.v1.GetVersionRequest\x1a\x1c.skein.v1.GetVersionResponse\x12S\n" +
@@ -7462,7 +8575,12 @@ const file_skein_proto_rawDesc = "" +
 	"\vSetWorkload\x12\x1c.skein.v1.SetWorkloadRequest\x1a\x1d.skein.v1.SetWorkloadResponse\x12>\n" +
 	"\aExplain\x12\x18.skein.v1.ExplainRequest\x1a\x19.skein.v1.ExplainResponse\x12O\n" +
 	"\fListSessions\x12\x1d.skein.v1.ListSessionsRequest\x1a\x1e.skein.v1.ListSessionsResponse0\x01\x12P\n" +
-	"\rClearSessions\x12\x1e.skein.v1.ClearSessionsRequest\x1a\x1f.skein.v1.ClearSessionsResponse\x12A\n" +
+	"\rClearSessions\x12\x1e.skein.v1.ClearSessionsRequest\x1a\x1f.skein.v1.ClearSessionsResponse\x12P\n" +
+	"\rApplyServices\x12\x1e.skein.v1.ApplyServicesRequest\x1a\x1f.skein.v1.ApplyServicesResponse\x12S\n" +
+	"\x0eDeleteServices\x12\x1f.skein.v1.DeleteServicesRequest\x1a .skein.v1.DeleteServicesResponse\x12M\n" +
+	"\fListServices\x12\x1d.skein.v1.ListServicesRequest\x1a\x1e.skein.v1.ListServicesResponse\x12;\n" +
+	"\x06GetNAT\x12\x17.skein.v1.GetNATRequest\x1a\x18.skein.v1.GetNATResponse\x12D\n" +
+	"\tChangeNAT\x12\x1a.skein.v1.ChangeNATRequest\x1a\x1b.skein.v1.ChangeNATResponse\x12A\n" +
 	"\bGetGraph\x12\x19.skein.v1.GetGraphRequest\x1a\x1a.skein.v1.GetGraphResponse\x127\n" +
 	"\x04Ping\x12\x15.skein.v1.PingRequest\x1a\x16.skein.v1.PingResponse0\x01B6Z4github.com/skein-dataplane/skein/api/skeinpb;skeinpbb\x06proto3"
 
@@ -7479,7 +8597,7 @@ func file_skein_proto_rawDescGZIP() []byte {
 }
 
 var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 110)
+var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 127)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
 	(Severity)(0),                   // 1: skein.v1.Severity
@@ -7593,14 +8711,31 @@ var file_skein_proto_goTypes = []any{
 	(*FeatureArc)(nil),              // 109: skein.v1.FeatureArc
 	(*PingRequest)(nil),             // 110: skein.v1.PingRequest
 	(*PingResponse)(nil),            // 111: skein.v1.PingResponse
-	nil,                             // 112: skein.v1.CreateTunRequest.SysctlsEntry
-	nil,                             // 113: skein.v1.Workload.LabelsEntry
-	nil,                             // 114: skein.v1.PolicyEndpoint.LabelsEntry
-	nil,                             // 115: skein.v1.SessionStats.RefusedEntry
-	(*durationpb.Duration)(nil),     // 116: google.protobuf.Duration
+	(*ApplyServicesRequest)(nil),    // 112: skein.v1.ApplyServicesRequest
+	(*ApplyServicesResponse)(nil),   // 113: skein.v1.ApplyServicesResponse
+	(*DeleteServicesRequest)(nil),   // 114: skein.v1.DeleteServicesRequest
+	(*DeleteServicesResponse)(nil),  // 115: skein.v1.DeleteServicesResponse
+	(*ListServicesRequest)(nil),     // 116: skein.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 117: skein.v1.ListServicesResponse
+	(*ServicePort)(nil),             // 118: skein.v1.ServicePort
+	(*ServiceAddress)(nil),          // 119: skein.v1.ServiceAddress
+	(*ServiceBackend)(nil),          // 120: skein.v1.ServiceBackend
+	(*ServiceClient)(nil),           // 121: skein.v1.ServiceClient
+	(*GetNATRequest)(nil),           // 122: skein.v1.GetNATRequest
+	(*GetNATResponse)(nil),          // 123: skein.v1.GetNATResponse
+	(*NATPool)(nil),                 // 124: skein.v1.NATPool
+	(*NATStatic)(nil),               // 125: skein.v1.NATStatic
+	(*NATExhausted)(nil),            // 126: skein.v1.NATExhausted
+	(*ChangeNATRequest)(nil),        // 127: skein.v1.ChangeNATRequest
+	(*ChangeNATResponse)(nil),       // 128: skein.v1.ChangeNATResponse
+	nil,                             // 129: skein.v1.CreateTunRequest.SysctlsEntry
+	nil,                             // 130: skein.v1.Workload.LabelsEntry
+	nil,                             // 131: skein.v1.PolicyEndpoint.LabelsEntry
+	nil,                             // 132: skein.v1.SessionStats.RefusedEntry
+	(*durationpb.Duration)(nil),     // 133: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	116, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	133, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
 	0,   // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
 	10,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
 	12,  // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
@@ -7621,10 +8756,10 @@ var file_skein_proto_depIdxs = []int32{
 	26,  // 18: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
 	22,  // 19: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
 	24,  // 20: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
-	112, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
+	129, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
 	25,  // 22: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
 	23,  // 23: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
-	113, // 24: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
+	130, // 24: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
 	27,  // 25: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
 	8,   // 26: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
 	33,  // 27: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
@@ -7632,15 +8767,15 @@ var file_skein_proto_depIdxs = []int32{
 	26,  // 29: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
 	25,  // 30: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
 	36,  // 31: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	116, // 32: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	116, // 33: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	116, // 34: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	133, // 32: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	133, // 33: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	133, // 34: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
 	37,  // 35: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
 	40,  // 36: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
 	1,   // 37: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
 	43,  // 38: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
 	50,  // 39: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	116, // 40: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	133, // 40: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
 	51,  // 41: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
 	2,   // 42: skein.v1.Route.type:type_name -> skein.v1.RouteType
 	54,  // 43: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
@@ -7650,7 +8785,7 @@ var file_skein_proto_depIdxs = []int32{
 	55,  // 47: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
 	55,  // 48: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
 	4,   // 49: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	116, // 50: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	133, // 50: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
 	3,   // 51: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
 	63,  // 52: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
 	70,  // 53: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
@@ -7661,7 +8796,7 @@ var file_skein_proto_depIdxs = []int32{
 	78,  // 58: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
 	77,  // 59: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
 	88,  // 60: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
-	114, // 61: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
+	131, // 61: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
 	89,  // 62: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
 	90,  // 63: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
 	91,  // 64: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
@@ -7672,86 +8807,106 @@ var file_skein_proto_depIdxs = []int32{
 	98,  // 69: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
 	102, // 70: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
 	101, // 71: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
-	115, // 72: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
-	116, // 73: skein.v1.Session.idle:type_name -> google.protobuf.Duration
-	116, // 74: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
+	132, // 72: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
+	133, // 73: skein.v1.Session.idle:type_name -> google.protobuf.Duration
+	133, // 74: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
 	98,  // 75: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
 	107, // 76: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
 	109, // 77: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
 	108, // 78: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	116, // 79: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	116, // 80: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	133, // 79: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	133, // 80: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
 	5,   // 81: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	116, // 82: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	6,   // 83: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	16,  // 84: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	18,  // 85: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	21,  // 86: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	29,  // 87: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	31,  // 88: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
-	34,  // 89: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	38,  // 90: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	41,  // 91: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	44,  // 92: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	46,  // 93: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	48,  // 94: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	52,  // 95: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	57,  // 96: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	59,  // 97: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	61,  // 98: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	64,  // 99: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	66,  // 100: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	68,  // 101: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	71,  // 102: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
-	73,  // 103: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
-	75,  // 104: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
-	79,  // 105: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
-	81,  // 106: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
-	83,  // 107: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
-	86,  // 108: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
-	93,  // 109: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
-	95,  // 110: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
-	99,  // 111: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
-	103, // 112: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
-	105, // 113: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	110, // 114: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,   // 115: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	17,  // 116: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	20,  // 117: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	28,  // 118: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	30,  // 119: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	32,  // 120: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
-	35,  // 121: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	39,  // 122: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	42,  // 123: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	45,  // 124: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	47,  // 125: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	49,  // 126: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	53,  // 127: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	58,  // 128: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	60,  // 129: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	62,  // 130: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	65,  // 131: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	67,  // 132: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	69,  // 133: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	72,  // 134: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
-	74,  // 135: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
-	76,  // 136: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
-	80,  // 137: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
-	82,  // 138: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
-	84,  // 139: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
-	87,  // 140: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
-	94,  // 141: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
-	96,  // 142: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
-	100, // 143: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
-	104, // 144: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
-	106, // 145: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	111, // 146: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	115, // [115:147] is the sub-list for method output_type
-	83,  // [83:115] is the sub-list for method input_type
-	83,  // [83:83] is the sub-list for extension type_name
-	83,  // [83:83] is the sub-list for extension extendee
-	0,   // [0:83] is the sub-list for field type_name
+	133, // 82: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	118, // 83: skein.v1.ListServicesResponse.services:type_name -> skein.v1.ServicePort
+	119, // 84: skein.v1.ServicePort.addresses:type_name -> skein.v1.ServiceAddress
+	120, // 85: skein.v1.ServicePort.backends:type_name -> skein.v1.ServiceBackend
+	133, // 86: skein.v1.ServicePort.affinity:type_name -> google.protobuf.Duration
+	121, // 87: skein.v1.ServicePort.clients:type_name -> skein.v1.ServiceClient
+	133, // 88: skein.v1.ServiceClient.left:type_name -> google.protobuf.Duration
+	124, // 89: skein.v1.GetNATResponse.pools:type_name -> skein.v1.NATPool
+	125, // 90: skein.v1.GetNATResponse.statics:type_name -> skein.v1.NATStatic
+	126, // 91: skein.v1.GetNATResponse.exhausted:type_name -> skein.v1.NATExhausted
+	124, // 92: skein.v1.ChangeNATRequest.pool:type_name -> skein.v1.NATPool
+	6,   // 93: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	16,  // 94: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	18,  // 95: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	21,  // 96: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	29,  // 97: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	31,  // 98: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
+	34,  // 99: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	38,  // 100: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	41,  // 101: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	44,  // 102: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	46,  // 103: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	48,  // 104: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	52,  // 105: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	57,  // 106: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	59,  // 107: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	61,  // 108: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	64,  // 109: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	66,  // 110: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	68,  // 111: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	71,  // 112: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
+	73,  // 113: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
+	75,  // 114: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
+	79,  // 115: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
+	81,  // 116: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
+	83,  // 117: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
+	86,  // 118: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
+	93,  // 119: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
+	95,  // 120: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
+	99,  // 121: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
+	103, // 122: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
+	112, // 123: skein.v1.Skein.ApplyServices:input_type -> skein.v1.ApplyServicesRequest
+	114, // 124: skein.v1.Skein.DeleteServices:input_type -> skein.v1.DeleteServicesRequest
+	116, // 125: skein.v1.Skein.ListServices:input_type -> skein.v1.ListServicesRequest
+	122, // 126: skein.v1.Skein.GetNAT:input_type -> skein.v1.GetNATRequest
+	127, // 127: skein.v1.Skein.ChangeNAT:input_type -> skein.v1.ChangeNATRequest
+	105, // 128: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	110, // 129: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,   // 130: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	17,  // 131: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	20,  // 132: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	28,  // 133: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	30,  // 134: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	32,  // 135: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
+	35,  // 136: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	39,  // 137: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	42,  // 138: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	45,  // 139: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	47,  // 140: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	49,  // 141: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	53,  // 142: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	58,  // 143: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	60,  // 144: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	62,  // 145: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	65,  // 146: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	67,  // 147: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	69,  // 148: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	72,  // 149: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
+	74,  // 150: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
+	76,  // 151: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
+	80,  // 152: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
+	82,  // 153: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
+	84,  // 154: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
+	87,  // 155: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
+	94,  // 156: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
+	96,  // 157: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
+	100, // 158: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
+	104, // 159: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
+	113, // 160: skein.v1.Skein.ApplyServices:output_type -> skein.v1.ApplyServicesResponse
+	115, // 161: skein.v1.Skein.DeleteServices:output_type -> skein.v1.DeleteServicesResponse
+	117, // 162: skein.v1.Skein.ListServices:output_type -> skein.v1.ListServicesResponse
+	123, // 163: skein.v1.Skein.GetNAT:output_type -> skein.v1.GetNATResponse
+	128, // 164: skein.v1.Skein.ChangeNAT:output_type -> skein.v1.ChangeNATResponse
+	106, // 165: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	111, // 166: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	130, // [130:167] is the sub-list for method output_type
+	93,  // [93:130] is the sub-list for method input_type
+	93,  // [93:93] is the sub-list for extension type_name
+	93,  // [93:93] is the sub-list for extension extendee
+	0,   // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -7775,13 +8930,17 @@ func file_skein_proto_init() {
 		(*ExplainRequest_Trace)(nil),
 	}
 	file_skein_proto_msgTypes[104].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[121].OneofWrappers = []any{
+		(*ChangeNATRequest_Pool)(nil),
+		(*ChangeNATRequest_Static)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   110,
+			NumMessages:   127,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -69,6 +69,11 @@ const (
 	Skein_Explain_FullMethodName         = "/skein.v1.Skein/Explain"
 	Skein_ListSessions_FullMethodName    = "/skein.v1.Skein/ListSessions"
 	Skein_ClearSessions_FullMethodName   = "/skein.v1.Skein/ClearSessions"
+	Skein_ApplyServices_FullMethodName   = "/skein.v1.Skein/ApplyServices"
+	Skein_DeleteServices_FullMethodName  = "/skein.v1.Skein/DeleteServices"
+	Skein_ListServices_FullMethodName    = "/skein.v1.Skein/ListServices"
+	Skein_GetNAT_FullMethodName          = "/skein.v1.Skein/GetNAT"
+	Skein_ChangeNAT_FullMethodName       = "/skein.v1.Skein/ChangeNAT"
 	Skein_GetGraph_FullMethodName        = "/skein.v1.Skein/GetGraph"
 	Skein_Ping_FullMethodName            = "/skein.v1.Skein/Ping"
 )
@@ -121,6 +126,18 @@ type SkeinClient interface {
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSessionsResponse], error)
 	// ClearSessions forgets flows: their next packets are judged as new ones.
 	ClearSessions(ctx context.Context, in *ClearSessionsRequest, opts ...grpc.CallOption) (*ClearSessionsResponse, error)
+	// ApplyServices takes all Services and EndpointSlices of a text, or none. Those
+	// of the same names are replaced. ALREADY_EXISTS: the configuration has one of
+	// that name.
+	ApplyServices(ctx context.Context, in *ApplyServicesRequest, opts ...grpc.CallOption) (*ApplyServicesResponse, error)
+	// DeleteServices deletes what ApplyServices has taken, all or none.
+	DeleteServices(ctx context.Context, in *DeleteServicesRequest, opts ...grpc.CallOption) (*DeleteServicesResponse, error)
+	ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (*ListServicesResponse, error)
+	// GetNAT says which addresses and ports flows leave with. The flows themselves
+	// are those of ListSessions.
+	GetNAT(ctx context.Context, in *GetNATRequest, opts ...grpc.CallOption) (*GetNATResponse, error)
+	// ChangeNAT adds or deletes what the configuration has not said.
+	ChangeNAT(ctx context.Context, in *ChangeNATRequest, opts ...grpc.CallOption) (*ChangeNATResponse, error)
 	GetGraph(ctx context.Context, in *GetGraphRequest, opts ...grpc.CallOption) (*GetGraphResponse, error)
 	// Ping sends ICMP echo requests out of the data plane, one result for each.
 	Ping(ctx context.Context, in *PingRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PingResponse], error)
@@ -452,6 +469,56 @@ func (c *skeinClient) ClearSessions(ctx context.Context, in *ClearSessionsReques
 	return out, nil
 }
 
+func (c *skeinClient) ApplyServices(ctx context.Context, in *ApplyServicesRequest, opts ...grpc.CallOption) (*ApplyServicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyServicesResponse)
+	err := c.cc.Invoke(ctx, Skein_ApplyServices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) DeleteServices(ctx context.Context, in *DeleteServicesRequest, opts ...grpc.CallOption) (*DeleteServicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteServicesResponse)
+	err := c.cc.Invoke(ctx, Skein_DeleteServices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (*ListServicesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListServicesResponse)
+	err := c.cc.Invoke(ctx, Skein_ListServices_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) GetNAT(ctx context.Context, in *GetNATRequest, opts ...grpc.CallOption) (*GetNATResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetNATResponse)
+	err := c.cc.Invoke(ctx, Skein_GetNAT_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) ChangeNAT(ctx context.Context, in *ChangeNATRequest, opts ...grpc.CallOption) (*ChangeNATResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ChangeNATResponse)
+	err := c.cc.Invoke(ctx, Skein_ChangeNAT_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *skeinClient) GetGraph(ctx context.Context, in *GetGraphRequest, opts ...grpc.CallOption) (*GetGraphResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetGraphResponse)
@@ -529,6 +596,18 @@ type SkeinServer interface {
 	ListSessions(*ListSessionsRequest, grpc.ServerStreamingServer[ListSessionsResponse]) error
 	// ClearSessions forgets flows: their next packets are judged as new ones.
 	ClearSessions(context.Context, *ClearSessionsRequest) (*ClearSessionsResponse, error)
+	// ApplyServices takes all Services and EndpointSlices of a text, or none. Those
+	// of the same names are replaced. ALREADY_EXISTS: the configuration has one of
+	// that name.
+	ApplyServices(context.Context, *ApplyServicesRequest) (*ApplyServicesResponse, error)
+	// DeleteServices deletes what ApplyServices has taken, all or none.
+	DeleteServices(context.Context, *DeleteServicesRequest) (*DeleteServicesResponse, error)
+	ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error)
+	// GetNAT says which addresses and ports flows leave with. The flows themselves
+	// are those of ListSessions.
+	GetNAT(context.Context, *GetNATRequest) (*GetNATResponse, error)
+	// ChangeNAT adds or deletes what the configuration has not said.
+	ChangeNAT(context.Context, *ChangeNATRequest) (*ChangeNATResponse, error)
 	GetGraph(context.Context, *GetGraphRequest) (*GetGraphResponse, error)
 	// Ping sends ICMP echo requests out of the data plane, one result for each.
 	Ping(*PingRequest, grpc.ServerStreamingServer[PingResponse]) error
@@ -631,6 +710,21 @@ func (UnimplementedSkeinServer) ListSessions(*ListSessionsRequest, grpc.ServerSt
 }
 func (UnimplementedSkeinServer) ClearSessions(context.Context, *ClearSessionsRequest) (*ClearSessionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ClearSessions not implemented")
+}
+func (UnimplementedSkeinServer) ApplyServices(context.Context, *ApplyServicesRequest) (*ApplyServicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyServices not implemented")
+}
+func (UnimplementedSkeinServer) DeleteServices(context.Context, *DeleteServicesRequest) (*DeleteServicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteServices not implemented")
+}
+func (UnimplementedSkeinServer) ListServices(context.Context, *ListServicesRequest) (*ListServicesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListServices not implemented")
+}
+func (UnimplementedSkeinServer) GetNAT(context.Context, *GetNATRequest) (*GetNATResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetNAT not implemented")
+}
+func (UnimplementedSkeinServer) ChangeNAT(context.Context, *ChangeNATRequest) (*ChangeNATResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeNAT not implemented")
 }
 func (UnimplementedSkeinServer) GetGraph(context.Context, *GetGraphRequest) (*GetGraphResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetGraph not implemented")
@@ -1185,6 +1279,96 @@ func _Skein_ClearSessions_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Skein_ApplyServices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyServicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ApplyServices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ApplyServices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ApplyServices(ctx, req.(*ApplyServicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_DeleteServices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteServicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).DeleteServices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_DeleteServices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).DeleteServices(ctx, req.(*DeleteServicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_ListServices_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListServicesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ListServices(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ListServices_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ListServices(ctx, req.(*ListServicesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_GetNAT_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetNATRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).GetNAT(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_GetNAT_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).GetNAT(ctx, req.(*GetNATRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_ChangeNAT_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeNATRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ChangeNAT(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ChangeNAT_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ChangeNAT(ctx, req.(*ChangeNATRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Skein_GetGraph_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetGraphRequest)
 	if err := dec(in); err != nil {
@@ -1332,6 +1516,26 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ClearSessions",
 			Handler:    _Skein_ClearSessions_Handler,
+		},
+		{
+			MethodName: "ApplyServices",
+			Handler:    _Skein_ApplyServices_Handler,
+		},
+		{
+			MethodName: "DeleteServices",
+			Handler:    _Skein_DeleteServices_Handler,
+		},
+		{
+			MethodName: "ListServices",
+			Handler:    _Skein_ListServices_Handler,
+		},
+		{
+			MethodName: "GetNAT",
+			Handler:    _Skein_GetNAT_Handler,
+		},
+		{
+			MethodName: "ChangeNAT",
+			Handler:    _Skein_ChangeNAT_Handler,
 		},
 		{
 			MethodName: "GetGraph",

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -90,6 +91,18 @@ func parseAddr(s string) (netip.Addr, error) {
 		return netip.Addr{}, fmt.Errorf("%q is not an address", s)
 	}
 	return a, nil
+}
+
+// parseScopedAddr is parseAddr, and takes a zone as well: fe80::1%eth0.
+func parseScopedAddr(s string) (netip.Addr, error) {
+	bare, zone, scoped := strings.Cut(s, "%")
+	a, err := parseAddr(bare)
+	if err == nil && scoped {
+		if a = a.WithZone(zone); a.Zone() == "" {
+			return a, fmt.Errorf("%q is not an address with a zone, such as fe80::1%%eth0", s)
+		}
+	}
+	return a, err
 }
 
 // parseIfAddr reads the address of an interface, which keeps its host bits.

@@ -38,7 +38,7 @@ func (e *env) pingCmd() *cobra.Command {
 }
 
 func parsePing(args []string) (*skeinpb.PingRequest, error) {
-	addr, err := parseAddr(args[0])
+	addr, err := parseScopedAddr(args[0])
 	if err != nil {
 		return nil, usagef("ping: %w", err)
 	}
