@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/internal/strictyaml"
 )
 
 // Bounds of what may be asked for.
@@ -29,16 +30,14 @@ const (
 	maxMTU      = 9216 // the largest that NICs commonly take
 )
 
-// checker gathers what is wrong.
-type checker struct{ wrong []Problem }
+// checker notes what is wrong in the document that it stands in.
+type checker struct{ doc *strictyaml.Document }
 
-func (c *checker) add(field, format string, args ...any) {
-	c.wrong = append(c.wrong, Problem{Field: field, What: fmt.Sprintf(format, args...)})
-}
+func (c *checker) add(field, format string, args ...any) { c.doc.Fail(field, format, args...) }
 
-// check returns everything that is wrong with c.
-func (cfg *Config) check() []Problem {
-	c := new(checker)
+// check notes everything that is wrong with a Config that d was read into.
+func (cfg *Config) check(d *strictyaml.Document) {
+	c := &checker{d}
 	if !filepath.IsAbs(cfg.RunDir) {
 		c.add("run_dir", "%q where an absolute path was expected", cfg.RunDir)
 	}
@@ -66,7 +65,6 @@ func (cfg *Config) check() []Problem {
 	if f := cfg.Log.File; f != "" && !filepath.IsAbs(f) {
 		c.add("log.file", "%q where an absolute path was expected", f)
 	}
-	return c.wrong
 }
 
 func (c *checker) between(field string, n, low, high int) {

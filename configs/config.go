@@ -178,13 +178,13 @@ func Load(path string) (Config, error) {
 // what was expected", one line for each that is wrong.
 func Parse(name string, text []byte) (Config, error) {
 	cfg := Default()
-	d := decode(text, &cfg)
-	if len(d.wrong) == 0 { // else what follows would be about what is missing
+	d := decode(name, text, &cfg)
+	if len(d.Wrong) == 0 { // else what follows would be about what is missing
 		cfg.fill()
-		d.wrong = cfg.check()
+		cfg.check(d)
 	}
-	if len(d.wrong) > 0 {
-		return Config{}, &Error{Name: name, Problems: d.locate(d.wrong)}
+	if len(d.Wrong) > 0 {
+		return Config{}, &Error{Problems: d.Wrong}
 	}
 	return cfg, nil
 }

@@ -1,34 +1,19 @@
 package configs
 
 import (
-	"fmt"
-	"strings"
+	"errors"
+
+	"github.com/skein-dataplane/skein/internal/strictyaml"
 )
 
-// A Problem is one thing that is wrong with a file.
-type Problem struct {
-	Line, Column int    // from 1 on; 0 if unknown
-	Field        string // as in "uplinks[0].driver"; empty for bad syntax
-	What         string // what was found and what was expected
-}
+// A Problem is one thing that is wrong with a file: where, which field, what
+// was found and what was expected.
+type Problem = strictyaml.Error
 
 // An Error is all that is wrong with a file.
-type Error struct {
-	Name     string
-	Problems []Problem
-}
+type Error struct{ Problems []error } // *Problems
 
-func (e *Error) Error() string {
-	var lines []string
-	for _, p := range e.Problems {
-		at := e.Name
-		if p.Line > 0 {
-			at = fmt.Sprintf("%s:%d:%d", e.Name, p.Line, p.Column)
-		}
-		if p.Field != "" {
-			at += ": " + p.Field
-		}
-		lines = append(lines, at+": "+p.What)
-	}
-	return strings.Join(lines, "\n")
-}
+func (e *Error) Error() string { return errors.Join(e.Problems...).Error() }
+
+// Unwrap returns the Problems.
+func (e *Error) Unwrap() []error { return e.Problems }

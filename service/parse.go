@@ -2,12 +2,14 @@ package service
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/internal/strictyaml"
 )
 
 // Objects are what a file holds.
@@ -16,71 +18,88 @@ type Objects struct {
 	Slices   []*Slice
 }
 
+// ErrInvalid is the error of what makes no sense.
+var ErrInvalid = strictyaml.ErrInvalid
+
+// A Place is where something stands in what was read: file, line and column,
+// which count from 1.
+type Place = strictyaml.Place
+
+// An Error says what is wrong with which field where, and wraps ErrInvalid.
+type Error = strictyaml.Error
+
+type (
+	value  = strictyaml.Value
+	fields = strictyaml.Fields
+)
+
+func skip(value) {}
+
 // Parse reads YAML documents: Services, EndpointSlices, and Lists of them, as
 // kubectl writes them. file is for words. A field that is not known is an error,
 // as it may have been meant for something. Of all that is wrong it says where;
 // then nothing is returned.
 func Parse(file string, text io.Reader) (Objects, error) {
-	r := &reader{file: file}
 	var out Objects
-	r.documents(text, func(v value) { v.object(&out) })
-	if len(r.wrong) > 0 {
-		return Objects{}, errors.Join(r.wrong...)
+	var wrong []error
+	docs := strictyaml.NewReader(file, text, strictyaml.Rules{})
+	for d, ok := docs.Next(); ok; d, ok = docs.Next() {
+		if d.Root().Given() {
+			readObject(d.Root(), &out)
+		}
+		for _, err := range d.Wrong {
+			wrong = append(wrong, fmt.Errorf("service: %w", err))
+		}
+	}
+	if len(wrong) > 0 {
+		return Objects{}, errors.Join(wrong...)
 	}
 	return out, nil
 }
 
-// object reads a document, or an item of a List.
-func (v value) object(out *Objects) {
-	var version, kind string
-	for i := 0; i+1 < len(v.Content); i += 2 {
-		switch v.Content[i].Value {
-		case "apiVersion":
-			version = v.Content[i+1].Value
-		case "kind":
-			kind = v.Content[i+1].Value
-		}
-	}
+// readObject reads a document, or an item of a List.
+func readObject(v value, out *Objects) {
+	version, kind := v.Peek("apiVersion").Raw(), v.Peek("kind").Raw()
 	switch version + " " + kind {
 	case "v1 List":
-		v.mapping(fields{"apiVersion": skip, "kind": skip, "metadata": skip,
-			"items": func(v value) { v.list(func(v value) { v.object(out) }) }})
+		v.Mapping(fields{"apiVersion": skip, "kind": skip, "metadata": skip,
+			"items": func(v value) { v.List(func(v value) { readObject(v, out) }) }})
 	case "v1 Service":
-		out.Services = append(out.Services, v.service())
+		out.Services = append(out.Services, readService(v))
 	case "discovery.k8s.io/v1 EndpointSlice":
-		out.Slices = append(out.Slices, v.slice())
+		out.Slices = append(out.Slices, readSlice(v))
 	default:
-		v.fail("expected a v1 Service or a discovery.k8s.io/v1 EndpointSlice, found %q %q", version, kind)
+		v.Fail("expected a v1 Service or a discovery.k8s.io/v1 EndpointSlice, found %q %q", version, kind)
 	}
 }
 
-// meta reads metadata.
-func (v value) meta(namespace, name *string, created *time.Time, labels, annotations func(string, value)) {
+// readMeta reads metadata.
+func readMeta(v value, namespace, name *string, created *time.Time, labels, annotations func(string, value)) {
 	*namespace = "default"
-	v.mapping(fields{
-		"name": func(v value) { v.set(name) }, "namespace": func(v value) { v.set(namespace) },
-		"creationTimestamp": func(v value) { *created = v.time() },
-		"labels":            func(v value) { v.mapping(nil, labels) },
-		"annotations":       func(v value) { v.mapping(nil, annotations) },
+	v.Mapping(fields{
+		"name": func(v value) { *name = v.Text() }, "namespace": func(v value) { *namespace = v.Text() },
+		"creationTimestamp": func(v value) { *created = v.Time() },
+		"labels":            func(v value) { v.Mapping(nil, labels) },
+		"annotations":       func(v value) { v.Mapping(nil, annotations) },
 		"uid":               skip, "resourceVersion": skip, "generation": skip, "generateName": skip, "selfLink": skip,
 		"managedFields": skip, "ownerReferences": skip, "finalizers": skip,
 		"deletionTimestamp": skip, "deletionGracePeriodSeconds": skip,
 	})
 	if *name == "" {
-		v.fail("expected a name")
+		v.Fail("expected a name")
 	}
 }
 
-func (v value) service() *Service {
-	s := &Service{Place: v.place(), Type: "ClusterIP"}
-	v.mapping(fields{
+func readService(v value) *Service {
+	s := &Service{Place: v.Place(), Type: "ClusterIP"}
+	v.Mapping(fields{
 		"apiVersion": skip, "kind": skip,
-		"metadata": func(v value) { v.meta(&s.Namespace, &s.Name, &s.Created, nothing, s.annotation) },
+		"metadata": func(v value) { readMeta(v, &s.Namespace, &s.Name, &s.Created, nothing, s.annotation) },
 		"spec":     s.spec,
 		"status":   s.status,
 	})
 	if s.Name == "" {
-		v.fail("expected metadata with a name")
+		v.Fail("expected metadata with a name")
 	}
 	return s
 }
@@ -90,12 +109,12 @@ func nothing(string, value) {}
 func (s *Service) annotation(name string, v value) {
 	switch name {
 	case AnnotationBalancing:
-		s.Maglev = v.one("hash", "maglev") == "maglev"
+		s.Maglev = v.One("hash", "maglev") == "maglev"
 	case AnnotationMasquerade:
-		s.MasqueradeExternal = v.one("true", "false") == "true"
+		s.MasqueradeExternal = v.One("true", "false") == "true"
 	default:
 		if strings.HasPrefix(name, annotationPrefix) {
-			v.fail("there is no such annotation")
+			v.Fail("there is no such annotation")
 		}
 	}
 }
@@ -110,23 +129,23 @@ const (
 func (s *Service) spec(v value) {
 	affinity, timeout := false, defaultAffinity
 	clusterIP := func(v value) {
-		if t := v.text(); t != "None" && t != "" { // None: headless, names only
+		if t := v.Text(); t != "None" && t != "" { // None: headless, names only
 			s.addClusterIP(v)
 		}
 	}
-	v.mapping(fields{
-		"type":                  func(v value) { s.Type = v.one("ClusterIP", "NodePort", "LoadBalancer", "ExternalName") },
+	v.Mapping(fields{
+		"type":                  func(v value) { s.Type = v.One("ClusterIP", "NodePort", "LoadBalancer", "ExternalName") },
 		"clusterIP":             clusterIP,
-		"clusterIPs":            func(v value) { v.list(clusterIP) },
-		"externalIPs":           func(v value) { v.list(func(v value) { s.ExternalIPs = append(s.ExternalIPs, v.addr()) }) },
-		"ports":                 func(v value) { v.list(s.port) },
-		"sessionAffinity":       func(v value) { affinity = v.one("ClientIP", "None") == "ClientIP" },
-		"sessionAffinityConfig": func(v value) { timeout = v.affinityTimeout(timeout) },
-		"externalTrafficPolicy": func(v value) { s.ExternalLocal = v.one("Cluster", "Local") == "Local" },
-		"internalTrafficPolicy": func(v value) { s.InternalLocal = v.one("Cluster", "Local") == "Local" },
-		"healthCheckNodePort":   func(v value) { s.HealthPort = uint16(v.number(0, 65535)) },
+		"clusterIPs":            func(v value) { v.List(clusterIP) },
+		"externalIPs":           func(v value) { v.List(func(v value) { s.ExternalIPs = append(s.ExternalIPs, v.Addr()) }) },
+		"ports":                 func(v value) { v.List(s.port) },
+		"sessionAffinity":       func(v value) { affinity = v.One("ClientIP", "None") == "ClientIP" },
+		"sessionAffinityConfig": func(v value) { timeout = affinityTimeout(v, timeout) },
+		"externalTrafficPolicy": func(v value) { s.ExternalLocal = v.One("Cluster", "Local") == "Local" },
+		"internalTrafficPolicy": func(v value) { s.InternalLocal = v.One("Cluster", "Local") == "Local" },
+		"healthCheckNodePort":   func(v value) { s.HealthPort = uint16(v.Number(0, 65535)) },
 		"loadBalancerSourceRanges": func(v value) {
-			v.list(func(v value) { s.Sources = append(s.Sources, v.prefix()) })
+			v.List(func(v value) { s.Sources = append(s.Sources, v.Prefix()) })
 		},
 		// Who writes EndpointSlices and status acts on these.
 		"selector": skip, "publishNotReadyAddresses": skip, "ipFamilies": skip, "ipFamilyPolicy": skip,
@@ -144,7 +163,7 @@ func (s *Service) spec(v value) {
 // addClusterIP adds an address, of which clusterIP and clusterIPs have the first
 // both.
 func (s *Service) addClusterIP(v value) {
-	a := v.addr()
+	a := v.Addr()
 	for _, b := range s.ClusterIPs {
 		if a == b {
 			return
@@ -153,10 +172,10 @@ func (s *Service) addClusterIP(v value) {
 	s.ClusterIPs = append(s.ClusterIPs, a)
 }
 
-func (v value) affinityTimeout(otherwise time.Duration) time.Duration {
-	v.mapping(fields{"clientIP": func(v value) {
-		v.mapping(fields{"timeoutSeconds": func(v value) {
-			otherwise = time.Duration(v.number(1, maxAffinity)) * time.Second
+func affinityTimeout(v value, otherwise time.Duration) time.Duration {
+	v.Mapping(fields{"clientIP": func(v value) {
+		v.Mapping(fields{"timeoutSeconds": func(v value) {
+			otherwise = time.Duration(v.Number(1, maxAffinity)) * time.Second
 		}})
 	}})
 	return otherwise
@@ -164,32 +183,32 @@ func (v value) affinityTimeout(otherwise time.Duration) time.Duration {
 
 func (s *Service) port(v value) {
 	p := Port{Proto: hdr.ProtoTCP}
-	v.mapping(fields{
-		"name": func(v value) { v.set(&p.Name) }, "protocol": func(v value) { p.Proto = v.protocol() },
-		"port": func(v value) { p.Port = v.port() }, "nodePort": func(v value) { p.NodePort = uint16(v.number(0, 65535)) },
+	v.Mapping(fields{
+		"name": func(v value) { p.Name = v.Text() }, "protocol": func(v value) { p.Proto = protocol(v) },
+		"port": func(v value) { p.Port = v.Port() }, "nodePort": func(v value) { p.NodePort = uint16(v.Number(0, 65535)) },
 		"targetPort": func(v value) { // EndpointSlices say which it is
-			if _, err := strconv.Atoi(v.text()); err == nil {
-				v.port()
+			if _, err := strconv.Atoi(v.Text()); err == nil {
+				v.Port()
 			}
 		},
 		"appProtocol": skip,
 	})
 	if p.Port == 0 {
-		v.fail("expected a port from 1 to 65535")
+		v.Fail("expected a port from 1 to 65535")
 	}
 	for _, q := range s.Ports {
 		switch {
 		case q.Name == p.Name:
-			v.fail("the name %q is that of two ports", p.Name)
+			v.Fail("the name %q is that of two ports", p.Name)
 		case q.Port == p.Port && q.Proto == p.Proto:
-			v.fail("port %d is given twice", p.Port)
+			v.Fail("port %d is given twice", p.Port)
 		}
 	}
 	s.Ports = append(s.Ports, p)
 }
 
-func (v value) protocol() uint8 {
-	switch v.one("TCP", "UDP", "SCTP") {
+func protocol(v value) uint8 {
+	switch v.One("TCP", "UDP", "SCTP") {
 	case "UDP":
 		return hdr.ProtoUDP
 	case "SCTP":
@@ -199,8 +218,8 @@ func (v value) protocol() uint8 {
 }
 
 func (s *Service) status(v value) {
-	v.mapping(fields{"conditions": skip, "loadBalancer": func(v value) {
-		v.mapping(fields{"ingress": func(v value) { v.list(s.ingress) }})
+	v.Mapping(fields{"conditions": skip, "loadBalancer": func(v value) {
+		v.Mapping(fields{"ingress": func(v value) { v.List(s.ingress) }})
 	}})
 }
 
@@ -209,9 +228,9 @@ func (s *Service) status(v value) {
 func (s *Service) ingress(v value) {
 	var in []func()
 	proxy := false
-	v.mapping(fields{
-		"ip":       func(v value) { a := v.addr(); in = append(in, func() { s.Ingress = append(s.Ingress, a) }) },
-		"ipMode":   func(v value) { proxy = v.one("VIP", "Proxy") == "Proxy" },
+	v.Mapping(fields{
+		"ip":       func(v value) { a := v.Addr(); in = append(in, func() { s.Ingress = append(s.Ingress, a) }) },
+		"ipMode":   func(v value) { proxy = v.One("VIP", "Proxy") == "Proxy" },
 		"hostname": skip, "ports": skip,
 	})
 	if !proxy {

@@ -3,15 +3,13 @@ package resource
 import (
 	"slices"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/skein-dataplane/skein/acl"
 	"github.com/skein-dataplane/skein/policy/selector"
 )
 
 // readCalicoPolicy reads a NetworkPolicy or a GlobalNetworkPolicy.
-func readCalicoPolicy(d *decoder, n *yaml.Node, r *Resource) {
-	in := spec[calicoPolicy](d, n)
+func readCalicoPolicy(d *decoder, r *Resource) {
+	in := spec[calicoPolicy](d)
 	p := &Policy{
 		Name: r.Name, Words: r.Name, Tier: in.Tier, Order: d.order("spec.order", in.Order),
 		Types:     d.types("spec.types", in.Types, Directions{len(in.Ingress) > 0 || len(in.Egress) == 0, len(in.Egress) > 0}),
@@ -54,16 +52,16 @@ func (d *decoder) hostOnly(r *Resource, in *calicoPolicy) {
 	special := in.DoNotTrack || in.PreDNAT || in.ApplyOnForward
 	switch {
 	case special && r.Namespace != "":
-		d.add("spec", "expected doNotTrack, preDNAT and applyOnForward in a GlobalNetworkPolicy only")
+		d.Fail("spec", "expected doNotTrack, preDNAT and applyOnForward in a GlobalNetworkPolicy only")
 	case in.DoNotTrack && in.PreDNAT:
-		d.add("spec.preDNAT", "expected either doNotTrack or preDNAT, found both")
+		d.Fail("spec.preDNAT", "expected either doNotTrack or preDNAT, found both")
 	case (in.DoNotTrack || in.PreDNAT) && !in.ApplyOnForward:
-		d.add("spec.applyOnForward", "expected true with doNotTrack and preDNAT")
+		d.Fail("spec.applyOnForward", "expected true with doNotTrack and preDNAT")
 	case in.PreDNAT && (len(in.Egress) > 0 || d.types("spec.types", in.Types, Directions{}).Egress):
-		d.add("spec.preDNAT", "expected a policy for ingress only with it")
+		d.Fail("spec.preDNAT", "expected a policy for ingress only with it")
 	}
 	if r.Namespace != "" && in.NamespaceSelector != "" {
-		d.add("spec.namespaceSelector", "expected in a GlobalNetworkPolicy only")
+		d.Fail("spec.namespaceSelector", "expected in a GlobalNetworkPolicy only")
 	}
 }
 
@@ -89,21 +87,21 @@ func (d *decoder) applies(r *Resource, in *calicoPolicy) *selector.Selector {
 	return selector.And(all...)
 }
 
-func readTier(d *decoder, n *yaml.Node, r *Resource) {
-	in := spec[calicoTier](d, n)
+func readTier(d *decoder, r *Resource) {
+	in := spec[calicoTier](d)
 	t := &Tier{Order: d.order("spec.order", in.Order), Default: acl.Deny}
 	switch in.DefaultAction {
 	case "", "Deny":
 	case "Pass":
 		t.Default = acl.Pass
 	default:
-		d.add("spec.defaultAction", "expected Deny or Pass, found %q", in.DefaultAction)
+		d.Fail("spec.defaultAction", "expected Deny or Pass, found %q", in.DefaultAction)
 	}
 	r.Spec = t
 }
 
-func readProfile(d *decoder, n *yaml.Node, r *Resource) {
-	in := spec[calicoProfile](d, n)
+func readProfile(d *decoder, r *Resource) {
+	in := spec[calicoProfile](d)
 	p := &Profile{Labels: in.LabelsToApply, Sets: map[string]Set{}}
 	l := lowering{d: d, sets: p.Sets}
 	p.In = l.calicoRules("spec.ingress", in.Ingress, true)
@@ -111,29 +109,29 @@ func readProfile(d *decoder, n *yaml.Node, r *Resource) {
 	for i, rules := range [][]calicoRule{in.Ingress, in.Egress} {
 		for j := range rules {
 			if actions[rules[j].Action] == acl.Pass || rules[j].Action == "Pass" {
-				d.add(indexed([]string{"spec.ingress", "spec.egress"}[i], j)+".action", "expected Allow, Deny or Log in a profile, found %q", rules[j].Action)
+				d.Fail(indexed([]string{"spec.ingress", "spec.egress"}[i], j)+".action", "expected Allow, Deny or Log in a profile, found %q", rules[j].Action)
 			}
 		}
 	}
 	r.Spec = p
 }
 
-func readNets(d *decoder, n *yaml.Node, r *Resource) {
-	in := spec[calicoNets](d, n)
+func readNets(d *decoder, r *Resource) {
+	in := spec[calicoNets](d)
 	if bool(in.AllowedEgressDomains) {
 		d.alarm("spec.allowedEgressDomains", "not supported: left out")
 	}
 	r.Spec = &NetworkSet{Nets: d.prefixes("spec.nets", in.Nets)}
 }
 
-func readHost(d *decoder, n *yaml.Node, r *Resource) {
-	in := spec[calicoHost](d, n)
+func readHost(d *decoder, r *Resource) {
+	in := spec[calicoHost](d)
 	h := &HostEndpoint{Node: in.Node, Interface: in.InterfaceName, Profiles: in.Profiles}
 	if in.Node == "" {
-		d.add("spec.node", "expected the name of a node, found none")
+		d.Fail("spec.node", "expected the name of a node, found none")
 	}
 	if in.InterfaceName == "" && len(in.ExpectedIPs) == 0 {
-		d.add("spec", "expected interfaceName or expectedIPs, found none")
+		d.Fail("spec", "expected interfaceName or expectedIPs, found none")
 	}
 	for i, text := range in.ExpectedIPs {
 		h.IPs = append(h.IPs, d.addr(indexed("spec.expectedIPs", i), text))
@@ -142,11 +140,11 @@ func readHost(d *decoder, n *yaml.Node, r *Resource) {
 		where := indexed("spec.ports", i)
 		proto := d.protocol(where+".protocol", p.Protocol)
 		if !slices.Contains(withPorts, proto) {
-			d.add(where+".protocol", "expected TCP, UDP or SCTP, found %q", string(p.Protocol))
+			d.Fail(where+".protocol", "expected TCP, UDP or SCTP, found %q", string(p.Protocol))
 		}
 		h.Ports = append(h.Ports, Port{p.Name, proto, d.port(where+".port", p.Port)})
 		if !portName.MatchString(p.Name) {
-			d.add(where+".name", "expected the name of a port, found %q", p.Name)
+			d.Fail(where+".name", "expected the name of a port, found %q", p.Name)
 		}
 	}
 	r.Spec = h

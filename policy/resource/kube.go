@@ -3,8 +3,6 @@ package resource
 import (
 	"regexp"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/skein-dataplane/skein/acl"
 	"github.com/skein-dataplane/skein/policy/selector"
 )
@@ -23,8 +21,8 @@ const (
 // kubeOrder is where Calico puts Kubernetes' policies in the tier default.
 const kubeOrder = 1000
 
-func readKubePolicy(d *decoder, n *yaml.Node, r *Resource) {
-	in := spec[kubePolicy](d, n)
+func readKubePolicy(d *decoder, r *Resource) {
+	in := spec[kubePolicy](d)
 	pods, words := d.labelSelector("spec.podSelector", &in.PodSelector)
 	p := &Policy{
 		Name: r.Namespace + "/knp.default." + r.Name, Words: r.Namespace + "/" + r.Name,
@@ -64,8 +62,8 @@ func (l *lowering) kubeRule(field, side string, number int, peers []kubePeer, po
 			} else {
 				r.Dst.Nets, r.Dst.NotNets, r.Dst.Sets = peer.Nets, peer.NotNets, peer.Sets
 			}
-			if err := r.Check(); err != nil && len(l.d.wrong) == 0 {
-				l.d.add(field, "%v", err)
+			if err := r.Check(); err != nil && len(l.d.Wrong) == 0 {
+				l.d.Fail(field, "%v", err)
 			}
 			out = append(out, Rule{number, r})
 		}
@@ -101,17 +99,17 @@ func (l *lowering) kubePorts(field string, ports []kubePort) (out []acl.Rule) {
 func (l *lowering) kubePort(field string, p kubePort, to *acl.Side) {
 	if p.Port == "" {
 		if p.EndPort != nil {
-			l.d.add(field+".endPort", "expected a port with it, found none")
+			l.d.Fail(field+".endPort", "expected a port with it, found none")
 		}
 		return
 	}
 	ports, name := l.d.portSpec(field+".port", string(p.Port))
 	if ports.First != ports.Last {
-		l.d.add(field+".port", "expected a port or its name, found a range: say endPort")
+		l.d.Fail(field+".port", "expected a port or its name, found a range: say endPort")
 	}
 	switch {
 	case name != "" && p.EndPort != nil:
-		l.d.add(field+".endPort", "expected a number as port with it, found a name")
+		l.d.Fail(field+".endPort", "expected a number as port with it, found a name")
 	case name != "":
 		to.NamedPorts = append(to.NamedPorts, l.namedPort(name))
 	default:
@@ -119,7 +117,7 @@ func (l *lowering) kubePort(field string, p kubePort, to *acl.Side) {
 		if p.EndPort != nil {
 			ports.Last = l.d.port(field+".endPort", *p.EndPort)
 			if ports.Last < ports.First {
-				l.d.add(field+".endPort", "expected a port from %d on, found %d", ports.First, ports.Last)
+				l.d.Fail(field+".endPort", "expected a port from %d on, found %d", ports.First, ports.Last)
 			}
 		}
 		to.Ports = append(to.Ports, ports)
@@ -129,21 +127,21 @@ func (l *lowering) kubePort(field string, p kubePort, to *acl.Side) {
 func (l *lowering) kubePeer(field string, p *kubePeer) (s acl.Side) {
 	if p.IPBlock == nil {
 		if p.PodSelector == nil && p.NamespaceSelector == nil {
-			l.d.add(field, "expected podSelector, namespaceSelector or ipBlock, found none")
+			l.d.Fail(field, "expected podSelector, namespaceSelector or ipBlock, found none")
 			return s
 		}
 		s.Sets = []string{l.kubeSet(field, p)}
 		return s
 	}
 	if p.PodSelector != nil || p.NamespaceSelector != nil {
-		l.d.add(field+".ipBlock", "expected no selector beside it")
+		l.d.Fail(field+".ipBlock", "expected no selector beside it")
 	}
 	block := l.d.prefix(field+".ipBlock.cidr", p.IPBlock.CIDR)
 	s.Nets = append(s.Nets, block)
 	s.NotNets = l.d.prefixes(field+".ipBlock.except", p.IPBlock.Except)
 	for i, e := range s.NotNets {
 		if e.IsValid() && block.IsValid() && (!block.Contains(e.Addr()) || e.Bits() <= block.Bits()) {
-			l.d.add(indexed(field+".ipBlock.except", i), "expected a part of %v, found %v", block, e)
+			l.d.Fail(indexed(field+".ipBlock.except", i), "expected a part of %v, found %v", block, e)
 		}
 	}
 	return s
@@ -173,12 +171,12 @@ var (
 
 func (d *decoder) label(field, key string, values ...string) bool {
 	if !labelKey.MatchString(key) {
-		d.add(field, "expected the name of a label, found %q", key)
+		d.Fail(field, "expected the name of a label, found %q", key)
 		return false
 	}
 	for _, v := range values {
 		if !labelValue.MatchString(v) {
-			d.add(field, "expected the value of a label, found %q", v)
+			d.Fail(field, "expected the value of a label, found %q", v)
 			return false
 		}
 	}
@@ -208,7 +206,7 @@ func (d *decoder) requirement(field string, r requirement) *selector.Selector {
 	}
 	wantsValues := r.Operator == "In" || r.Operator == "NotIn"
 	if wantsValues != (len(r.Values) > 0) {
-		d.add(field+".values", "expected values with In and NotIn, and none with Exists and DoesNotExist")
+		d.Fail(field+".values", "expected values with In and NotIn, and none with Exists and DoesNotExist")
 	}
 	switch r.Operator {
 	case "In":
@@ -220,6 +218,6 @@ func (d *decoder) requirement(field string, r requirement) *selector.Selector {
 	case "DoesNotExist":
 		return selector.Not(selector.Has(r.Key))
 	}
-	d.add(field+".operator", "expected In, NotIn, Exists or DoesNotExist, found %q", r.Operator)
+	d.Fail(field+".operator", "expected In, NotIn, Exists or DoesNotExist, found %q", r.Operator)
 	return nil
 }

@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/skein-dataplane/skein/internal/strictyaml"
 )
 
 // A File is what Parse has read.
@@ -29,21 +25,12 @@ const maxWrong = 20
 func Parse(name string, text []byte) (*File, error) {
 	f := &File{}
 	var wrong []error
-	docs := yaml.NewDecoder(bytes.NewReader(text))
-	for number := 1; len(wrong) < maxWrong; number++ {
-		var doc yaml.Node
-		err := docs.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			break
+	docs := strictyaml.NewReader(name, bytes.NewReader(text), rules)
+	for d, ok := docs.Next(); ok && len(wrong) < maxWrong; d, ok = docs.Next() {
+		if d.Root().Given() {
+			f.document(d)
 		}
-		d := &decoder{file: name, document: number}
-		if err != nil {
-			wrong = append(wrong, d.syntax(err))
-			break
-		}
-		if len(doc.Content) > 0 && doc.Content[0].Tag != "!!null" {
-			wrong = append(wrong, f.document(d, doc.Content[0])...)
-		}
+		wrong = append(wrong, d.Wrong...)
 	}
 	if len(wrong) == 0 {
 		wrong = duplicates(f.Resources)
@@ -54,20 +41,6 @@ func Parse(name string, text []byte) (*File, error) {
 	return f, nil
 }
 
-// lineOf finds the place in the YAML library's messages.
-var lineOf = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-
-func (d *decoder) syntax(err error) error {
-	e := &Error{Place: Place{d.file, 1, 1, d.document}, What: err.Error()}
-	if m := lineOf.FindStringSubmatch(e.What); m != nil {
-		e.What = "not YAML: " + m[2]
-		if line, err := strconv.Atoi(m[1]); err == nil {
-			e.Line = line
-		}
-	}
-	return e
-}
-
 // Duplicates returns an error that names all resources that are there twice.
 func Duplicates(all []Resource) error { return errors.Join(duplicates(all)...) }
 
@@ -75,7 +48,7 @@ func duplicates(all []Resource) (wrong []error) {
 	first := map[Ref]Place{}
 	for _, r := range all {
 		if at, twice := first[r.Ref]; twice {
-			wrong = append(wrong, &Error{r.At, "metadata.name", fmt.Sprintf("%v is there already, at %v", r.Ref, at)})
+			wrong = append(wrong, &Error{Place: r.At, Field: "metadata.name", What: fmt.Sprintf("%v is there already, at %v", r.Ref, at)})
 			continue
 		}
 		first[r.Ref] = r.At
@@ -84,45 +57,33 @@ func duplicates(all []Resource) (wrong []error) {
 }
 
 // document reads one document, which may be a List of resources.
-func (f *File) document(d *decoder, n *yaml.Node) []error {
-	h := d.head(n)
-	if len(d.wrong) > 0 {
-		return d.wrong
-	}
-	if !strings.HasSuffix(h.Kind, "List") {
-		return f.resource(d, n, h)
-	}
-	var wrong []error
-	for _, item := range itemsOf(n) {
-		one := &decoder{file: d.file, document: d.document}
-		head := one.head(item)
-		if strings.HasSuffix(head.Kind, "List") {
-			one.add("kind", "a list in a list")
+func (f *File) document(d *strictyaml.Document) {
+	h := readHead(d)
+	switch {
+	case len(d.Wrong) > 0:
+	case strings.HasSuffix(h.Kind, "List"):
+		for _, item := range d.Root().Peek("items").Items() {
+			one := item.Apart()
+			h := readHead(one)
+			if strings.HasSuffix(h.Kind, "List") {
+				one.Fail("kind", "a list in a list")
+			}
+			if len(one.Wrong) == 0 {
+				f.resource(one, h)
+			}
+			d.Wrong = append(d.Wrong, one.Wrong...)
 		}
-		if len(one.wrong) == 0 {
-			one.wrong = f.resource(one, item, head)
-		}
-		wrong = append(wrong, one.wrong...)
+	default:
+		f.resource(d, h)
 	}
-	return wrong
 }
 
-func itemsOf(n *yaml.Node) []*yaml.Node {
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == "items" && n.Content[i+1].Kind == yaml.SequenceNode {
-			return n.Content[i+1].Content
-		}
-	}
-	return nil
-}
-
-// head reads what kind of resource it is. What is wrong with its metadata
+// readHead reads what kind of resource it is. What is wrong with its metadata
 // matters only if it is a kind that is known.
-func (d *decoder) head(n *yaml.Node) (h head) {
-	d.at = map[string]spot{"": spotOf(n)}
-	d.mapping(n, reflect.ValueOf(&h).Elem(), "")
-	if h.Kind == "" && len(d.wrong) == 0 {
-		d.add("kind", "expected the kind of a resource, found none")
+func readHead(d *strictyaml.Document) (h head) {
+	d.Root().Into(&h)
+	if h.Kind == "" && len(d.Wrong) == 0 {
+		d.Fail("kind", "expected the kind of a resource, found none")
 	}
 	return h
 }
@@ -132,7 +93,7 @@ type kind struct {
 	group, version string // version "" for any
 	name           string
 	namespaced     bool
-	read           func(d *decoder, n *yaml.Node, r *Resource)
+	read           func(d *decoder, r *Resource)
 }
 
 var kinds = []kind{
@@ -162,20 +123,20 @@ func groupOf(apiVersion string) (group, version string) {
 }
 
 // resource reads one resource and adds it to the file.
-func (f *File) resource(d *decoder, n *yaml.Node, h head) []error {
+func (f *File) resource(doc *strictyaml.Document, h head) {
 	group, version := groupOf(h.APIVersion)
-	at := d.place(spotOf(n))
+	at := doc.Root().Place()
 	i := slices.IndexFunc(kinds, func(k kind) bool {
 		return k.group == group && k.name == h.Kind && (k.version == "" || k.version == version)
 	})
 	if i < 0 {
 		ref := Ref{group, h.Kind, h.Metadata.Namespace, h.Metadata.Name}
 		f.Alarms = append(f.Alarms, Alarm{at, ref, "", fmt.Sprintf("%s %s is not known here: left out", h.APIVersion, h.Kind)})
-		return nil
+		return
 	}
 	r := Resource{Ref: Ref{Group: group, Kind: h.Kind, Name: h.Metadata.Name}, At: at, Labels: h.Metadata.Labels}
 	if h.Metadata.Name == "" {
-		d.add("metadata.name", "expected a name, found none")
+		doc.Fail("metadata.name", "expected a name, found none")
 	}
 	if kinds[i].namespaced {
 		r.Namespace = h.Metadata.Namespace
@@ -186,18 +147,17 @@ func (f *File) resource(d *decoder, n *yaml.Node, h head) []error {
 	if group == Calico { // in the tier default, "default." is said or left out
 		r.Name = strings.TrimPrefix(r.Name, "default.")
 	}
-	d.ref = r.Ref
-	kinds[i].read(d, n, &r)
+	d := &decoder{Document: doc, ref: r.Ref}
+	kinds[i].read(d, &r)
 	r.Alarms = d.alarms
 	f.Resources = append(f.Resources, r)
-	return d.wrong
 }
 
 // spec reads a whole object whose fields are all known.
-func spec[T any](d *decoder, n *yaml.Node) T {
+func spec[T any](d *decoder) T {
 	var o object[T]
-	d.mapping(n, reflect.ValueOf(&o).Elem(), "")
+	d.Root().Into(&o)
 	return o.Spec
 }
 
-func readLabels(*decoder, *yaml.Node, *Resource) {}
+func readLabels(*decoder, *Resource) {}

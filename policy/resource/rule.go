@@ -52,8 +52,8 @@ func (l *lowering) calicoRules(field string, rules []calicoRule, ingress bool) (
 	for i := range rules {
 		where := indexed(field, i)
 		r, ok := l.calicoRule(where, &rules[i], ingress)
-		if err := r.Check(); err != nil && len(l.d.wrong) == 0 {
-			l.d.add(where, "%v", err)
+		if err := r.Check(); err != nil && len(l.d.Wrong) == 0 {
+			l.d.Fail(where, "%v", err)
 		}
 		if ok {
 			out = append(out, Rule{i + 1, r})
@@ -67,11 +67,11 @@ func (l *lowering) calicoRules(field string, rules []calicoRule, ingress bool) (
 func (l *lowering) calicoRule(field string, in *calicoRule, ingress bool) (r acl.Rule, ok bool) {
 	d := l.d
 	if r.Action = actions[strings.ToLower(in.Action)]; r.Action == acl.Undecided {
-		d.add(field+".action", "expected Allow, Deny, Log or Pass, found %q", in.Action)
+		d.Fail(field+".action", "expected Allow, Deny, Log or Pass, found %q", in.Action)
 	}
 	if in.IPVersion != nil {
 		if r.Family = uint8(*in.IPVersion); *in.IPVersion != 4 && *in.IPVersion != 6 {
-			d.add(field+".ipVersion", "expected 4 or 6, found %d", *in.IPVersion)
+			d.Fail(field+".ipVersion", "expected 4 or 6, found %d", *in.IPVersion)
 		}
 	}
 	r.Proto, r.NotProto = d.protocol(field+".protocol", in.Protocol), d.protocol(field+".notProtocol", in.NotProtocol)
@@ -124,14 +124,14 @@ func (l *lowering) entity(field string, in *entityFields, r *acl.Rule, far bool)
 func (l *lowering) ofFamily(field string, s *acl.Side, family uint8) {
 	for _, p := range slices.Concat(s.Nets, s.NotNets) {
 		if p.IsValid() && family != 0 && p.Addr().Is4() != (family == 4) {
-			l.d.add(field, "expected prefixes of IPv%d, as ipVersion says, found %v", family, p)
+			l.d.Fail(field, "expected prefixes of IPv%d, as ipVersion says, found %v", family, p)
 		}
 	}
 }
 
 func (l *lowering) ports(field string, texts []intOr, r *acl.Rule) (ports []acl.PortRange, named []string) {
 	if len(texts) > 0 && !slices.Contains(withPorts, r.Proto) {
-		l.d.add(field, "expected protocol TCP, UDP or SCTP with it")
+		l.d.Fail(field, "expected protocol TCP, UDP or SCTP with it")
 	}
 	for i, text := range texts {
 		p, name := l.d.portSpec(indexed(field, i), string(text))
@@ -142,7 +142,7 @@ func (l *lowering) ports(field string, texts []intOr, r *acl.Rule) (ports []acl.
 		}
 	}
 	if len(named) > acl.MaxSets {
-		l.d.add(field, "expected at most %d named ports, found %d", acl.MaxSets, len(named))
+		l.d.Fail(field, "expected at most %d named ports, found %d", acl.MaxSets, len(named))
 	}
 	return ports, named
 }
@@ -216,15 +216,15 @@ func (l *lowering) services(field string, in *entityFields, r *acl.Rule, far, po
 	}
 	switch {
 	case !far:
-		l.d.add(field+".services", "expected on the side that the endpoint talks to")
+		l.d.Fail(field+".services", "expected on the side that the endpoint talks to")
 	case s.Name == "" || s.Namespace == "":
-		l.d.add(field+".services", "expected name and namespace of a service")
+		l.d.Fail(field+".services", "expected name and namespace of a service")
 	case in.Selector != "" || in.NotSelector != "" || in.NamespaceSelector != "" || in.ServiceAccounts != nil || len(in.Nets)+len(in.NotNets) > 0:
-		l.d.add(field+".services", "expected no nets and no selector beside it")
+		l.d.Fail(field+".services", "expected no nets and no selector beside it")
 	case ports && (r.ICMP != nil || r.NotICMP != nil || r.Proto != 0 && !slices.Contains(withPorts, r.Proto)):
-		l.d.add(field+".services", "expected TCP, UDP or SCTP with it")
+		l.d.Fail(field+".services", "expected TCP, UDP or SCTP with it")
 	case ports && len(in.Ports)+len(in.NotPorts) > 0:
-		l.d.add(field+".services", "expected no ports beside it: the service has some")
+		l.d.Fail(field+".services", "expected no ports beside it: the service has some")
 	default:
 		return []string{l.service(s, ports)}
 	}

@@ -32,7 +32,7 @@ func (d *decoder) protocol(field string, text intOr) uint8 {
 	}
 	n, err := strconv.ParseUint(string(text), 10, 8)
 	if err != nil || n == 0 {
-		d.add(field, "expected TCP, UDP, ICMP, ICMPv6, SCTP, UDPLite or 1 to 255, found %q", string(text))
+		d.Fail(field, "expected TCP, UDP, ICMP, ICMPv6, SCTP, UDPLite or 1 to 255, found %q", string(text))
 	}
 	return uint8(n)
 }
@@ -44,14 +44,14 @@ func (d *decoder) kubeProtocol(field, text string) uint8 {
 	}
 	p := protocols[strings.ToLower(text)]
 	if !slices.Contains(withPorts, p) {
-		d.add(field, "expected TCP, UDP or SCTP, found %q", text)
+		d.Fail(field, "expected TCP, UDP or SCTP, found %q", text)
 	}
 	return p
 }
 
 func (d *decoder) port(field string, n int) uint16 {
 	if n < 1 || n > math.MaxUint16 {
-		d.add(field, "expected a port from 1 to 65535, found %d", n)
+		d.Fail(field, "expected a port from 1 to 65535, found %d", n)
 	}
 	return uint16(n)
 }
@@ -69,13 +69,13 @@ func (d *decoder) portSpec(field, text string) (ports acl.PortRange, name string
 	high, err2 := strconv.ParseUint(last, 10, 16)
 	switch {
 	case err1 == nil && err2 == nil && low > high:
-		d.add(field, "expected a range of ports from low to high, found %q", text)
+		d.Fail(field, "expected a range of ports from low to high, found %q", text)
 	case err1 == nil && err2 == nil:
 		return acl.PortRange{First: uint16(low), Last: uint16(high)}, ""
 	case !isRange && portName.MatchString(text) && strings.Trim(text, "0123456789") != "":
 		return acl.PortRange{}, text
 	default:
-		d.add(field, "expected a port from 0 to 65535, a range such as 8000:8080 or the name of a port, found %q", text)
+		d.Fail(field, "expected a port from 0 to 65535, a range such as 8000:8080 or the name of a port, found %q", text)
 	}
 	return acl.PortRange{}, ""
 }
@@ -87,7 +87,7 @@ func (d *decoder) prefix(field, text string) netip.Prefix {
 		p, err = netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	if err != nil || p.Addr().Is4In6() {
-		d.add(field, "expected a prefix such as 10.0.0.0/8 or 2001:db8::/32, found %q", text)
+		d.Fail(field, "expected a prefix such as 10.0.0.0/8 or 2001:db8::/32, found %q", text)
 		return netip.Prefix{}
 	}
 	return p.Masked()
@@ -103,7 +103,7 @@ func (d *decoder) prefixes(field string, texts []string) (out []netip.Prefix) {
 func (d *decoder) addr(field, text string) netip.Addr {
 	a, err := netip.ParseAddr(text)
 	if err != nil || a.Zone() != "" {
-		d.add(field, "expected an address, found %q", text)
+		d.Fail(field, "expected an address, found %q", text)
 		return netip.Addr{}
 	}
 	return a.Unmap()
@@ -116,13 +116,13 @@ func (d *decoder) icmp(field string, f *icmpFields) *acl.ICMP {
 	}
 	i := &acl.ICMP{}
 	if f.Type == nil || *f.Type < 0 || *f.Type > 254 {
-		d.add(field+".type", "expected a type from 0 to 254")
+		d.Fail(field+".type", "expected a type from 0 to 254")
 		return i
 	}
 	i.Type = uint8(*f.Type)
 	if f.Code != nil {
 		if *f.Code < 0 || *f.Code > 255 {
-			d.add(field+".code", "expected a code from 0 to 255, found %d", *f.Code)
+			d.Fail(field+".code", "expected a code from 0 to 255, found %d", *f.Code)
 		}
 		i.Code, i.HasCode = uint8(*f.Code), true
 	}
@@ -142,7 +142,7 @@ func (d *decoder) types(field string, texts []string, none Directions) (out Dire
 		case "egress":
 			out.Egress = true
 		default:
-			d.add(indexed(field, i), "expected Ingress or Egress, found %q", text)
+			d.Fail(indexed(field, i), "expected Ingress or Egress, found %q", text)
 		}
 	}
 	return out
@@ -159,7 +159,7 @@ func orderOf(order *float64) float64 {
 func (d *decoder) order(field string, order *float64) float64 {
 	o := orderOf(order)
 	if math.IsNaN(o) {
-		d.add(field, "expected a number, found none")
+		d.Fail(field, "expected a number, found none")
 	}
 	return o
 }

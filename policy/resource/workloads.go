@@ -2,18 +2,15 @@ package resource
 
 import (
 	"net/netip"
-	"reflect"
 	"slices"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // serviceLabel names the service of an EndpointSlice (discovery.k8s.io/v1).
 const serviceLabel = "kubernetes.io/service-name"
 
-func readSlice(d *decoder, n *yaml.Node, r *Resource) {
+func readSlice(d *decoder, r *Resource) {
 	var in endpointSlice
-	d.mapping(n, reflect.ValueOf(&in).Elem(), "")
+	d.Root().Into(&in)
 	s := &EndpointSlice{Service: Service{r.Namespace, r.Labels[serviceLabel]}}
 	if s.Service.Name == "" {
 		d.alarm("metadata.labels", "without a label %s: it belongs to no service", serviceLabel)
@@ -36,9 +33,9 @@ func readSlice(d *decoder, n *yaml.Node, r *Resource) {
 
 // readPod reads what policy needs of a pod. One that is done, or that uses the
 // node's addresses, has none of its own.
-func readPod(d *decoder, n *yaml.Node, r *Resource) {
+func readPod(d *decoder, r *Resource) {
 	var in podObject
-	d.mapping(n, reflect.ValueOf(&in).Elem(), "")
+	d.Root().Into(&in)
 	p := &Pod{ServiceAccount: in.Spec.ServiceAccountName}
 	r.Spec = p
 	for _, c := range in.Spec.Containers {
