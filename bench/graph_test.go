@@ -49,7 +49,9 @@ func BenchmarkGraph(b *testing.B) {
 }
 
 var graphCases = []struct{ vector, routes, flows int }{
+	{256, 1, 1},
 	{256, 1, 10_000},
+	{256, 1, 1_000_000},
 	{256, 1_000, 10_000},
 	{256, 100_000, 10_000},
 	{256, 1_000_000, 10_000},

@@ -22,6 +22,13 @@ const rounds = 7
 // startSkein returns the reference topology with a daemon at work.
 func startSkein(b *testing.B, opts tour.Options) *tour.Tour {
 	b.Helper()
+	return startPrepared(b, opts, func(*lab.Reference) {})
+}
+
+// startPrepared is startSkein, but prepare may change the topology before the
+// daemon finds it.
+func startPrepared(b *testing.B, opts tour.Options, prepare func(*lab.Reference)) *tour.Tour {
+	b.Helper()
 	lab.NeedRoot(b)
 	dir := b.TempDir()
 	if err := tour.Build(b.Context(), dir); err != nil {
@@ -37,6 +44,7 @@ func startSkein(b *testing.B, opts tour.Options) *tour.Tour {
 			b.Error(err)
 		}
 	})
+	prepare(t.Reference)
 	if err := t.Start(b.Context()); err != nil {
 		b.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/skein-dataplane/skein/acl"
@@ -44,6 +45,31 @@ func BenchmarkPolicy6(b *testing.B) {
 	}
 }
 
+// BenchmarkACL is BenchmarkPolicy with a stateless access list of so many rules
+// where packets come in, without sessions: each packet is asked about.
+func BenchmarkACL(b *testing.B) {
+	for _, rules := range []int{1, 100, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("vector=256/rules=%d/flows=10000", rules), func(b *testing.B) {
+			table, addrs := tableOf(b, 1)
+			forward(b, 256, packets(addrs, 10_000), func(next *state.State) {
+				next.FIB4 = table
+				p := policyOf(b, rules)
+				p.Ends = []*state.Endpoint{1: {Name: "uplink", In: p.Ends[1].ForwardTo}}
+				nodes.SetPolicy(next, p)
+				stateless(next)
+			})
+		})
+	}
+}
+
+// stateless takes interfaces' packets past ip4-session.
+func stateless(next *state.State) {
+	bit := uint64(1) << slices.Index(nodes.IP4UnicastArc.Features, "ip4-session")
+	for i := range next.Ifaces {
+		next.Ifaces[i].Feat[nodes.IP4UnicastArc.ID] &^= bit
+	}
+}
+
 var policyCases = []struct {
 	vector int
 	rules  string
@@ -51,6 +77,7 @@ var policyCases = []struct {
 }{
 	{256, "none", 10_000},
 	{256, "1", 10_000},
+	{256, "100", 10_000},
 	{256, "1000", 10_000},
 	{256, "10000", 10_000},
 	{16, "none", 10_000},

@@ -20,8 +20,7 @@ func BenchmarkWire(b *testing.B) {
 	l := lab.ForTest(b)
 	kernel := kernelNode(b, l)
 	for _, driver := range []string{"af_packet", "af_xdp"} {
-		skein := startSkein(b, tour.Options{Driver: driver})
-		wired(b, skein.Reference)
+		skein := startPrepared(b, tour.Options{Driver: driver}, func(r *lab.Reference) { wired(b, r) })
 		for _, streams := range []int{1, 4} {
 			for _, way := range []string{"in", "out"} {
 				b.Run(fmt.Sprintf("driver=%s/way=%s/streams=%d", driver, way, streams), func(b *testing.B) {
@@ -38,8 +37,7 @@ func BenchmarkWire(b *testing.B) {
 // BenchmarkGRO measures what gro brings: TCP from the wire to a pod, and from
 // pod to pod in single segments, with gro and without, in turns.
 func BenchmarkGRO(b *testing.B) {
-	skein := startSkein(b, tour.Options{Driver: "af_xdp"})
-	wired(b, skein.Reference)
+	skein := startPrepared(b, tour.Options{Driver: "af_xdp"}, func(r *lab.Reference) { wired(b, r) })
 	for _, streams := range []int{1, 4} {
 		b.Run(fmt.Sprintf("driver=af_xdp/way=in/streams=%d", streams), func(b *testing.B) {
 			for b.Loop() {
@@ -87,17 +85,17 @@ func kernelNode(b *testing.B, l *lab.Lab) *lab.Reference {
 	defer cancel()
 	lab.Need(b, r.PodA.AwaitAddrs(ctx))
 	wired(b, r)
-	lab.Need(b, r.Node.Offload(b.Context(), lab.Uplink, false, "tso", "gso"))
-	lab.Need(b, r.Node.Offload(b.Context(), lab.Uplink, true, "gro"))
 	return r
 }
 
-// wired makes the veth pair between router and node a wire of single packets in
-// the one direction; Skein's own end is in Skein's hands.
+// wired makes the veth pair between router and node a wire of single packets:
+// neither end may send superpackets, and each joins what it receives.
 func wired(b *testing.B, r *lab.Reference) {
 	b.Helper()
 	lab.Need(b, r.Router.Offload(b.Context(), "port1", false, "tso", "gso"))
 	lab.Need(b, r.Router.Offload(b.Context(), "port1", true, "gro"))
+	lab.Need(b, r.Node.Offload(b.Context(), lab.Uplink, false, "tso", "gso"))
+	lab.Need(b, r.Node.Offload(b.Context(), lab.Uplink, true, "gro"))
 }
 
 // across returns the rate of a second of TCP between the remote host and a pod,
