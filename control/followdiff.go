@@ -61,6 +61,9 @@ func addrText(a takeover.Addr) string {
 	if a.Scope != unix.RT_SCOPE_UNIVERSE {
 		fmt.Fprintf(&b, " scope %d", a.Scope)
 	}
+	if a.Metric != 0 {
+		fmt.Fprintf(&b, " metric %d", a.Metric)
+	}
 	if a.Label != "" {
 		fmt.Fprintf(&b, " label %s", a.Label)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,8 @@ func TestDifferences(t *testing.T) {
 			[]string{"del addr 10.0.0.21/24", "add addr 10.0.0.21/24 peer 10.9.0.1/32"}},
 		{"another metric", func(s *takeover.Snapshot) { s.Routes[0].Metric = 100 },
 			[]string{"del route 0.0.0.0/0 via 10.0.0.254 proto 3", "add route 0.0.0.0/0 via 10.0.0.254 proto 3 metric 100"}},
+		{"another metric of an address", func(s *takeover.Snapshot) { s.Addrs[1].Metric = 100 },
+			[]string{"del addr 2001:db8::21/64", "add addr 2001:db8::21/64 metric 100"}},
 		{"down", func(s *takeover.Snapshot) { s.Up, s.Routes = false, nil }, []string{"link down", "del route 0.0.0.0/0 via 10.0.0.254 proto 3"}},
 		{"link", func(s *takeover.Snapshot) { s.MTU, s.MAC = 9000, "02:00:00:00:00:02" }, []string{"mtu 9000", "address 02:00:00:00:00:02"}},
 	}
@@ -107,7 +110,7 @@ func TestHostWays(t *testing.T) {
 		change func(s *takeover.Snapshot)
 		want   []string
 	}{
-		{"as it is", func(*takeover.Snapshot) {}, []string{own, network, all, world}},
+		{"as it is", func(*takeover.Snapshot) {}, []string{own, all, network, world}},
 		{"down", func(s *takeover.Snapshot) { s.Up = false }, nil},
 		{"a /32", func(s *takeover.Snapshot) { s.Addrs[0] = addr("10.0.0.21/32") }, []string{own, world}},
 		{"a /31", func(s *takeover.Snapshot) { s.Addrs[0] = addr("10.0.0.21/31") },
@@ -116,6 +119,14 @@ func TestHostWays(t *testing.T) {
 			s.Addrs[0] = takeover.Addr{Prefix: netip.MustParsePrefix("10.0.0.21/32"), Peer: netip.MustParsePrefix("10.9.0.1/32")}
 		}, []string{own, "unicast 10.9.0.1/32 connected 0 [{1 invalid IP 0}]", world}},
 		{"no route for the prefix", func(s *takeover.Snapshot) { s.Addrs[0].Flags = unix.IFA_F_NOPREFIXROUTE }, []string{own, all, world}},
+		{"a metric of the address", func(s *takeover.Snapshot) { s.Addrs[0].Metric = 1024 },
+			[]string{own, all, strings.Replace(network, "connected 0", "connected 1024", 1), world}},
+		{"NetworkManager's route for the prefix", func(s *takeover.Snapshot) {
+			s.Addrs[0].Flags = unix.IFA_F_NOPREFIXROUTE
+			r := route("10.0.0.0/24", "", 100)
+			r.Protocol = unix.RTPROT_KERNEL
+			s.Routes = append(s.Routes, r)
+		}, []string{own, all, strings.Replace(network, "connected 0", "connected 100", 1), world}},
 		{"what is not for Skein", func(s *takeover.Snapshot) {
 			for i := range 5 {
 				r := route("192.0.2.0/24", "10.0.0.254", i)
@@ -133,7 +144,7 @@ func TestHostWays(t *testing.T) {
 				}
 				s.Routes = append(s.Routes, r)
 			}
-		}, []string{own, network, all, world}},
+		}, []string{own, all, network, world}},
 	}
 	for _, test := range tests {
 		if got := ways(test.change); !slices.Equal(got, test.want) {

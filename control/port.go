@@ -71,15 +71,18 @@ func (c *Control) addPort(ctx context.Context, p *port) error {
 	if err != nil {
 		return errors.Join(err, c.closeDevice(ctx, p.device))
 	}
-	// The State shows the interface before its queues are served, so that no
-	// packet comes in by an interface that nobody knows.
-	err = c.do(ctx, func() error { return c.worker.AddPort(p.index, p.device.Queues()) })
-	if err != nil {
+	if err := c.serve(ctx, p); err != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return errors.Join(err, c.unregister(p), c.closeDevice(ctx, p.device))
 	}
 	return nil
+}
+
+// serve has the worker serve an interface's queues. The State shows it by then,
+// so that no packet comes in by an interface that nobody knows.
+func (c *Control) serve(ctx context.Context, p *port) error {
+	return c.do(ctx, func() error { return c.worker.AddPort(p.index, p.device.Queues()) })
 }
 
 // register gives an interface its index and its place in the State. c.mu is

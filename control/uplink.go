@@ -44,19 +44,20 @@ func (c *Control) addUplink(ctx context.Context, u configs.Uplink) error {
 	}
 	c.progress(u.Interface, "begin to move packets")
 	up, tap := c.uplinkPorts(u, t, dev, candidates)
-	if err := c.addPort(ctx, up); err != nil {
-		return errors.Join(err, c.closeDevice(ctx, t.Tap), t.GiveBack())
+	if err := c.join(up, tap, t.Host); err != nil {
+		return errors.Join(err, c.part(up, tap), c.closeDevice(ctx, dev), c.closeDevice(ctx, t.Tap), t.GiveBack())
 	}
-	if err := c.addPort(ctx, tap); err != nil {
-		return errors.Join(err, c.removePort(ctx, up), t.GiveBack())
+	// The uplink goes first, so that what the host has sent meanwhile can leave.
+	if err := c.serve(ctx, up); err != nil {
+		return errors.Join(err, c.part(up, tap), c.closeDevice(ctx, dev), c.closeDevice(ctx, t.Tap), t.GiveBack())
+	}
+	if err := c.serve(ctx, tap); err != nil {
+		return errors.Join(err, c.removePort(ctx, up), c.part(up, tap), c.closeDevice(ctx, t.Tap), t.GiveBack())
 	}
 	up.undo = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), configs.StopTimeout)
 		defer cancel()
 		return errors.Join(c.removePort(ctx, tap), t.GiveBack())
-	}
-	if err := c.join(up, tap, t.Host); err != nil {
-		return errors.Join(err, c.removePort(ctx, up))
 	}
 	c.progress(u.Interface, "follow the host")
 	own, err := ownHostRoutes(slices.Concat(u.HostRoutes, c.cfg.Services.CIDRs), int(up.rank))
@@ -116,15 +117,38 @@ func (c *Control) freeName(prefix string) string {
 	}
 }
 
-// join makes the two each other's peers and gives the data plane the host's
-// addresses and routes.
+// join gives the data plane both interfaces, as each other's peers, and the
+// host's addresses and routes. All of that is there before the queues are
+// served: the first packets from the host are its questions for the gateway's
+// link address, which it repeats only after a second. What an error leaves part
+// takes away.
 func (c *Control) join(up, tap *port, host *takeover.Snapshot) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := c.register(up); err != nil {
+		return err
+	}
+	if err := c.register(tap); err != nil {
+		return err
+	}
 	up.Peer, tap.Peer = tap.index, up.index
 	up.rank = c.rank(up)
 	up.setHost(host, tap.index)
 	tap.standFor(up)
 	_, err := c.mirrorRoutes()
 	return errors.Join(err, c.publish())
+}
+
+// part takes away what join has given, and is still there.
+func (c *Control) part(up, tap *port) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	up.ways = nil
+	_, err := c.mirrorRoutes()
+	for _, p := range []*port{tap, up} {
+		if int(p.index) < len(c.ports) && c.ports[p.index] == p {
+			err = errors.Join(err, c.unregister(p))
+		}
+	}
+	return err
 }

@@ -34,11 +34,11 @@ func restore(out io.Writer, path string, what restoring) (err error) {
 	if err := needToRestore(); err != nil {
 		return err
 	}
-	all := restoreAll
+	restore := func() ([]string, error) { return restoreAll(dir, lockWait) }
 	if what.stopped {
-		all = restoreStopped
+		restore = func() ([]string, error) { return restoreStopped(dir) }
 	}
-	given, err := all(dir)
+	given, err := restore()
 	for _, name := range given {
 		fmt.Fprintln(out, "gave back", name)
 	}
@@ -66,16 +66,24 @@ func runDir(path string) (string, error) {
 	return configs.Default().RunDir, err
 }
 
-// lockWait is how long a daemon that was just killed may take to be gone.
-const lockWait = 2 * time.Second
+const (
+	// lockWait is how long a daemon that was just killed may take to be gone.
+	lockWait = 2 * time.Second
+	// orphanWait is how long a data plane that has lost its supervisor may take
+	// to give the uplinks back, which is a matter of 0.1 s. The host is to have
+	// them within a second also if it hangs; and nothing is lost if it is killed
+	// while at it, for what is left to do is done from the record.
+	orphanWait = 400 * time.Millisecond
+)
 
-// restoreAll gives back what it can, and returns what it has given back.
-func restoreAll(dir string) (given []string, failed error) {
+// restoreAll gives back what it can, and returns what it has given back. wait
+// is how long a daemon may take to be gone.
+func restoreAll(dir string, wait time.Duration) (given []string, failed error) {
 	uplinks, err := takeover.Records(dir)
 	if err != nil || len(uplinks) == 0 {
 		return nil, err
 	}
-	lock, err := takeover.Acquire(dir, lockWait)
+	lock, err := takeover.Acquire(dir, wait)
 	if err != nil {
 		return nil, err
 	}
@@ -97,16 +105,14 @@ func restoreStopped(dir string) (given []string, err error) {
 	if takeover.Left(dir) {
 		return nil, nil
 	}
-	given, err = restoreAll(dir)
+	given, err = restoreAll(dir, orphanWait)
 	if !errors.Is(err, takeover.ErrLocked) {
 		return given, err
 	}
-	pid, err := takeover.Holder(dir)
-	if err != nil {
-		return nil, err
+	if pid, gone := takeover.Holder(dir); gone == nil { // else it is through with it
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return nil, fmt.Errorf("kill the data plane %d, which nobody looks after: %w", pid, err)
+		}
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return nil, fmt.Errorf("kill the data plane %d, which nobody looks after: %w", pid, err)
-	}
-	return restoreAll(dir)
+	return restoreAll(dir, lockWait)
 }

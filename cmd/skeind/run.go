@@ -54,7 +54,7 @@ func supervised(ctx context.Context, path string) error {
 	return supervise.Run(ctx, supervise.Config{
 		Command: func(own, successor bool) *exec.Cmd { return dataPlane(exe, path, own, successor) },
 		Restore: func() error {
-			_, err := restoreAll(cfg.RunDir)
+			_, err := restoreAll(cfg.RunDir, lockWait)
 			return err
 		},
 		Restart: cfg.Restart,

@@ -35,6 +35,8 @@ ip addr add 10.9.9.1 peer 10.9.9.2 dev enp0s3
 ip addr add 10.0.0.41/24 dev enp0s3 valid_lft 3600 preferred_lft 1800
 ip addr add 10.77.0.1/24 dev enp0s3 noprefixroute
 ip addr add 2001:db8::31/64 dev enp0s3 valid_lft 3600 preferred_lft 1800
+ip addr add 10.78.0.1/24 dev enp0s3 metric 1024
+ip addr add 2001:db8:ff78::1/64 dev enp0s3 metric 1024
 ip route add 10.77.0.0/24 dev enp0s3 proto kernel scope link src 10.77.0.1 metric 77
 ip route add 192.0.2.0/24 via 10.0.0.254 mtu 1300 advmss 1200 initcwnd 20
 ip route add default via 10.0.0.254 metric 500

@@ -138,7 +138,7 @@ func (a *applying) addresses() {
 	}
 	a.try("set sysctls", writeSysctls(a.s.Name, a.s.whileAdding()))
 	for _, addr := range inOrder(missing) {
-		a.try("add "+addr.Prefix.String(), netlink.AddrReplace(a.link, addr.netlink()))
+		a.try("add "+addr.Prefix.String(), setAddr(a.link, addr))
 	}
 	if a.s.Up {
 		awaitAddrs(a.link)
@@ -225,9 +225,11 @@ func addRoute(r Route, index int) error {
 	return err
 }
 
+// keptFlags are the flags of an address that whoever has added it has chosen.
+const keptFlags = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MANAGETEMPADDR | unix.IFA_F_HOMEADDRESS | unix.IFA_F_MCAUTOJOIN
+
 func (a Addr) netlink() *netlink.Addr {
-	const keep = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MANAGETEMPADDR | unix.IFA_F_HOMEADDRESS | unix.IFA_F_MCAUTOJOIN
-	out := &netlink.Addr{IPNet: toIPNet(a.Prefix), Label: a.Label, Scope: a.Scope, Flags: a.Flags & keep,
+	out := &netlink.Addr{IPNet: toIPNet(a.Prefix), Label: a.Label, Scope: a.Scope, Flags: a.Flags & keptFlags,
 		ValidLft: a.Valid, PreferedLft: a.Preferred}
 	if a.Peer.IsValid() {
 		out.Peer = toIPNet(a.Peer)

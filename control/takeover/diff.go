@@ -39,6 +39,9 @@ func addrLines(s *Snapshot) (lines []string) {
 			words = append(words, "label", a.Label)
 		}
 		words = append(words, "dev", s.Name)
+		if a.Metric != 0 {
+			words = append(words, "metric", strconv.Itoa(a.Metric))
+		}
 		if a.Valid != 0 {
 			words = append(words, "valid_lft", strconv.Itoa(a.Valid)+"sec", "preferred_lft", strconv.Itoa(a.Preferred)+"sec")
 		}

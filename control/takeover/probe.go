@@ -55,9 +55,14 @@ func (p Probe) Run(ctx context.Context, link string) error {
 	return connect(ctx, p.TCP)
 }
 
-// retry is the time between two attempts of a probe. The kernel itself asks
-// once a second (RFC 4861, section 10: RETRANS_TIMER).
-const retry = 20 * time.Millisecond
+const (
+	// retry is the time between two looks of a probe.
+	retry = 5 * time.Millisecond
+	// reask is the time after which a question is asked again. The kernel
+	// itself waits for a second (RFC 4861, section 10: RETRANS_TIMER), which is
+	// long for a host whose link has just come up again.
+	reask = 100 * time.Millisecond
+)
 
 // resolve has the kernel ask for the gateway's link address, until it answers.
 func resolve(ctx context.Context, name string, gateway netip.Addr) error {
@@ -65,15 +70,16 @@ func resolve(ctx context.Context, name string, gateway netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("takeover: probe: %w", err)
 	}
-	for {
-		// A datagram to the discard port has the kernel ask. The entry of
-		// an earlier answer does not count: it is deleted first.
+	for asked := time.Now(); ; {
 		state, err := neighborState(link.Attrs().Index, gateway)
 		if err != nil {
 			return fmt.Errorf("takeover: probe: %w", err)
 		}
 		if state&(netlink.NUD_REACHABLE|netlink.NUD_PERMANENT|netlink.NUD_NOARP) != 0 {
 			return nil
+		}
+		if time.Since(asked) >= reask {
+			state, asked = begin(link.Attrs().Index, gateway, state), time.Now()
 		}
 		touch(name, gateway, link.Attrs().Index, state)
 		select {
@@ -98,8 +104,28 @@ func neighborState(index int, ip netip.Addr) (int, error) {
 	return 0, nil
 }
 
-// touch starts resolution. Whether it succeeds shows in the neighbour table.
+// begin has resolution begin anew if it is under way, and returns the state to
+// go on from. A failure shows in the neighbour table.
+func begin(index int, ip netip.Addr, state int) int {
+	n := &netlink.Neigh{LinkIndex: index, IP: ip.AsSlice(), Family: family(ip), State: netlink.NUD_STALE}
+	switch state {
+	case netlink.NUD_PROBE: // the address is known from before
+		_ = netlink.NeighSet(n)
+		return netlink.NUD_STALE
+	case netlink.NUD_INCOMPLETE:
+		_ = netlink.NeighDel(n)
+		return 0
+	}
+	return state
+}
+
+// touch starts resolution, if it is not under way: what an earlier answer has
+// left is to be confirmed, and for what is not known a datagram to the discard
+// port has the kernel ask. Whether it succeeds shows in the neighbour table.
 func touch(name string, ip netip.Addr, index, state int) {
+	if state&(netlink.NUD_INCOMPLETE|netlink.NUD_PROBE) != 0 {
+		return
+	}
 	if state&(netlink.NUD_STALE|netlink.NUD_DELAY|netlink.NUD_FAILED) != 0 {
 		_ = netlink.NeighSet(&netlink.Neigh{LinkIndex: index, IP: ip.AsSlice(), Family: family(ip), State: netlink.NUD_PROBE})
 	}

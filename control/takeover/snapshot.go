@@ -45,6 +45,7 @@ type Addr struct {
 	Label     string       `json:"label,omitempty"`
 	Scope     int          `json:"scope,omitempty"`
 	Flags     int          `json:"flags,omitempty"`
+	Metric    int          `json:"metric,omitempty"` // of the route to its prefix; 0: the kernel's choice
 	Valid     int          `json:"valid,omitempty"`
 	Preferred int          `json:"preferred,omitempty"`
 }
@@ -113,6 +114,10 @@ func readAddrs(link netlink.Link) (out []Addr, err error) {
 	if err != nil {
 		return nil, err
 	}
+	metrics, err := readMetrics(link.Attrs().Index)
+	if err != nil {
+		return nil, err
+	}
 	for _, a := range all {
 		p, ok := fromIPNet(a.IPNet)
 		if ok && p.Addr().Is6() && a.Flags&unix.IFA_F_TEMPORARY != 0 {
@@ -133,6 +138,7 @@ func readAddrs(link netlink.Link) (out []Addr, err error) {
 		if p.Addr().Is4() {
 			addr.Label = a.Label
 		}
+		addr.Metric = metrics[addr.key()]
 		out = append(out, addr)
 	}
 	return out, nil
