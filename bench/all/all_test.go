@@ -1,0 +1,86 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+const printed = `goos: linux
+BenchmarkX/vector=256/routes=1-2   	 100	  20.0 ns/packet	  5.0 clk-b	  1.0 clk-a	 6.0 clk-sum
+BenchmarkX/vector=256/routes=1-2   	 100	  10.0 ns/packet	  7.0 clk-b	  1.0 clk-a	 8.0 clk-sum
+BenchmarkX/vector=256/routes=1-2   	 100	  30.0 ns/packet	  6.0 clk-b	  1.0 clk-a	 7.0 clk-sum
+BenchmarkY/rules=10-2   	 100	  1234567 ns/packet
+PASS
+`
+
+func TestRender(t *testing.T) {
+	rows, err := parse(printed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := section{name: "x", title: "X", about: "About.", count: 3, nodes: true, metrics: []string{"ns/packet", "clk-sum", "Gbit/s"}}
+	got := s.render(rows, machine{"two cores", "Linux", "abc"}, "1.0 before, 2.0 after", "go test -bench 'X|Y'")
+	want := `### X
+
+About.
+
+| | |
+|---|---|
+| machine | two cores |
+| kernel, compiler | Linux |
+| commit | abc |
+| load average | 1.0 before, 2.0 after |
+| command | ` + "`go test -bench 'X\\|Y'`" + ` |
+
+Medians of 3 runs, and the middle half of them in brackets.
+
+| benchmark | vector | routes | rules | ns/packet | sum |
+|---|---|---|---|---|---|
+| X | 256 | 1 |  | 20.0 (10.0–30.0) | 7.00 (6.00–8.00) |
+| Y |  |  | 10 | 1.2 M |  |
+
+Of these, in clocks of the time stamp counter per packet by node, medians; the turns that others
+had on the core count here:
+
+| benchmark | vector | routes | rules | a | b |
+|---|---|---|---|---|---|
+| X | 256 | 1 |  | 1.00 | 6.00 |
+| Y |  |  | 10 |  |  |
+`
+	if got != want {
+		t.Errorf("has\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestReplace(t *testing.T) {
+	file := "# Results\n\nBy hand.\n"
+	file = replace(file, "a", "one\n")
+	file = replace(file, "b", "two\n") + "\nThe end.\n"
+	file = replace(file, "a", "three\n")
+	want := "# Results\n\nBy hand.\n\n<!-- begin: a -->\nthree\n<!-- end: a -->\n\n<!-- begin: b -->\ntwo\n<!-- end: b -->\n\nThe end.\n"
+	if file != want {
+		t.Errorf("has\n%s\nwant\n%s", file, want)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, text := range []string{"", "PASS\n", "BenchmarkX 1 much ns/op\n"} {
+		if _, err := parse(text); err == nil {
+			t.Errorf("%q: no error", text)
+		}
+	}
+}
+
+// Each section has a name of its own, and says all that there is to say.
+func TestSections(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range sections {
+		if seen[s.name] || s.title == "" || !strings.HasSuffix(s.about, ".") || s.count < 1 || len(s.metrics) == 0 {
+			t.Errorf("%+v", s)
+		}
+		seen[s.name] = true
+	}
+	if _, err := choose("graph,nonsense"); err == nil {
+		t.Error("a section that there is none of was chosen")
+	}
+}
