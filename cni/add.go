@@ -19,11 +19,7 @@ import (
 )
 
 // add makes an attachment: addresses, then the interface (CNI 1.1.0, "ADD").
-func add(ctx context.Context, args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData, true)
-	if err != nil {
-		return err
-	}
+func add(ctx context.Context, c *Conf, args *skel.CmdArgs) error {
 	req, err := c.request(args)
 	if err != nil {
 		return err

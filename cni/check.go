@@ -17,11 +17,7 @@ import (
 
 // check compares an attachment with the result of its ADD: what the daemon
 // knows, what the pod has, and what IPAM says (CNI 1.1.0, "CHECK").
-func check(ctx context.Context, args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData, true)
-	if err != nil {
-		return err
-	}
+func check(ctx context.Context, c *Conf, args *skel.CmdArgs) error {
 	prev, err := c.previous(args.StdinData)
 	if err != nil {
 		return err
@@ -63,21 +59,16 @@ func resultOf(r *current.Result, args *skel.CmdArgs) (addrs []netip.Prefix, err 
 }
 
 func (c *Conf) checkDaemon(ctx context.Context, args *skel.CmdArgs, wants []netip.Prefix) error {
-	client, err := c.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	all, err := client.ListAttachments(ctx, &skeinpb.ListAttachmentsRequest{})
+	all, err := c.attachments(ctx)
 	if err != nil {
 		return err
 	}
 	name := TunName(args.ContainerID, args.IfName)
-	at := slices.IndexFunc(all.Attachments, func(a *skeinpb.AttachedTun) bool { return a.Name == name })
+	at := slices.IndexFunc(all, func(a *skeinpb.AttachedTun) bool { return a.Name == name })
 	if at < 0 {
 		return fail(codeMismatch, "the daemon does not know the attachment")
 	}
-	has := all.Attachments[at]
+	has := all[at]
 	if has.Netns != args.Netns || has.Ifname != args.IfName {
 		return fail(codeMismatch, "the daemon has it as %s in %s", has.Ifname, has.Netns)
 	}
@@ -130,17 +121,8 @@ func checkPod(args *skel.CmdArgs, prev *current.Result, wants []netip.Prefix) er
 
 // ready reports whether an ADD can be served (CNI 1.1.0, "STATUS"). Without a
 // daemon the pods that exist have no network either.
-func ready(ctx context.Context, args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData, true)
-	if err != nil {
-		return err
-	}
-	client, err := c.dial(ctx)
-	if err != nil {
-		return fail(codeLimited, "%v", err)
-	}
-	defer client.Close()
-	if _, err := client.ListAttachments(ctx, &skeinpb.ListAttachmentsRequest{}); err != nil {
+func ready(ctx context.Context, c *Conf, args *skel.CmdArgs) error {
+	if _, err := c.attachments(ctx); err != nil {
 		return fail(codeLimited, "%v", err)
 	}
 	return invoke.DelegateStatus(ctx, c.IPAM.Type, args.StdinData, nil)

@@ -34,16 +34,21 @@ var versions = []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"}
 // what is to be printed as an error.
 func Main() *types.Error {
 	return skel.PluginMainFuncsWithError(skel.CNIFuncs{
-		Add: verb(add), Del: verb(del), Check: verb(check), GC: verb(gc), Status: verb(ready),
+		Add: verb(add, true), Del: verb(del, false), Check: verb(check, true), GC: verb(gc, false), Status: verb(ready, true),
 	}, version.PluginSupports(versions...), "skein-cni "+own.Version+": CNI plugin of Skein")
 }
 
-// verb bounds a verb, and gives its error a code.
-func verb(do func(context.Context, *skel.CmdArgs) error) func(*skel.CmdArgs) error {
+// verb reads the configuration, strictly or not as parse has it, bounds a
+// verb, and gives its error a code.
+func verb(do func(context.Context, *Conf, *skel.CmdArgs) error, strict bool) func(*skel.CmdArgs) error {
 	return func(args *skel.CmdArgs) error {
 		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
-		if err := do(ctx, args); err != nil {
+		c, err := parse(args.StdinData, strict)
+		if err == nil {
+			err = do(ctx, c, args)
+		}
+		if err != nil {
 			return coded(err)
 		}
 		return nil

@@ -26,6 +26,17 @@ func (c *Conf) dial(ctx context.Context) (*api.Client, error) {
 	return api.Dial(ctx, c.Socket, callLimit)
 }
 
+// attachments returns all that the daemon knows.
+func (c *Conf) attachments(ctx context.Context) ([]*skeinpb.AttachedTun, error) {
+	client, err := c.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	all, err := client.ListAttachments(ctx, &skeinpb.ListAttachmentsRequest{})
+	return all.GetAttachments(), err
+}
+
 // detach ends an attachment: by the daemon or, where there is none, by deleting
 // the interface, and a record for the daemon's next start.
 func (c *Conf) detach(ctx context.Context, args *skel.CmdArgs) error {

@@ -12,11 +12,7 @@ import (
 
 // del ends an attachment, also one that is not there (CNI 1.1.0, "DEL"): the
 // interface first, so that its addresses are nobody's when they are released.
-func del(ctx context.Context, args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData, false)
-	if err != nil {
-		return err
-	}
+func del(ctx context.Context, c *Conf, args *skel.CmdArgs) error {
 	unlock, err := lock(ctx, c.RunDir, TunName(args.ContainerID, args.IfName))
 	if err != nil {
 		return err
@@ -30,17 +26,8 @@ func del(ctx context.Context, args *skel.CmdArgs) error {
 
 // gc ends the attachments of this network that the runtime does not know, and
 // goes on at errors (CNI 1.1.0, "GC").
-func gc(ctx context.Context, args *skel.CmdArgs) error {
-	c, err := parse(args.StdinData, false)
-	if err != nil {
-		return err
-	}
-	client, err := c.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	all, err := client.ListAttachments(ctx, &skeinpb.ListAttachmentsRequest{})
+func gc(ctx context.Context, c *Conf, args *skel.CmdArgs) error {
+	all, err := c.attachments(ctx)
 	if err != nil {
 		return err
 	}
@@ -49,7 +36,7 @@ func gc(ctx context.Context, args *skel.CmdArgs) error {
 		valid[TunName(a.ContainerID, a.IfName)] = true
 	}
 	var failed error
-	for _, a := range all.Attachments {
+	for _, a := range all {
 		if a.GetAttachment().GetNetwork() == c.Name && !valid[a.Name] {
 			failed = errors.Join(failed, c.collect(ctx, args, a))
 		}
