@@ -27,6 +27,11 @@ func TestChanges(t *testing.T) {
 		{"deny del 192.0.2.0/24", `DeleteDenyRequest { "prefixes": [ "192.0.2.0/24" ] }`},
 		{"create tun tun4 netns /proc/7/ns/net ifname net1 address 10.1.0.4/32 address 2001:db8::4/128 mtu 1400 queues 2 offload off",
 			`"netns": "/proc/7/ns/net", "ifname": "net1", "addresses": [ "10.1.0.4/32", "2001:db8::4/128" ], "mtu": 1400, "queues": 2, "offload": false`},
+		{"nat44 add static mapping tcp local 10.1.0.5 8080 external 192.0.2.1 80", `ChangeNATRequest { "static": "tcp local 10.1.0.5 8080 external 192.0.2.1 80", "delete": false }`},
+		{"nat66 del static mapping local 2001:db8::5 external 2001:db8:1::1", `"static": "local 2001:db8::5 external 2001:db8:1::1", "delete": true }`},
+		{"nat44 add pool 10.1.0.0/16 outgoing", `{ "pool": { "prefix": "10.1.0.0/16", "outgoing": true, "source": "" }, "delete": false }`},
+		{"nat66 del pool 2001:db8::/64", `"outgoing": false, "source": "" }, "delete": true }`},
+		{"service delete service web default/api", `DeleteServicesRequest { "objects": [ "Service default/web", "Service default/api" ] }`},
 		{"delete interface tun4", `DeleteInterfaceRequest { "name": "tun4" }`},
 		{"clear interfaces", `ClearCountersRequest { "interfaces": true, "runtime": false, "errors": false }`},
 		{"clear runtime", `"runtime": true`},
@@ -72,7 +77,7 @@ func TestWrongWords(t *testing.T) {
 	f := &fake{}
 	socket := start(t, f)
 	for _, tc := range []struct{ line, want string }{
-		{"s", "short for several: set, show"},
+		{"s", "short for several: service, set, show"},
 		{"show i", "short for several: interface, ip"},
 		{"show", "what? One of: acl, buffers, cni, deny"},
 		{"set interface", "what? One of: feature, ip, mtu, rate-limit, state"},

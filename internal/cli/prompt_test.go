@@ -31,7 +31,7 @@ func TestComplete(t *testing.T) {
 		choice     []string
 	}{
 		{"sh", "show ", []string{"show"}},
-		{"s", "s", []string{"set", "show"}},
+		{"s", "s", []string{"service", "set", "show"}},
 		{"sh i", "sh i", []string{"interface", "ip", "ip6"}},
 		{"sh int", "sh interface ", []string{"interface"}},
 		{"show interface t", "show interface t", []string{"tap0", "tun3"}},

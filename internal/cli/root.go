@@ -54,7 +54,8 @@ func (s *session) newRoot(bare func(options) error) *cobra.Command {
 	f.DurationVar(&e.opts.timeout, "timeout", e.opts.timeout, "longest wait for an answer")
 	f.StringVarP(&e.opts.output, "output", "o", e.opts.output, "text or json")
 	root.AddCommand(e.showCmd(), e.setCmd(), e.createCmd(), e.deleteCmd(), e.denyCmd(), e.clearCmd(),
-		e.traceCmd(), e.ipCmd(), e.pingCmd(), e.policyCmd(), e.explainCmd())
+		e.traceCmd(), e.ipCmd(), e.pingCmd(), e.policyCmd(), e.explainCmd(),
+		e.serviceCmd(), e.natCmd(natFamilies()[0]), e.natCmd(natFamilies()[1]))
 	for _, make := range s.extra {
 		root.AddCommand(make())
 	}

@@ -58,7 +58,7 @@ var mayImport = []struct {
 	{"api/skeinpb", nil},
 	{"api/calicopb", nil},
 	{"api", []string{"api/skeinpb"}},
-	{"api/server", []string{"hdr", "buf", "drivers", "fib", "iface", "graph", "nodes", "session", "policy", "policy/resource", "configs", "control",
+	{"api/server", []string{"hdr", "buf", "drivers", "fib", "nat", "iface", "graph", "nodes", "session", "policy", "policy/resource", "configs", "control",
 		"api", "api/skeinpb", "api/calicopb", "internal/pktline", "internal/tsc", "internal/version"}},
 
 	// Commands and what serves them.
