@@ -13,13 +13,11 @@ import (
 
 const (
 	// maxStride is the number of bits that index the largest block: 8 cache
-	// lines. Larger ones save no lookup at a million routes a level that pages do
-	// not (BenchmarkLookupVector), and an update copies them.
+	// lines, which an update copies.
 	maxStride = 3
 	// crowded is the share of the entries of a page, or the ranges of a block,
 	// that lead to another level, from which on there are to be more of them: one
-	// in crowded. At one in four a tenth more lookups took another level, for no
-	// less memory.
+	// in crowded.
 	crowded = 8
 	// maxSkip is the number of bits which all pieces have in common that are
 	// not worth a level of their own.

@@ -96,11 +96,28 @@ func (c *census) visit(e uint32, depth int, a hdr.Addr6) {
 		return
 	}
 	u, i := c.trie.ranges.slot(firstOf(e))
-	c.check(u, i, class(stride+1), a)
 	c.ranges += int(u.size)
+	if c.trie.toTree(e) {
+		c.check(u, i, u.class, a)
+		c.visitTree(e, region{base: a, depth: depth})
+		return
+	}
+	c.check(u, i, class(stride+1), a)
 	for i := range c.trie.block(e) {
 		c.visitRanges(&c.trie.block(e)[i], region{base: withBits(a, depth, stride, uint64(i)), depth: depth + stride})
 	}
+}
+
+func (c *census) visitTree(e uint32, g region) {
+	lines := c.trie.block(e)
+	g.pieces = c.trie.treePieces(nil, e, g.first())
+	for i, p := range g.pieces {
+		top := lines[0].find(p.start)
+		if at := firstOf(top) - firstOf(e); at != uint32(i/maxRanges+1) || lines[at].find(p.start) != p.entry || lines[at].find(g.end(i)) != p.entry {
+			c.wrong = fmt.Sprintf("%v/%d: piece %d of a tree is not found", g.base, g.depth, i)
+		}
+	}
+	c.visitPieces(g)
 }
 
 func (c *census) check(u *slabUse[hdr.Addr6], i uint32, size class, a hdr.Addr6) {
@@ -118,6 +135,12 @@ func (c *census) visitRanges(r *ranges, g region) {
 		if r.find(p.start) != p.entry || r.find(g.end(i)) != p.entry {
 			c.wrong = fmt.Sprintf("%v/%d: piece from %x to %x is not found", g.base, g.depth, p.start, g.end(i))
 		}
+	}
+	c.visitPieces(g)
+}
+
+func (c *census) visitPieces(g region) {
+	for i, p := range g.pieces {
 		if p.entry < isPointer {
 			continue
 		}
@@ -154,3 +177,6 @@ func (r *RIB[A, T]) Pages() (live, garbage int) {
 	}
 	return 0, 0
 }
+
+// LimitRoutes has the RIB take no more than n prefixes.
+func (r *RIB[A, T]) LimitRoutes(n int) { r.family.maxRoutes = n }

@@ -1,6 +1,7 @@
 package fib_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -113,4 +114,18 @@ func TestFindOnLinks(t *testing.T) {
 	if _, ok := net.RIB6.Find(fib.Route{}); ok {
 		t.Error("the route to no prefix is found")
 	}
+}
+
+// A table has room for so many prefixes and no more.
+func TestFull(t *testing.T) {
+	rib, routes := ip6.withLinks(t), routes6(12)
+	rib.LimitRoutes(10)
+	if err := rib.Add(routes[:11]...); !errors.Is(err, fib.ErrFull) || rib.Len() != 0 {
+		t.Errorf("11 routes: %v, %d are there", err, rib.Len())
+	}
+	must(t, rib.Add(routes[:10]...))
+	if err := rib.Apply(fib.Change{Op: fib.OpAdd, Route: routes[11]}); !errors.Is(err, fib.ErrFull) {
+		t.Errorf("one more: %v", err)
+	}
+	must(t, rib.Delete(routes[0]))
 }

@@ -109,7 +109,7 @@ func (t *trie6) countPieces(e uint32, most int) (n int) {
 	was := uint32(isPointer)
 	for _, c := range t.entries(e) {
 		switch {
-		case c >= isPointer && within && (toPage(c) || strideOf(c) > 0):
+		case c >= isPointer && within && (toPage(c) || strideOf(c) > 0 || t.toTree(c)):
 			n += thinPage + 1
 		case c >= isPointer && within:
 			n += t.block(c)[0].pieces()

@@ -81,7 +81,7 @@ func (t *trie6) add(g *region, start uint64, e uint32) {
 		if n := len(g.pieces); n > 0 && g.pieces[n-1].entry == e {
 			return
 		}
-	case depthOf(e)&64 == g.depth&64 && (depthOf(e) < g.flat || toBlock(e) && strideOf(e) == 0):
+	case depthOf(e)&64 == g.depth&64 && (depthOf(e) < g.flat || toBlock(e) && strideOf(e) == 0 && !t.toTree(e)):
 		t.takeApart(g, start, e)
 		return
 	}
@@ -91,11 +91,17 @@ func (t *trie6) add(g *region, start uint64, e uint32) {
 // takeApart appends the pieces of what e leads to, and frees that.
 func (t *trie6) takeApart(g *region, start uint64, e uint32) {
 	shift := e >> placeShift & 63
-	if toPage(e) {
+	switch {
+	case toPage(e):
 		for i, c := range t.entries(e) {
 			t.add(g, start|uint64(i)<<shift, c)
 		}
-	} else {
+	case t.toTree(e):
+		var scratch [maxTree]piece
+		for _, p := range t.treePieces(scratch[:0], e, start) {
+			t.add(g, p.start, p.entry)
+		}
+	default:
 		for i := range t.block(e) {
 			var scratch [maxRanges]piece
 			for _, p := range t.block(e)[i].unpack(scratch[:0], start|uint64(i)<<shift) {
@@ -174,11 +180,17 @@ func (t *trie6) encode(g *region) uint32 {
 	return t.burst(g)
 }
 
-// burst puts a block or a page in the place of more pieces than ranges can
+// burst puts a block, a tree or a page in the place of more pieces than ranges can
 // hold. If they lie so close to each other that it would have one entry for all
 // of them, it goes further down, and ranges lead to it.
 func (t *trie6) burst(g *region) uint32 {
 	n := len(g.pieces)
+	if n <= maxTree {
+		if stride := t.even(g); stride > 0 {
+			return t.fill(g, stride)
+		}
+		return t.newTree(g)
+	}
 	common := bits.LeadingZeros64(g.pieces[1].start ^ (g.pieces[n-1].start - 1))
 	depth := g.wordEnd() - 64 + common
 	if depth <= g.depth+maxSkip {

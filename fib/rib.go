@@ -108,7 +108,11 @@ func (r *RIB[A, T]) Add(routes ...Route) error {
 			return err
 		}
 	}
-	if err := r.room(len(routes)); err != nil {
+	further := 0
+	for i := range routes {
+		further += r.further(&routes[i])
+	}
+	if err := r.room(len(routes), further); err != nil {
 		return err
 	}
 	for i := range routes {
@@ -127,13 +131,21 @@ func (r *RIB[A, T]) Delete(routes ...Route) error {
 	return r.Apply(changes...)
 }
 
-// room makes sure that n more path lists have a number each, and n more routes a
-// place.
-func (r *RIB[A, T]) room(n int) error {
-	if len(r.lists.all)+n > r.family.maxLists {
+// further returns 1 if there is no route to the prefix of this one yet, else 0.
+func (r *RIB[A, T]) further(route *Route) int {
+	if _, there := r.routes.Get(route.scoped()); there {
+		return 0
+	}
+	return 1
+}
+
+// room makes sure that so many more path lists have a number each, and further
+// prefixes a place.
+func (r *RIB[A, T]) room(lists, further int) error {
+	if len(r.lists.all)+lists > r.family.maxLists {
 		return fmt.Errorf("fib: more than %d path lists: %w", r.family.maxLists, ErrFull)
 	}
-	if r.routes.Size()+n > r.family.maxRoutes {
+	if r.routes.Size()+further > r.family.maxRoutes {
 		return fmt.Errorf("fib: more than %d %s prefixes: %w", r.family.maxRoutes, r.family.name, ErrFull)
 	}
 	return nil
@@ -146,6 +158,7 @@ func (r *RIB[A, T]) check(changes []Change) error {
 		wayID
 	}
 	exists := map[id]bool{} // by the changes so far
+	further := 0
 	for i := range changes {
 		route := &changes[i].Route
 		if err := r.checkChange(&changes[i]); err != nil {
@@ -154,6 +167,7 @@ func (r *RIB[A, T]) check(changes []Change) error {
 		k := id{route.scoped(), wayID{route.Source, route.Metric}}
 		if changes[i].Op == OpAdd {
 			exists[k] = true
+			further += r.further(route)
 			continue
 		}
 		is, known := exists[k]
@@ -165,7 +179,7 @@ func (r *RIB[A, T]) check(changes []Change) error {
 		}
 		exists[k] = false
 	}
-	return r.room(len(changes))
+	return r.room(len(changes), further)
 }
 
 func (r *RIB[A, T]) checkChange(c *Change) error {

@@ -9,12 +9,12 @@ import "github.com/skein-dataplane/skein/hdr"
 // It is a trie with a first stride of 16 bits. From there on the prefixes decide:
 // up to six pieces of what lies below an entry are ranges, which fill one cache
 // line and end a word of the address at once. Where there are more, a block of
-// two, four or eight such ranges takes their place, and in the end a page of 16
-// to 16,384 entries that lead to blocks: pages and blocks grow until few of their
-// entries lead to another level, as the nodes of an LC-trie do (Nilsson and
-// Karlsson, IP-Address Lookup Using LC-Tries, 1999). So most ways in a table of a
-// thousand lead over the root and one cache line, in one of a million over one
-// page more, which is small enough to stay in the cache.
+// two, four or eight such ranges takes their place, or, where they lie unevenly, a
+// tree of them, and in the end a page of 16 to 16,384 entries that lead to all
+// these: pages and blocks grow until few of their entries lead to another level,
+// as the nodes of an LC-trie do (Nilsson and Karlsson, IP-Address Lookup Using
+// LC-Tries, 1999). So most ways in a table of a thousand lead over the root and one
+// or two cache lines, in one of a million over one page more.
 //
 // Link-local addresses are those of a link: LookupLink looks them up. Lookup
 // and LookupVector find no route for them, not even the default one.

@@ -113,6 +113,8 @@ func (t *trie6) paintEntry(e uint32, depth int, a hdr.Addr6, b *brush) uint32 {
 		return t.paintLeaf(e, depth, a, b)
 	case toPage(e):
 		return t.paintPage(e, a, b)
+	case t.toTree(e):
+		return t.paintTree(e, a, b)
 	}
 	return t.paintBlock(e, a, b)
 }
@@ -146,14 +148,25 @@ func (t *trie6) ownEntry(e uint32) uint32 {
 	if toPage(e) {
 		return withFirst(e, t.pages.own(firstOf(e)))
 	}
-	return withFirst(e, t.ranges.own(firstOf(e)))
+	return t.relink(e, t.ranges.own(firstOf(e)))
 }
 
 func (t *trie6) moveEntry(e uint32) uint32 {
 	if toPage(e) {
 		return withFirst(e, t.pages.move(firstOf(e)))
 	}
-	return withFirst(e, t.ranges.move(firstOf(e)))
+	return t.relink(e, t.ranges.move(firstOf(e)))
+}
+
+// relink returns e for a block that is at n now. In a tree it says so to the
+// first line too.
+func (t *trie6) relink(e, n uint32) uint32 {
+	e = withFirst(e, n)
+	if t.toTree(e) {
+		var scratch [maxTree]piece
+		t.packTree(e, t.treePieces(scratch[:0], e, 0))
+	}
+	return e
 }
 
 func (t *trie6) freeEntry(e uint32) {
@@ -191,6 +204,14 @@ func (t *trie6) moveWithin(e, target uint32, place hdr.Addr6) uint32 {
 		return e
 	}
 	g := region{}
+	if t.toTree(e) {
+		var scratch [maxTree]piece
+		g.pieces = t.treePieces(scratch[:0], e, 0)
+		p := &g.pieces[g.pieceAt(w)]
+		p.entry = t.moveWithin(p.entry, target, place)
+		t.packTree(e, g.pieces)
+		return e
+	}
 	var scratch [maxRanges]piece
 	g.pieces = t.block(e)[i].unpack(scratch[:0], 0)
 	p := &g.pieces[g.pieceAt(w)]

@@ -57,73 +57,75 @@ const (
 	maxBatch    = 256
 )
 
-// A batch has the packets that are to go on.
+// A batch has the packets that are to go on, by what their entry leads to.
 type batch struct {
-	n      int
-	at     [maxBatch]uint8
-	ranges [maxBatch]*ranges // that packet at[i] comes to
-	words  [maxBatch]uint64  // by which it goes on there
+	nPages, nBlocks int
+	pages, blocks   [maxBatch]uint8
+	ranges          [maxBatch]*ranges // that packet blocks[i] comes to
+	words           [maxBatch]uint64  // by which it goes on there
 }
 
 // descend takes entries of the root to their leaves. There are at most maxBatch.
 //
 // The loops of its steps read what is likely not in the cache, and nothing in
 // them depends on what another packet has read: then the processor waits for
-// many of those reads at once. Who is to go on is written down without a
-// branch, as that would go another way for every other packet: each packet is,
-// and counts or does not.
+// many of those reads at once. Who is to go on is filed under what its entry
+// leads to, and without a branch, as that would go another way for every other
+// packet: each packet is written down under both, and counts under one at most.
 func (t *Table6) descend(dst []hdr.Addr6, entries []uint32) (read uint64) {
 	var b batch
-	pages := t.stepRoot(&b, dst, entries)
-	for b.n > 0 {
-		for pages {
-			pages = t.stepPages(&b, dst, entries)
+	t.stepRoot(&b, dst, entries)
+	for b.nPages+b.nBlocks > 0 {
+		for b.nPages > 0 {
+			t.stepPages(&b, dst, entries)
 		}
 		read += t.readRanges(&b, dst, entries)
-		pages = b.stepRanges(entries)
+		b.stepRanges(entries)
 	}
 	return read
 }
 
-// stepRoot takes the page that an entry of the root leads to, and reports whether
-// there are further ones. It is of the upper word.
-func (t *Table6) stepRoot(b *batch, dst []hdr.Addr6, entries []uint32) (pages bool) {
+// stepRoot takes the page that an entry of the root leads to. It is of the upper
+// word.
+func (t *Table6) stepRoot(b *batch, dst []hdr.Addr6, entries []uint32) {
 	entries = entries[:len(dst)]
-	n, blocks := 0, 0
+	pages, blocks := 0, 0
 	for i, e := range entries {
 		if toPage(e) { // nearly always, or nearly never
 			e = t.inPage(e, dst[i].Hi)
 			entries[i] = e
 		}
-		b.at[n&(maxBatch-1)] = uint8(i)
-		n += int(e >> 31)
-		blocks += int(e >> 31 & (e >> 30))
+		b.pages[pages&(maxBatch-1)] = uint8(i)
+		b.blocks[blocks&(maxBatch-1)] = uint8(i)
+		on := e >> 31
+		toBlock := on & (e >> 30)
+		pages += int(on - toBlock)
+		blocks += int(toBlock)
 	}
-	b.n = n
-	return blocks < n
+	b.nPages, b.nBlocks = pages, blocks
 }
 
 // stepPages takes those packets further that come to a page.
-func (t *Table6) stepPages(b *batch, dst []hdr.Addr6, entries []uint32) (pages bool) {
-	n, blocks := 0, 0
-	for _, i := range b.at[:min(b.n, maxBatch)] {
+func (t *Table6) stepPages(b *batch, dst []hdr.Addr6, entries []uint32) {
+	pages, blocks := 0, b.nBlocks
+	for _, i := range b.pages[:min(b.nPages, maxBatch)] {
 		e := entries[i]
-		if toPage(e) {
-			e = t.inPage(e, wordFor(e, &dst[i]))
-			entries[i] = e
-		}
-		b.at[n&(maxBatch-1)] = i
-		n += int(e >> 31)
-		blocks += int(e >> 31 & (e >> 30))
+		e = t.inPage(e, wordFor(e, &dst[i]))
+		entries[i] = e
+		b.pages[pages&(maxBatch-1)] = i
+		b.blocks[blocks&(maxBatch-1)] = i
+		on := e >> 31
+		toBlock := on & (e >> 30)
+		pages += int(on - toBlock)
+		blocks += int(toBlock)
 	}
-	b.n = n
-	return blocks < n
+	b.nPages, b.nBlocks = pages, blocks
 }
 
-// readRanges finds the ranges that all packets come to, and reads the first word
-// of each, so that they are on their way; what it returns is of no other use.
+// readRanges finds the ranges that packets come to, and reads the first word of
+// each, so that they are on their way; what it returns is of no other use.
 func (t *Table6) readRanges(b *batch, dst []hdr.Addr6, entries []uint32) (read uint64) {
-	for j, i := range b.at[:min(b.n, maxBatch)] {
+	for j, i := range b.blocks[:min(b.nBlocks, maxBatch)] {
 		e := entries[i]
 		w := wordFor(e, &dst[i])
 		r := t.rangesAt(rangesFor(e, w))
@@ -134,18 +136,20 @@ func (t *Table6) readRanges(b *batch, dst []hdr.Addr6, entries []uint32) (read u
 }
 
 // stepRanges takes packets further from the ranges that they come to.
-func (b *batch) stepRanges(entries []uint32) (pages bool) {
-	n, blocks := 0, 0
-	for j, i := range b.at[:min(b.n, maxBatch)] {
+func (b *batch) stepRanges(entries []uint32) {
+	pages, blocks := 0, 0
+	for j, i := range b.blocks[:min(b.nBlocks, maxBatch)] {
 		w, r := b.words[j], b.ranges[j]
 		s := &r.start
 		more := less(w, s[0]) + less(w, s[1]) + less(w, s[2]) + less(w, s[3]) + less(w, s[4])
 		e := r.entry[rangeStarts-min(more, rangeStarts)]
 		entries[i] = e
-		b.at[n&(maxBatch-1)] = i
-		n += int(e >> 31)
-		blocks += int(e >> 31 & (e >> 30))
+		b.pages[pages&(maxBatch-1)] = i
+		b.blocks[blocks&(maxBatch-1)] = i
+		on := e >> 31
+		toBlock := on & (e >> 30)
+		pages += int(on - toBlock)
+		blocks += int(toBlock)
 	}
-	b.n = n
-	return blocks < n
+	b.nPages, b.nBlocks = pages, blocks
 }
