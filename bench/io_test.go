@@ -74,20 +74,21 @@ func BenchmarkPodToPod(b *testing.B) {
 // compare measures Skein and the kernel in turns and reports them.
 func compare(b *testing.B, skein, kernel func() float64) {
 	b.Helper()
-	rivals(b, "kernel", skein, kernel)
+	rivals(b, "Gbit/s", "kernel", skein, kernel)
 }
 
-// rivals measures two ways in turns and reports the medians of both, the other
-// by its name, and of the ratio of each pair the median, the least and the most.
-func rivals(b *testing.B, other string, one, two func() float64) {
+// rivals measures two ways in turns and reports the medians of both in a unit,
+// the other by its name, and of the ratio of each pair the median, the least and
+// the most.
+func rivals(b *testing.B, unit, other string, one, two func() float64) {
 	b.Helper()
 	var ours, theirs, ratios []float64
 	for range rounds {
 		s, k := one(), two()
 		ours, theirs, ratios = append(ours, s), append(theirs, k), append(ratios, s/k)
 	}
-	b.ReportMetric(median(ours), "Gbit/s")
-	b.ReportMetric(median(theirs), other+"-Gbit/s")
+	b.ReportMetric(median(ours), unit)
+	b.ReportMetric(median(theirs), other+"-"+unit)
 	b.ReportMetric(median(ratios), "ratio")
 	b.ReportMetric(slices.Min(ratios), "ratio-min")
 	b.ReportMetric(slices.Max(ratios), "ratio-max")

@@ -34,8 +34,8 @@ func BenchmarkWire(b *testing.B) {
 	}
 }
 
-// BenchmarkGRO measures what gro brings: TCP from the wire to a pod, and from
-// pod to pod in single segments, with gro and without, in turns.
+// BenchmarkGRO measures what gro brings: TCP from the wire to a pod, and small
+// datagrams from pod to pod, with gro and without, in turns.
 func BenchmarkGRO(b *testing.B) {
 	skein := startPrepared(b, tour.Options{Driver: "af_xdp"}, func(r *lab.Reference) { wired(b, r) })
 	for _, streams := range []int{1, 4} {
@@ -45,10 +45,19 @@ func BenchmarkGRO(b *testing.B) {
 					coalesce(b, skein, on)
 					return across(b, skein.Reference, "in", streams)
 				}
-				rivals(b, "without", func() float64 { return with(true) }, func() float64 { return with(false) })
+				rivals(b, "Gbit/s", "without", func() float64 { return with(true) }, func() float64 { return with(false) })
 			}
 		})
 	}
+	b.Run("way=pods/senders=1", func(b *testing.B) {
+		for b.Loop() {
+			with := func(on bool) float64 {
+				coalesce(b, skein, on)
+				return flood(b, skein.PodA, skein.PodB, 1)
+			}
+			rivals(b, "kpps", "without", func() float64 { return with(true) }, func() float64 { return with(false) })
+		}
+	})
 	coalesce(b, skein, true)
 }
 
