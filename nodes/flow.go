@@ -21,6 +21,7 @@ func sessionArcs(ip string) []graph.To {
 		sessionWaiting:   {Reason: ip + " too many fragments wait for their first", Node: graph.Drop},
 		sessionNoFirst:   {Reason: ip + " first fragment has not come", Node: graph.Drop},
 		sessionFlood:     {Reason: ip + " too many new flows at once", Node: graph.Drop},
+		sessionOwn:       {Reason: ip + " source is the node's own, from a link", Node: graph.Drop},
 	}
 }
 
@@ -33,6 +34,7 @@ const (
 	sessionWaiting             //
 	sessionNoFirst             //
 	sessionFlood               // more than session.DraftRoom in one sweep
+	sessionOwn                 // a martian; without policy its source decides nothing
 )
 
 const (

@@ -2,10 +2,12 @@ package nodes
 
 import (
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/session"
+	"github.com/skein-dataplane/skein/state"
 )
 
 // IP4Session finds the session of each packet. A packet of a flow that policy
@@ -135,6 +137,9 @@ func (s *ip4Session) unusual(w *graph.Worker, b *buf.Buffer, i int) graph.Arc {
 // undecided decides about a packet whose session is r, 0 if it has none, and
 // of which policy has to be asked unless it is an error.
 func (s *ip4Session) undecided(w *graph.Worker, b *buf.Buffer, i int, r session.Ref) graph.Arc {
+	if w.State.Ifaces[b.RxIf].Kind == iface.Uplink && isOwn4(w.State, b) {
+		return sessionOwn
+	}
 	t, head := w.Flows.Table, s.heads[i]
 	if head.part == session.Related && r != 0 {
 		// A pod is no router: what it says of others' packets is not believed.
@@ -157,6 +162,14 @@ func (s *ip4Session) undecided(w *graph.Worker, b *buf.Buffer, i int, r session.
 		return onward(w, b, t.At(r.Index()), false)
 	}
 	return onward(w, b, nil, true)
+}
+
+// isOwn4 reports whether a packet is from an address of this node, the host's
+// or Skein's. From a link nobody sends those (RFC 1812, section 5.3.8), and what
+// rules allow to the node's addresses is not meant for who forges them.
+func isOwn4(st *state.State, b *buf.Buffer) bool {
+	src := b.IPv4().Src()
+	return src == st.Addr4 || st.FIB4.Adj(st.FIB4.Lookup(src, 0)).Kind == fib.Punt
 }
 
 // draft fills in what is known.

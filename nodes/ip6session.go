@@ -2,10 +2,12 @@ package nodes
 
 import (
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/session"
+	"github.com/skein-dataplane/skein/state"
 )
 
 // IP6Session finds the session of each packet. A packet of a flow that policy
@@ -128,6 +130,9 @@ func (s *ip6Session) unusual(w *graph.Worker, b *buf.Buffer, i int) graph.Arc {
 // undecided decides about a packet whose session is r, 0 if it has none, and
 // of which policy has to be asked unless it is an error.
 func (s *ip6Session) undecided(w *graph.Worker, b *buf.Buffer, i int, r session.Ref) graph.Arc {
+	if w.State.Ifaces[b.RxIf].Kind == iface.Uplink && isOwn6(w.State, b) {
+		return sessionOwn
+	}
 	t, head := w.Flows.Table, s.heads[i]
 	if head.part == session.Related && r != 0 {
 		// A pod is no router: what it says of others' packets is not believed.
@@ -150,6 +155,12 @@ func (s *ip6Session) undecided(w *graph.Worker, b *buf.Buffer, i int, r session.
 		return onward(w, b, t.At(r.Index()), false)
 	}
 	return onward(w, b, nil, true)
+}
+
+// isOwn6 is isOwn4.
+func isOwn6(st *state.State, b *buf.Buffer) bool {
+	src := b.IPv6().Src()
+	return src == st.Addr6 || st.FIB6.Adj(lookup6(st.FIB6, b.RxIf, src, 0)).Kind == fib.Punt
 }
 
 // draft fills in what is known.

@@ -42,7 +42,7 @@ var exceptions4 = []exception{
 			return x.skeinDrops() && len(x.kernel) == 1 && slices.ContainsFunc(ports[:], func(p port) bool { return x.src() == broadcast(p.addr) && own(newTrial(x.kernel[0], nil, nil).src()) })
 		}},
 	{name: "own source",
-		why: "no RFC says that a router is to compare sources with its own addresses (RFC 2827 has it filtered where it comes from, as Skein does at the pods); Linux does",
+		why: "no RFC says that a router is to compare sources with its own addresses (RFC 2827 has it filtered where it comes from, as Skein does at the pods), and Skein does so only with policy, which there is none of here; Linux does always",
 		explains: func(x *trial) bool {
 			return x.kernelDrops() && own(x.src()) && !x.skeinDrops()
 		}},
