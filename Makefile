@@ -14,7 +14,7 @@ GOLANGCI ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.
 # finds nothing in them. It needs a C compiler.
 RACE = ./api/... ./cmd/... ./control/... ./graph/... ./internal/cli ./state
 
-.PHONY: help build lab test race bench fuzz lint generate clean root
+.PHONY: help build lab test race bench results fuzz lint generate clean root
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,6 +40,9 @@ endif
 
 bench: root ## benchmarks; BENCH=regexp, BENCHPKG=./fib/
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 60m $(BENCHPKG)
+
+results: root ## measure everything and write bench/RESULTS.md; takes some ten minutes
+	$(GO) run ./bench/all
 
 fuzz: root ## each fuzz target for FUZZTIME
 	.ci/fuzz $(FUZZTIME)

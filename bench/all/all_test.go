@@ -34,7 +34,7 @@ About.
 
 Medians of 3 runs, and the middle half of them in brackets.
 
-| benchmark | vector | routes | rules | ns/packet | sum |
+| benchmark | vector | routes | rules | ns/packet | clocks |
 |---|---|---|---|---|---|
 | X | 256 | 1 |  | 20.0 (10.0–30.0) | 7.00 (6.00–8.00) |
 | Y |  |  | 10 | 1.2 M |  |

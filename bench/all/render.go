@@ -67,7 +67,7 @@ func table(rows []*row, metrics []string, cell func([]float64) string) string {
 	}
 	head = append(append(head, keys...), metrics...)
 	var b strings.Builder
-	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.ReplaceAll(strings.Join(head, " | "), "clk-", ""), strings.Repeat("---|", len(head)))
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.NewReplacer("clk-sum", "clocks", "clk-", "").Replace(strings.Join(head, " | ")), strings.Repeat("---|", len(head)))
 	for _, r := range rows {
 		var cells []string
 		if len(functions) > 1 {
