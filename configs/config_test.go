@@ -138,6 +138,8 @@ func TestRefused(t *testing.T) {
 		{"tag", "routes: !x\n", "routes: ", "not supported"},
 		{"anchor", "run_dir: &a /x\nlog: {file: *a}\n", "run_dir: ", "not supported"},
 		{"syntax", "uplinks: [\n", "f:", ""},
+		{"fraction", "buffers: {small: 4096.5}\n", "f:1:18: buffers.small: ", "a whole number"},
+		{"second document", "run_dir: /a\n---\nrun_dir: /b\n", "f:3:1: ", "a second document"},
 	}
 	for _, test := range tests {
 		_, err := Parse("f", []byte(test.text))

@@ -17,7 +17,12 @@ var rules = strictyaml.Rules{AnyText: true, Mismatch: func(want, found string) s
 
 // decode fills cfg from text. What is wrong is in the document.
 func decode(name string, text []byte, cfg *Config) *strictyaml.Document {
-	d, _ := strictyaml.NewReader(name, bytes.NewReader(text), rules).Next()
+	r := strictyaml.NewReader(name, bytes.NewReader(text), rules)
+	d, _ := r.Next()
 	d.Root().Into(cfg)
+	if more, ok := r.Next(); ok && more.Root().Given() {
+		more.Fail("", "a second document: a configuration is one")
+		d.Wrong = append(d.Wrong, more.Wrong...)
+	}
 	return d
 }

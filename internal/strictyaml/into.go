@@ -108,12 +108,17 @@ func (v Value) intoScalar(to reflect.Value) {
 	case to.Type() == reflect.TypeFor[Present]():
 		to.SetBool(true)
 	case v.node.Kind != yaml.ScalarNode,
+		isInteger(to) && !number, // the library would cut 80.7 to 80
 		to.Kind() == reflect.String && !text && (to.Type() != reflect.TypeFor[NumberOrText]() || !number),
 		to.Kind() != reflect.String && v.node.Decode(to.Addr().Interface()) != nil:
 		v.mismatch(wanted(to.Type()))
 	case to.Kind() == reflect.String:
 		to.SetString(v.node.Value)
 	}
+}
+
+func isInteger(v reflect.Value) bool {
+	return (v.CanInt() || v.CanUint()) && v.Type() != reflect.TypeFor[time.Duration]()
 }
 
 func wanted(t reflect.Type) string {
