@@ -28,7 +28,8 @@ type Flow struct {
 	Src, Dst       netip.AddrPort // of the packet that opened it; ICMP's identifier is a port
 	OutSrc, OutDst netip.AddrPort // the same as it leaves, where it is translated
 	Class          session.Class
-	Judged         bool   // by the policy that is in force
+	Judged         bool   // allowed by the policy that is in force
+	Denied         bool   // by a policy that has come since it began: it can't go on
 	Rule           string // that allows it, as of now; "" where that is not known
 	OpenedBy       string // interface, "" if not known
 	Idle, Timeout  time.Duration
@@ -103,7 +104,7 @@ func (f *filter) matches(fl *Flow, owner uint16) bool {
 // flowOf reads a session. The worker's goroutine calls it.
 func flowOf(t *session.Table, i uint32, gen uint32, now uint32) (fl Flow) {
 	s := t.At(i)
-	fl = Flow{Proto: t.Proto(i), Class: s.Class(), Judged: s.Gen == gen && s.Verdict == session.Allow,
+	fl = Flow{Proto: t.Proto(i), Class: s.Class(), Judged: s.Gen == gen && s.Verdict == session.Allow, Denied: s.Verdict == session.Deny,
 		Idle: time.Duration(int32(now-s.Last)) * time.Second, Counts: t.Counts(i)}
 	fwd := session.Ref(i << 1)
 	var out [2]netip.AddrPort

@@ -245,9 +245,9 @@ func TestPolicy(t *testing.T) {
 	})
 }
 
-// A session that may not go on is removed, in whichever direction the packet
-// went that asked.
-func TestPolicyForgets(t *testing.T) {
+// A session that may not go on is kept as one that is denied, in whichever
+// direction the packet went that asked: so its answers open no flow of their own.
+func TestPolicyRefuses(t *testing.T) {
 	each(t, func(t *testing.T, f *family) {
 		w := newWorld(t, aNode+aNode6+"policy pod1 egress allow udp to ports 53\npolicy pod2 ingress")
 		rig := on(t, f.policy, w.state)
@@ -257,8 +257,8 @@ func TestPolicyForgets(t *testing.T) {
 			{packet: "$x > $a: udp 53 > 1", meta: f.draft(rig, w, eth0, drafted{session: allowed | session.Reverse}), reason: "allowed"},
 			{packet: "$x > $a: udp 54 > 1", meta: f.draft(rig, w, eth0, drafted{session: denied | session.Reverse}), reason: "ipX no rule allows: egress (default deny)"},
 		}))
-		if n := rig.Flows.Stats().Sessions; n != 1 {
-			t.Errorf("%d sessions are left, want 1", n)
+		if s := rig.Flows.At(denied.Index()); rig.Flows.Stats().Sessions != 2 || s.Verdict != session.Deny || s.Gen == w.state.Policy.Gen {
+			t.Errorf("%d sessions are left, want 2; what is denied is %d", rig.Flows.Stats().Sessions, s.Verdict)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 // IP6Policy asks the policy of both ends whether a flow may pass: that of where
 // it comes from first. It knows both, as it follows ip6-lookup. It is asked once
 // for each flow and each change of policy; what it allows, ip6-open remembers.
-// A session that may not go on is removed.
+// A session that may not go on is kept, and judged at each packet.
 //
 // What answers Skein's own pings passes: it asks for them to learn who is there.
 //
@@ -62,7 +62,7 @@ func (p *ip6Policy) decide(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.A
 	b.Meta = q.word
 	switch {
 	case arc > policyOpen:
-		forget(w, d.Session, w.Flows.Find6(&d.Key, d.Hash))
+		markDenied(w, d.Session, w.Flows.Find6(&d.Key, d.Hash))
 	case d.Session == 0 && d.Part != session.Whole:
 		return 0
 	}

@@ -221,8 +221,19 @@ func (j *judge) log(w *graph.Worker, k *acl.Key, at uint32, g state.Gate, v acl.
 	w.Notify(state.Notice{Kind: state.PolicyLog, Iface: at, IP: k.Src, Log: l})
 }
 
-// forget removes the session that a packet was judged for and that may not go
-// on, unless it has been removed already: found is what has its key now.
+// markDenied takes note that the session that a packet was judged for may not go on,
+// unless it has been removed already: found is what has its key now. It is kept,
+// and each further packet of it judged as the flow that it is: were it removed,
+// an answer that is under way would open a flow of its own, in the direction that
+// policy may allow, and what is denied would pass as answers to that.
+func markDenied(w *graph.Worker, was, found session.Ref) {
+	if was != 0 && found.Index() == was.Index() {
+		w.Flows.At(was.Index()).Verdict = session.Deny
+	}
+}
+
+// forget removes the session that a packet was judged for and that can't go on
+// as it is translated, unless it has been removed already.
 func forget(w *graph.Worker, was, found session.Ref) {
 	if was != 0 && found.Index() == was.Index() {
 		w.Flows.Delete(was.Index())

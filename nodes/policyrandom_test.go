@@ -79,6 +79,10 @@ func (m *slowPolicy) passes(k slowKey) bool {
 		first = f.first
 	}
 	pass, remember := m.judge(first)
+	if !pass && f != nil {
+		f.gen = 0 // of no policy: it is asked about again and again
+		return false
+	}
 	delete(m.flows, first)
 	if pass && remember {
 		m.flows[first] = &slowFlow{first, m.rules.gen}

@@ -59,8 +59,11 @@ func sessionMessage(f *control.Flow) *pb.Session {
 		Verdict: "to be judged", Rule: f.Rule, OpenedBy: f.OpenedBy, Idle: durationpb.New(f.Idle), Timeout: durationpb.New(f.Timeout),
 		ForwardPackets: uint64(f.Counts.Packets[0]), ForwardBytes: f.Counts.Bytes[0],
 		ReversePackets: uint64(f.Counts.Packets[1]), ReverseBytes: f.Counts.Bytes[1]}
-	if f.Judged {
+	switch {
+	case f.Judged:
 		m.Verdict = "allow"
+	case f.Denied:
+		m.Verdict = "deny"
 	}
 	if f.OutSrc.IsValid() {
 		m.TranslatedSrc = f.OutSrc.String()

@@ -6195,7 +6195,7 @@ type Session struct {
 	TranslatedSrc  string                 `protobuf:"bytes,4,opt,name=translated_src,json=translatedSrc,proto3" json:"translated_src,omitempty"` // where it is translated: as it leaves
 	TranslatedDst  string                 `protobuf:"bytes,5,opt,name=translated_dst,json=translatedDst,proto3" json:"translated_dst,omitempty"`
 	State          string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`                       // "established"
-	Verdict        string                 `protobuf:"bytes,7,opt,name=verdict,proto3" json:"verdict,omitempty"`                   // "allow", or "to be judged": policy has changed since
+	Verdict        string                 `protobuf:"bytes,7,opt,name=verdict,proto3" json:"verdict,omitempty"`                   // "allow"; "deny": by a policy that has come since; "to be judged": policy has changed since
 	Rule           string                 `protobuf:"bytes,8,opt,name=rule,proto3" json:"rule,omitempty"`                         // of the policy that allows it, as of now
 	OpenedBy       string                 `protobuf:"bytes,9,opt,name=opened_by,json=openedBy,proto3" json:"opened_by,omitempty"` // interface
 	Idle           *durationpb.Duration   `protobuf:"bytes,10,opt,name=idle,proto3" json:"idle,omitempty"`
