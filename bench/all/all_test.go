@@ -64,7 +64,7 @@ func TestReplace(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for _, text := range []string{"", "PASS\n", "BenchmarkX 1 much ns/op\n"} {
+	for _, text := range []string{"", "PASS\n", "BenchmarkX 1 much ns/op\n", "BenchmarkX-2 \t--- FAIL: BenchmarkX\n    x_test.go:1: why\n"} {
 		if _, err := parse(text); err == nil {
 			t.Errorf("%q: no error", text)
 		}

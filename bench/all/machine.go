@@ -27,15 +27,23 @@ func describe(ctx context.Context) (machine, error) {
 	if err != nil {
 		return machine{}, err
 	}
-	commit, err := output(ctx, "git", "describe", "--always", "--dirty")
-	if err != nil {
-		commit = "not in a repository"
-	}
 	return machine{
 		hardware: fmt.Sprintf("%s, %d cores, %d GiB of memory", field("/proc/cpuinfo", "model name"), runtime.NumCPU(), uint64(info.Totalram)*uint64(info.Unit)>>30),
 		software: fmt.Sprintf("Linux %s, %s, GOAMD64=%s", unix.ByteSliceToString(u.Release[:]), runtime.Version(), level),
-		commit:   commit,
+		commit:   commit(ctx),
 	}, nil
+}
+
+// commit names what is measured. What this command itself writes is no change.
+func commit(ctx context.Context) string {
+	name, err := output(ctx, "git", "describe", "--always")
+	if err != nil {
+		return "not in a repository"
+	}
+	if changed, err := output(ctx, "git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/RESULTS.md"); err != nil || changed != "" {
+		name += ", changed"
+	}
+	return name
 }
 
 func output(ctx context.Context, name string, args ...string) (string, error) {

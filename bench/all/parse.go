@@ -23,6 +23,11 @@ var procs = regexp.MustCompile(`-\d+$`)
 func parse(text string) (rows []*row, err error) {
 	byName := map[string]*row{}
 	for line := range strings.Lines(text) {
+		if strings.Contains(line, "--- FAIL") { // go test tells by its status only of the first run
+			_, rest, _ := strings.Cut(text, line)
+			why, _, _ := strings.Cut(rest, "Benchmark")
+			return nil, fmt.Errorf("%s%s", line, why)
+		}
 		f := strings.Fields(line)
 		if len(f) < 4 || !strings.HasPrefix(f[0], "Benchmark") {
 			continue
