@@ -21,7 +21,7 @@ var managers = [...]manager{
 	{"systemd-networkd", networkd,
 		"it follows the name, and configures the TAP as it did the NIC; let its .network file match by Name= and not by Driver= or Path="},
 	{"NetworkManager", networkManager,
-		"it leaves TAPs alone that it has not made, so a lease is no longer renewed: let it manage the TAP (nmcli device set %s managed yes)"},
+		"for it a TAP is of another type than a NIC, so it leaves it as it is, and renews no lease: give it a profile of type tun for %s, see docs/host.md"},
 	{"ifupdown", ifupdown,
 		"it does nothing until ifup or ifdown is called, which then concern the TAP; stop skeind before ifdown %s"},
 	{"dhclient", dhclient,

@@ -14,7 +14,7 @@ func TestManagedBy(t *testing.T) {
 		{"networkd", "run/systemd/netif/links/7", "ADMIN_STATE=configured\nOPER_STATE=routable\n", "systemd-networkd: "},
 		{"networkd, not this one", "run/systemd/netif/links/7", "ADMIN_STATE=unmanaged\n", ""},
 		{"networkd, another link", "run/systemd/netif/links/8", "ADMIN_STATE=configured\n", ""},
-		{"NetworkManager", "run/NetworkManager/devices/7", "[device]\nmanaged=true\n", "nmcli device set enp0s3"},
+		{"NetworkManager", "run/NetworkManager/devices/7", "[device]\nmanaged=true\n", "a profile of type tun for enp0s3"},
 		{"NetworkManager, not this one", "run/NetworkManager/devices/7", "[device]\nmanaged=false\n", ""},
 		{"ifupdown", "run/network/ifstate", "lo=lo\nenp0s3=enp0s3\n", "ifupdown: "},
 		{"ifupdown, another link", "run/network/ifstate", "lo=lo\nenp0s30=enp0s30\n", ""},

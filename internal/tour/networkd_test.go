@@ -75,28 +75,10 @@ func (n *booted) settled(when, kind string) {
 	state := func() string {
 		return n.shell("networkctl --no-legend --no-pager list enp0s3; ip -br addr show enp0s3 scope global; ip route show default; ip -6 route show default")
 	}
-	good := func(s string) bool {
+	n.stays(when+": networkd", state, func(s string) bool {
 		is, _ := n.uplink()
-		return is == kind && strings.Contains(s, "routable") &&
-			strings.Count(s, lab.NodeAddr+"/24") == 1 && strings.Count(s, lab.NodeAddr6+"/64") == 1 &&
-			strings.Count(s, "default via "+lab.GatewayAddr+" ") == 1 && strings.Count(s, "default via "+lab.GatewayAddr6+" ") == 1
-	}
-	s, calm := "", 0
-	for end := time.Now().Add(20 * time.Second); calm < 10; time.Sleep(50 * time.Millisecond) {
-		if s = state(); good(s) {
-			calm++
-		} else {
-			calm = 0
-		}
-		if time.Now().After(end) {
-			n.t.Fatalf("%s: networkd does not settle:\n%s\n%s", when, s, n.Log())
-		}
-	}
-	n.t.Logf("%s: %s", when, strings.Join(strings.Fields(s), " "))
-	for _, f := range families {
-		n.reach(n.Node, f.remote)
-		n.reach(n.Remote, f.node)
-	}
+		return is == kind && strings.Contains(s, "routable") && hasAll(s)
+	})
 }
 
 func (n *booted) reach(from *lab.Namespace, to string) {
