@@ -93,7 +93,11 @@ func check(t *testing.T, when string, all []wish) {
 	for _, w := range all {
 		for _, addr := range []string{w.to.v4, w.to.v6} {
 			wg.Go(func() {
-				if err := try(w, addr); (err == nil) != w.open {
+				wait := 500 * time.Millisecond
+				if w.open {
+					wait = 5 * time.Second
+				}
+				if err := try(w, addr, wait); (err == nil) != w.open {
 					t.Errorf("%s: %s to %s, %s %d: %v, want open: %v", when, w.from.Name(), addr, w.proto, w.port, err, w.open)
 				}
 			})
@@ -102,11 +106,8 @@ func check(t *testing.T, when string, all []wish) {
 	wg.Wait()
 }
 
-func try(w wish, addr string) error {
-	wait := 500 * time.Millisecond
-	if w.open {
-		wait = 5 * time.Second
-	}
+// try returns an error if nothing comes back in time.
+func try(w wish, addr string, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
 	to := netip.AddrPortFrom(netip.MustParseAddr(addr), w.port)
@@ -191,6 +192,13 @@ func TestFrontendBackend(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, c = start(t, tr)
+	kept, err := c.ListSessions(ctx, &pb.ListSessionsRequest{Filter: &pb.SessionFilter{Src: frontend.v6, Dst: backend.v6, Protocol: "tcp"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := kept.Recv(); err != nil || len(m.Sessions) == 0 || m.Sessions[0].Verdict != "to be judged" {
+		t.Errorf("sessions of before the restart: %v, %v", m, err)
+	}
 	check(t, "after a restart", lines)
 	if _, err := c.SetWorkload(ctx, &pb.SetWorkloadRequest{Interface: "tun-client",
 		Workload: &pb.Workload{Namespace: "default", Name: "client", Labels: map[string]string{"app": "frontend"}}}); err != nil {
