@@ -85,8 +85,9 @@ func renew(exe string, p supervise.Predecessor) error {
 		return err
 	}
 	// A hangup that comes before the new program listens must not end it, and
-	// is lost. SIGTERM does end it, as it should: the data plane sees that, and
-	// gives the uplink back.
+	// is lost. SIGTERM does end it: the data plane sees that, and gives the
+	// uplink back. It can't be held back until the new program listens: Go takes
+	// it out of an inherited mask, and does not keep it ignored (os/signal).
 	signal.Ignore(syscall.SIGHUP)
 	env := append(os.Environ(), fmt.Sprintf("%s=%d %d", envKept, fd, p.PID))
 	err = syscall.Exec(exe, os.Args, env)

@@ -2,6 +2,7 @@ package tour_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -140,6 +141,44 @@ func TestSupervisorKilled(t *testing.T) {
 	pid, err := tr.DataPlane()
 	lab.Need(t, err)
 	lab.Need(t, tr.Kill(ctx))
+	for syscall.Kill(pid, 0) == nil {
+		if ctx.Err() != nil {
+			t.Fatal("the data plane lives on")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if after := hostView(t, ctx, tr.Node); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// A supervisor that is told to stop while it becomes of a new binary, which does
+// not listen yet, dies of it. The data plane sees that, and gives the uplink
+// back.
+func TestStopWhileRenewed(t *testing.T) {
+	tr := newTour(t, tour.Options{Driver: "af_packet", Daemon: filepath.Join(t.TempDir(), "skeind")})
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	daemon := filepath.Join(bin, "skeind")
+	lab.Need(t, os.Link(daemon, tr.Daemon()))
+	before := hostView(t, ctx, tr.Node)
+	lab.Need(t, tr.Start(ctx))
+	// The new binary takes its time to listen, but for the data plane's.
+	slow := fmt.Sprintf("#!/bin/sh\n[ \"$1\" = daemon ] || { echo it has begun >&2; exec sleep 10; }\nexec %s \"$@\"\n", daemon)
+	lab.Need(t, os.WriteFile(tr.Daemon()+".new", []byte(slow), 0o755))
+	lab.Need(t, os.Rename(tr.Daemon()+".new", tr.Daemon()))
+	lab.Need(t, tr.Signal(syscall.SIGHUP))
+	for !strings.Contains(tr.Log(), "it has begun") {
+		if ctx.Err() != nil {
+			t.Fatal("the supervisor is never renewed")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	pid, err := tr.DataPlane()
+	lab.Need(t, err)
+	if err := tr.Stop(ctx); err == nil || !strings.Contains(err.Error(), "terminated") {
+		t.Errorf("stopped with %v", err)
+	}
 	for syscall.Kill(pid, 0) == nil {
 		if ctx.Err() != nil {
 			t.Fatal("the data plane lives on")

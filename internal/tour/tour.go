@@ -132,6 +132,9 @@ func (t *Tour) PID() int {
 	return pid
 }
 
+// Daemon returns the path of skeind.
+func (t *Tour) Daemon() string { return t.opts.Daemon }
+
 // Log returns what the daemon has written.
 func (t *Tour) Log() string {
 	if t.last == nil {
@@ -160,6 +163,14 @@ func (t *Tour) Stop(ctx context.Context) error {
 		return fmt.Errorf("tour: the daemon has ended with %w\n%s", err, p.Output())
 	}
 	return nil
+}
+
+// Signal sends the daemon a signal.
+func (t *Tour) Signal(s syscall.Signal) error {
+	if t.daemon == nil {
+		return errors.New("tour: no daemon runs")
+	}
+	return t.daemon.Signal(s)
 }
 
 // Kill ends the daemon as an accident would: it gives nothing back.

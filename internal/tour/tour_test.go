@@ -2,6 +2,7 @@ package tour_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 func newTour(t *testing.T, opts tour.Options) *tour.Tour {
 	t.Helper()
 	lab.NeedRoot(t)
-	opts.Daemon = filepath.Join(bin, "skeind")
+	opts.Daemon = cmp.Or(opts.Daemon, filepath.Join(bin, "skeind"))
 	tr, err := tour.New(opts)
 	if err != nil {
 		t.Fatal(err)
