@@ -74,7 +74,7 @@ func leave(dir string, p supervise.Predecessor) error {
 
 // renew makes this process be of the binary that lies at a path. It returns
 // only if that has failed.
-func renew(exe string, p supervise.Predecessor) error {
+func renew(exe string, p supervise.Predecessor, stop *stops) error {
 	raw, err := p.Conn.SyscallConn()
 	if err != nil {
 		return err
@@ -85,10 +85,17 @@ func renew(exe string, p supervise.Predecessor) error {
 		return err
 	}
 	// A hangup that comes before the new program listens must not end it, and
-	// is lost. SIGTERM does end it: the data plane sees that, and gives the
-	// uplink back. It can't be held back until the new program listens: Go takes
-	// it out of an inherited mask, and does not keep it ignored (os/signal).
+	// is lost. SIGTERM does end it, and by the signal: the data plane sees that,
+	// and gives the uplink back. It can't be held back until the new program
+	// listens: Go takes it out of an inherited mask, and does not keep it ignored
+	// (os/signal). systemd takes such an end for a clean one
+	// (SuccessExitStatus=, systemd.service(5)).
 	signal.Ignore(syscall.SIGHUP)
+	if err := stop.letGo(); err != nil {
+		stop.listen()
+		return errors.Join(fmt.Errorf("it is to stop: %w", err), unix.Close(fd))
+	}
+	defer stop.listen() // again, if it comes to that
 	env := append(os.Environ(), fmt.Sprintf("%s=%d %d", envKept, fd, p.PID))
 	err = syscall.Exec(exe, os.Args, env)
 	return errors.Join(fmt.Errorf("exec %s: %w", exe, err), unix.Close(fd))

@@ -7,13 +7,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -22,9 +19,8 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := root().ExecuteContext(ctx); err != nil {
+	stop := newStops()
+	if err := root(stop).ExecuteContext(stop.ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "skeind:", err)
 		os.Exit(1)
 	}
@@ -33,7 +29,7 @@ func main() {
 // defaultConfig is where the daemon looks for its configuration.
 const defaultConfig = "/etc/skein/skeind.yaml"
 
-func root() *cobra.Command {
+func root(stop *stops) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "skeind",
 		Short: "Skein's daemon: takes the uplink over and moves packets",
@@ -50,7 +46,7 @@ So does a restart by systemd.`,
 		Version:       fmt.Sprintf("%s (%s, %s)", version.Version, version.Commit(), runtime.Version()),
 	}
 	config := cmd.PersistentFlags().String("config", defaultConfig, "configuration file")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return supervised(cmd.Context(), *config) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return supervised(cmd.Context(), *config, stop) }
 	cmd.AddCommand(checkCommand(config), restoreCommand(config), takeoverCommand(config), daemonCommand(config))
 	return cmd
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // supervised is the supervisor's life.
-func supervised(ctx context.Context, path string) error {
+func supervised(ctx context.Context, path string, stop *stops) error {
 	// If this process can't go on, its end of the connection to the data plane
 	// is closed with it, and the uplink given back.
 	before, err := predecessor()
@@ -63,7 +63,7 @@ func supervised(ctx context.Context, path string) error {
 		Leave:   func(p supervise.Predecessor) error { return leave(cfg.RunDir, p) },
 		Renew: func(p supervise.Predecessor) error {
 			defer listen() // again
-			return renew(exe, p)
+			return renew(exe, p, stop)
 		},
 		Log: log,
 	}, hup)

@@ -308,3 +308,27 @@ func TestSystemdHangs(t *testing.T) {
 	n.t.Logf("the uplink is back after %v", n.becomes("veth").Round(time.Millisecond))
 	n.calm(before)
 }
+
+// slow is a skeind whose supervisor does not yet listen to signals, as in the
+// first milliseconds of each.
+const slow = `#!/bin/sh
+if [ "$1" = --config ] || [ $# = 0 ]; then touch /run/slow; exec sleep 60; fi
+exec ` + daemonPath + `.real "$@"
+`
+
+// A stop that comes while the supervisor is becoming of a newer binary is a
+// clean one.
+func TestSystemdStopWhileRenewed(t *testing.T) {
+	n := bootNode(t, "af_packet", nil)
+	before := hostView(t, n.ctx, n.Node)
+	n.ctl("start", "skeind")
+	n.shell("mv " + daemonPath + " " + daemonPath + ".real")
+	n.replace([]byte(slow))
+	n.ctl("reload", "skeind")
+	n.shell("until [ -e /run/slow ]; do sleep 0.01; done")
+	n.ctl("stop", "skeind")
+	if result, err := n.Show(n.ctx, "skeind", "Result"); err != nil || result != "success" {
+		t.Errorf("the service ends with %s, %v", result, err)
+	}
+	n.calm(before)
+}
