@@ -23,7 +23,8 @@
 // is a Profile of that name.
 //
 // Maturity: complete for the resources that package resource reads, and checked
-// against an evaluator that knows neither index nor acl; not yet used by control.
+// against an evaluator that knows neither index nor acl, and by internal/tour
+// against the kernel's nftables.
 package policy
 
 import (

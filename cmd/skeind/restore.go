@@ -14,7 +14,11 @@ import (
 )
 
 func check(out io.Writer, path string) error {
-	if _, err := configs.Load(path); err != nil {
+	cfg, err := configs.Load(path)
+	if err != nil {
+		return err
+	}
+	if err := control.CheckPolicy(cfg.Policy); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, path, "is sound")
