@@ -68,7 +68,13 @@ func (m ip4Masquerade) source(w *graph.Worker, b *buf.Buffer, d *session.Draft[s
 		why := w.State.NAT.Outgoing.Decide(&l)
 		b.Meta = uint32(why)
 		if why.Masquerade() {
-			if src = w.State.Source4(adj.Iface); src == 0 {
+			// To the host, which has asked a service and answers for it, its own
+			// address would be forged; what it has asked is an address that it
+			// sends to by way of Skein.
+			if src = w.State.Source4(adj.Iface); l.ToHost {
+				src = k.Dst()
+			}
+			if src == 0 {
 				return masqueradeNone
 			}
 			flags = flagMasqueraded

@@ -27,7 +27,7 @@ var IP4Punt = graph.Spec{
 const (
 	_        graph.Arc = iota
 	puntHost           //
-	puntLoop           // what the host sends to its own address never leaves it, unless forged
+	puntLoop           // what the host sends to its own address never leaves it, unless forged or by way of a service
 	puntEcho           // Skein has pinged from the host's address
 )
 
@@ -37,7 +37,7 @@ func (ip4Punt) Process(w *graph.Worker, v *graph.Vector) {
 	routes, ifaces := w.State.FIB4, w.State.Ifaces
 	for i, b := range v.Bufs() {
 		tap := routes.Adj(b.Adj).Iface
-		if b.RxIf == tap {
+		if b.RxIf == tap && !isTranslated(w, b) {
 			v.Arc[i] = puntLoop
 			continue
 		}

@@ -66,7 +66,10 @@ func (m ip6Masquerade) source(w *graph.Worker, b *buf.Buffer, d *session.Draft[s
 		why := w.State.NAT.Outgoing.Decide(&l)
 		b.Meta = uint32(why)
 		if why.Masquerade() {
-			if src = w.State.Source6(adj.Iface); src.IsUnspecified() {
+			if src = w.State.Source6(adj.Iface); l.ToHost {
+				src = k.Dst() // see IP4Masquerade
+			}
+			if src.IsUnspecified() {
 				return masqueradeNone
 			}
 			flags = flagMasqueraded

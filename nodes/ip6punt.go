@@ -28,7 +28,7 @@ func (ip6Punt) Process(w *graph.Worker, v *graph.Vector) {
 	routes, ifaces := w.State.FIB6, w.State.Ifaces
 	for i, b := range v.Bufs() {
 		tap := routes.Adj(b.Adj).Iface
-		if b.RxIf == tap {
+		if b.RxIf == tap && !isTranslated(w, b) {
 			v.Arc[i] = puntLoop
 			continue
 		}

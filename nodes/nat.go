@@ -10,6 +10,7 @@ import (
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nat"
+	"github.com/skein-dataplane/skein/session"
 )
 
 // What the nodes that translate have in common.
@@ -141,6 +142,12 @@ func backendOf(w *graph.Worker, b *buf.Buffer, f *nat.Front, c *nat.Client, a *n
 		return nil, serviceSource
 	}
 	return nil, serviceReject
+}
+
+// isTranslated reports whether a packet is of a flow that was translated.
+func isTranslated(w *graph.Worker, b *buf.Buffer) bool {
+	r := session.Ref(b.Flow)
+	return w.State.NAT != nil && r != 0 && !session.IsDraft(b.Flow) && w.Flows.At(r.Index()).Flags&flagTranslated != 0
 }
 
 // refuse has the sender of a packet told that nobody is there.

@@ -221,7 +221,7 @@ func (t *Table) SetHostPorts(pod string, ports []HostPort) {
 	for i := range ports {
 		h := ports[i]
 		h.Pod = pod
-		next[fmt.Sprintf("hostPort %d/%d %v of %s", h.Host, h.Proto, h.HostIP, pod)] = &h
+		next[fmt.Sprintf("hostPort %d/%d %v to %v of %s", h.Host, h.Proto, h.HostIP, h.Addr, pod)] = &h
 	}
 	for ref, o := range t.owners {
 		if o.hostPort != nil && o.hostPort.Pod == pod && next[ref] == nil {

@@ -35,13 +35,22 @@ const (
 
 // StartTalk connects from a namespace to an address of another.
 func StartTalk(ctx context.Context, from, to *Namespace, addr netip.Addr) (*Talk, error) {
-	listen, err := to.ListenTCP(netip.AddrPortFrom(addr, 0))
+	return StartTalkBy(ctx, from, to, netip.AddrPortFrom(addr, 0), netip.AddrPort{})
+}
+
+// StartTalkBy is StartTalk for a connection to an address that stands for at,
+// such as a service's; by zero is at itself.
+func StartTalkBy(ctx context.Context, from, to *Namespace, at, by netip.AddrPort) (*Talk, error) {
+	listen, err := to.ListenTCP(at)
 	if err != nil {
 		return nil, err
 	}
+	if !by.IsValid() {
+		by = listen.Addr().(*net.TCPAddr).AddrPort()
+	}
 	t := &Talk{listen: listen, stop: make(chan struct{})}
 	t.wg.Go(t.answer)
-	if t.conn, err = from.DialTCP(ctx, listen.Addr().(*net.TCPAddr).AddrPort()); err != nil {
+	if t.conn, err = from.DialTCP(ctx, by); err != nil {
 		_ = listen.Close()
 		t.wg.Wait()
 		return nil, err

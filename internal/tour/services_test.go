@@ -97,7 +97,11 @@ func asker(a net.Addr) string {
 
 // ask returns who answers, and as whom it has seen the asker.
 func (w *servicesWorld) ask(n *lab.Namespace, network, addr string) (string, error) {
-	ctx, cancel := context.WithTimeout(w.ctx, 3*time.Second)
+	return w.askFor(n, network, addr, 3*time.Second)
+}
+
+func (w *servicesWorld) askFor(n *lab.Namespace, network, addr string, patience time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
 	at, err := netip.ParseAddrPort(addr)
 	if err != nil {
@@ -113,7 +117,7 @@ func (w *servicesWorld) ask(n *lab.Namespace, network, addr string) (string, err
 		return "", err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	if network == "udp" {
 		if _, err := conn.Write([]byte("who?")); err != nil {
 			return "", err
