@@ -313,7 +313,11 @@ func TestPolicyRandom(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			before, want := w.policyDrops(), m.passes(k)
+			known := m.flows[k] != nil || m.flows[k.swap()] != nil
+			asked, before, want := w.ask(k), w.policyDrops(), m.passes(k)
+			if said := asked.Drop == ""; !known && said != want {
+				t.Fatalf("%s: AskPolicy says %+v, the twin passes: %v, after\n%s", text, asked, want, strings.Join(history, "\n"))
+			}
 			q := w.queues[w.world.index[in]]
 			q.rx = append(q.rx, packet)
 			w.advance(t, 1000)
