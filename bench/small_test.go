@@ -27,8 +27,8 @@ func BenchmarkSmall(b *testing.B) {
 	for _, senders := range []int{1, 2} {
 		b.Run(fmt.Sprintf("senders=%d", senders), func(b *testing.B) {
 			for b.Loop() {
-				rivals(b, "kpps", "kernel", func() float64 { return flood(b, skein.PodA, skein.PodB, senders) },
-					func() float64 { return flood(b, kernel.PodA, kernel.PodB, senders) })
+				rivals(b, "kpps", "kernel", func() float64 { return flood(b, skein.PodA, skein.PodB, senders, 22) },
+					func() float64 { return flood(b, kernel.PodA, kernel.PodB, senders, 22) })
 			}
 		})
 	}
@@ -54,8 +54,8 @@ func pairs(b *testing.B, config string) (*tour.Tour, *lab.KernelPair) {
 	return skein, kernel
 }
 
-// flood returns how many thousand datagrams a second arrive.
-func flood(b *testing.B, from, to *lab.Namespace, senders int) float64 {
+// flood returns how many thousand datagrams of a size arrive in a second.
+func flood(b *testing.B, from, to *lab.Namespace, senders, size int) float64 {
 	b.Helper()
 	in, err := to.ListenUDP(netip.AddrPortFrom(netip.MustParseAddr(lab.OtherPodAddr), 0))
 	lab.Need(b, err)
@@ -70,13 +70,13 @@ func flood(b *testing.B, from, to *lab.Namespace, senders int) float64 {
 		lab.Need(b, err)
 		defer out.Close()
 		wg.Go(func() {
-			payload := make([]byte, 22)
+			payload := make([]byte, size)
 			for i := 0; i&63 != 0 || time.Now().Before(end); i++ {
 				_, _ = out.Write(payload) // what the sender's own queue drops did not arrive
 			}
 		})
 	}
-	count, buf := 0, make([]byte, 64)
+	count, buf := 0, make([]byte, size)
 	for {
 		if _, err := in.Read(buf); err != nil {
 			if !errors.Is(err, os.ErrDeadlineExceeded) {

@@ -34,8 +34,9 @@ func BenchmarkWire(b *testing.B) {
 	}
 }
 
-// BenchmarkGRO measures what gro brings: TCP from the wire to a pod, and small
-// datagrams from pod to pod, with gro and without, in turns.
+// BenchmarkGRO measures what gro brings: TCP from the wire to a pod, and the
+// worker's time for each datagram that arrives from pod to pod, with gro and
+// without, in turns.
 func BenchmarkGRO(b *testing.B) {
 	skein := startPrepared(b, tour.Options{Driver: "af_xdp"}, func(r *lab.Reference) { wired(b, r) })
 	for _, streams := range []int{1, 4} {
@@ -49,13 +50,15 @@ func BenchmarkGRO(b *testing.B) {
 			}
 		})
 	}
-	b.Run("way=pods/senders=1", func(b *testing.B) {
+	b.Run("way=pods/size=1200", func(b *testing.B) {
 		for b.Loop() {
 			with := func(on bool) float64 {
 				coalesce(b, skein, on)
-				return flood(b, skein.PodA, skein.PodB, 1)
+				before := cpuTime(b, skein.PID())
+				n := flood(b, skein.PodA, skein.PodB, 1, 1200) * 1000 * burstTime.Seconds()
+				return float64((cpuTime(b, skein.PID()) - before).Microseconds()) / n
 			}
-			rivals(b, "kpps", "without", func() float64 { return with(true) }, func() float64 { return with(false) })
+			rivals(b, "worker-µs", "without", func() float64 { return with(true) }, func() float64 { return with(false) })
 		}
 	})
 	coalesce(b, skein, true)

@@ -38,7 +38,7 @@ var sections = []section{
 	{
 		name: "io", title: "Pods and the wire, beside the kernel", pkg: "./bench", bench: "PodToPod$|Wire$", time: "1x", count: 1,
 		metrics: []string{"Gbit/s", "kernel-Gbit/s", "ratio", "ratio-min", "ratio-max"},
-		about:   "TCP, both ends and Skein on the machine's cores; Skein and a namespace that routes by the kernel in turns, seven times a second. Medians of both, and of the ratios of the pairs the median, the least and the most. The wire carries packets of 1,500 bytes, both its ends join what they receive; `in` is from the wire to the pod.",
+		about:   "TCP, both ends and Skein on the machine's cores; Skein and a namespace that routes by the kernel in turns, seven times a second. Medians of both, and of the ratios of the pairs the median, the least and the most. The wire carries packets of 1,500 bytes, both its ends join what they receive; `in` is from the wire to the pod. PolicyPodToPod has so many rules at the receiving pod, of which the last allows; the kernel has the same in an nftables chain behind `ct state established accept`.",
 	},
 	{
 		name: "small", title: "Small datagrams and round trips, beside the kernel", pkg: "./bench", bench: "Small$|RoundTrip$", time: "1x", count: 1,
@@ -46,14 +46,9 @@ var sections = []section{
 		about:   "Small: UDP payloads of 22 bytes (64 on Ethernet), as many as one or two senders can send from pod to pod, counted where they are received. RoundTrip: one request of a byte over TCP at a time. In turns, seven times half a second.",
 	},
 	{
-		name: "policyio", title: "Pods with policy, beside the kernel", pkg: "./bench", bench: "PolicyPodToPod$", time: "1x", count: 1,
-		metrics: []string{"Gbit/s", "kernel-Gbit/s", "ratio", "ratio-min", "ratio-max"},
-		about:   "PodToPod with so many rules at the receiving pod, of which the last allows; the kernel has the same rules as an nftables chain behind `ct state established accept`.",
-	},
-	{
 		name: "gro", title: "What gro brings", pkg: "./bench", bench: "GRO$", time: "1x", count: 1,
-		metrics: []string{"Gbit/s", "without-Gbit/s", "kpps", "without-kpps", "ratio", "ratio-min", "ratio-max"},
-		about:   "TCP from the wire to a pod over AF_XDP, and datagrams of 22 bytes from pod to pod, with gro and without, in turns.",
+		metrics: []string{"Gbit/s", "without-Gbit/s", "worker-µs", "without-worker-µs", "ratio", "ratio-min", "ratio-max"},
+		about:   "TCP from the wire to a pod over AF_XDP, and the worker's time for each datagram of 1,200 bytes that arrives from pod to pod, with gro and without, in turns.",
 	},
 	{
 		name: "idle", title: "At rest", pkg: "./bench", bench: "Idle$", time: "1x", count: 1,
