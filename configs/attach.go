@@ -13,7 +13,7 @@ import (
 type Attachment struct {
 	ContainerID string        `json:",omitempty"`
 	Network     string        `json:",omitempty"` // the name of the network's configuration
-	Ports       []PortMapping `json:",omitempty"` // kept for NAT
+	Ports       []PortMapping `json:",omitempty"` // hostPorts: see Services and NAT in docs/guide.md
 }
 
 // The types of a pod's interface.

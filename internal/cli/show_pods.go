@@ -98,7 +98,7 @@ func textCNI(w *bytes.Buffer, m *skeinpb.ListAttachmentsResponse) {
 			fmt.Fprintf(w, "  to the pod %s, from the pod %s\n", rate(b.IngressRate), rate(b.EgressRate))
 		}
 		for _, p := range x.GetPortMappings() {
-			fmt.Fprintf(w, "  port %s/%d of %s is to be its port %d\n", p.Protocol, p.HostPort, or(p.HostIp, "the node"), p.ContainerPort)
+			fmt.Fprintf(w, "  port %s/%d of %s is its port %d\n", p.Protocol, p.HostPort, or(p.HostIp, "the node"), p.ContainerPort)
 		}
 	}
 }

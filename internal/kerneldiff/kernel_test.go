@@ -23,6 +23,7 @@ type kernel struct {
 	links    [numPorts]int // interface indices at the other ends
 	sentinel []byte
 	noise    int // frames that the kernel has sent on its own
+	router   *lab.Namespace
 }
 
 // quiet keeps Linux from doing what a test can't repeat: limits of rates,
@@ -83,7 +84,7 @@ func newKernel(t *testing.T) *kernel {
 			ip(router, "route add", r)
 		}
 	}
-	k := &kernel{sentinel: sentinel()}
+	k := &kernel{sentinel: sentinel(), router: router}
 	lab.Need(t, wire.Do(k.open))
 	t.Cleanup(func() { _ = unix.Close(k.fd) })
 	return k

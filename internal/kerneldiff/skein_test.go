@@ -25,12 +25,18 @@ type skein struct {
 
 func newSkein(t *testing.T) *skein {
 	t.Helper()
+	return newSkeinOf(t, world(t))
+}
+
+// newSkeinOf is newSkein for another world.
+func newSkeinOf(t *testing.T, st state.State) *skein {
+	t.Helper()
 	pool, err := buf.NewPool(1024, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pub := state.NewPublisher()
-	graphtest.Publish(t, pub, world(t))
+	graphtest.Publish(t, pub, st)
 	s := &skein{}
 	s.Worker, err = graph.New(graph.Config{Specs: nodes.All(), Input: nodes.DeviceInputArc,
 		Ether: nodes.EtherEntry, IP: nodes.IPEntry, Pool: pool, Publisher: pub})
@@ -111,6 +117,12 @@ const gap = 200e6 // ns
 
 // route has the graph take a frame and returns what it sends because of it.
 func (s *skein) route(t *testing.T, f frame) []frame {
+	t.Helper()
+	return s.routeAfter(t, f, gap)
+}
+
+// routeAfter does so some nanoseconds after the frame before.
+func (s *skein) routeAfter(t *testing.T, f frame, gap int64) []frame {
 	t.Helper()
 	s.sent = nil
 	s.queues[f.port].rx = f.bytes
