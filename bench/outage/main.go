@@ -9,7 +9,7 @@
 //
 //	go build -o bin/ ./cmd/... && go run ./bench/outage -daemon bin/skeind
 //
-// With -6 all of it goes by IPv6.
+// It does so for each driver and each family, unless one is asked for.
 package main
 
 import (
@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/skein-dataplane/skein/internal/lab"
@@ -29,17 +30,22 @@ import (
 
 func main() {
 	runs := flag.Int("runs", 20, "how often each is measured")
-	driver := flag.String("driver", "af_packet", "of the uplink: auto, af_packet or af_xdp")
+	driver := flag.String("driver", "af_packet,af_xdp", "of the uplink, with commas between them: auto, af_packet, af_xdp")
 	daemon := flag.String("daemon", "bin/skeind", "path of skeind")
-	ipv6 := flag.Bool("6", false, "measure IPv6")
+	family := flag.String("family", "4,6", "of the probe, with commas between them")
 	flag.Parse()
-	remote := netip.MustParseAddr(lab.RemoteAddr)
-	if *ipv6 {
-		remote = netip.MustParseAddr(lab.RemoteAddr6)
-	}
-	if err := run(*runs, *driver, *daemon, remote); err != nil {
-		fmt.Fprintln(os.Stderr, "outage:", err)
-		os.Exit(1)
+	for _, d := range strings.Split(*driver, ",") {
+		for _, f := range strings.Split(*family, ",") {
+			remote, ok := map[string]string{"4": lab.RemoteAddr, "6": lab.RemoteAddr6}[f]
+			err := fmt.Errorf("family %q: 4 or 6", f)
+			if ok {
+				err = run(*runs, d, *daemon, netip.MustParseAddr(remote))
+			}
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "outage:", err)
+				os.Exit(1)
+			}
+		}
 	}
 }
 
