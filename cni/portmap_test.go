@@ -24,10 +24,9 @@ func newTaken(t testing.TB) (*rig, *lab.Reference) {
 	return r, ref
 }
 
-// TestPortmap: the real portmap plugin behind ours translates on the host's side
-// of the TAP. That serves the node itself. From elsewhere it does not, as
-// docs/guide.md says: a pod's answer leaves by the uplink, past the host that
-// would translate it back.
+// TestPortmap: a hostPort is served by Skein itself from outside and from pods.
+// The node's own packets to its own address Skein never sees; they are what the
+// real portmap plugin behind ours serves, and the two do not disturb each other.
 func TestPortmap(t *testing.T) {
 	r, ref := newTaken(t)
 	lab.Need(t, r.node.Sysctl("net.ipv4.ip_forward", "1"))
@@ -39,7 +38,7 @@ func TestPortmap(t *testing.T) {
 	listener, err := ref.PodA.ListenTCP(netip.MustParseAddrPort("0.0.0.0:80"))
 	lab.Need(t, err)
 	defer listener.Close()
-	for from, want := range map[*lab.Namespace]bool{ref.Node: true, ref.Remote: false} {
+	for from, want := range map[*lab.Namespace]bool{ref.Node: true, ref.Remote: true} {
 		ctx, cancel := context.WithTimeout(r.ctx, time.Second)
 		c, err := from.DialTCP(ctx, netip.MustParseAddrPort(lab.NodeAddr+":8080"))
 		cancel()
