@@ -28,7 +28,7 @@ func describe(ctx context.Context) (machine, error) {
 		return machine{}, err
 	}
 	return machine{
-		hardware: fmt.Sprintf("%s, %d cores, %d GiB of memory", field("/proc/cpuinfo", "model name"), runtime.NumCPU(), uint64(info.Totalram)*uint64(info.Unit)>>30),
+		hardware: fmt.Sprintf("%s, %d cores, %d GiB of memory", field("/proc/cpuinfo", "model name"), runtime.NumCPU(), info.Totalram*uint64(info.Unit)>>30),
 		software: fmt.Sprintf("Linux %s, %s, GOAMD64=%s", unix.ByteSliceToString(u.Release[:]), runtime.Version(), level),
 		commit:   commit(ctx),
 	}, nil
