@@ -4,5 +4,7 @@
 //
 //	go test ./bench -bench . -count 6
 //
+// The command in bench/all runs all of them and writes RESULTS.md.
+//
 // Maturity: stable.
 package bench
