@@ -179,8 +179,8 @@ func (c *Control) ruleOf(fl *Flow) string {
 		return ""
 	}
 	for _, at := range slices.Backward(x.Asked) { // the far end is of more interest
-		if r := c.policies.last.At(at.Iface).At(at.Gate); r != nil {
-			v := r.Program.Match(&k, c.policies.last.Sets, nil)
+		if r := x.st.Policy.At(at.Iface).At(at.Gate); r != nil {
+			v := r.Program.Match(&k, x.st.Policy.Sets, nil)
 			ref := r.Program.Rule(v.Rule)
 			if ref.Tier != "" || ref.Policy != "" {
 				return fmt.Sprintf("%v of %s: %s", at.Gate, c.endName(at.Iface), refWords(ref))

@@ -3,6 +3,7 @@ package control
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/skein-dataplane/skein/acl"
 	"github.com/skein-dataplane/skein/iface"
@@ -69,24 +70,36 @@ func (c *Control) stateEnd(p *port, ruled map[place]*state.Ruled) *state.Endpoin
 }
 
 // endAt returns the endpoint at an interface. A HostEndpoint is at the uplink
-// that it names, or that has one of its addresses; one of all interfaces is at
-// those that have none of their own, the TAPs among them: pods reach the host
-// by it.
+// that it names, as the kernel does, or else that has one of its addresses; one
+// of all interfaces is at those that have none of their own, the TAPs among them:
+// pods reach the host by it.
 func (c *Control) endAt(p *port) *policy.Endpoint {
 	if p.Kind == iface.Tun {
 		return c.policies.ends[p.Name]
 	}
-	var all *policy.Endpoint
+	var best *policy.Endpoint
+	rank := 0
 	for _, e := range c.policies.ends {
-		switch {
-		case !e.Host:
-		case e.Interface == "*":
-			all = e
-		case p.Kind == iface.Uplink && (e.Interface == p.Name || e.Interface == p.peer.Name || e.Interface == "" && p.hasAny(e.Addrs)):
-			return e
+		if r := p.suits(e); r > rank || r > 0 && r == rank && e.ID < best.ID {
+			best, rank = e, r
 		}
 	}
-	return all
+	return best
+}
+
+// suits says how well a HostEndpoint fits an interface: 0 if not at all.
+func (p *port) suits(e *policy.Endpoint) int {
+	up := p.Kind == iface.Uplink
+	switch {
+	case !e.Host:
+	case up && e.Interface == strings.TrimPrefix(p.Name, uplinkPrefix):
+		return 3
+	case up && e.Interface == "" && p.hasAny(e.Addrs):
+		return 2
+	case e.Interface == "*":
+		return 1
+	}
+	return 0
 }
 
 // hasAny reports whether an interface has one of the addresses.

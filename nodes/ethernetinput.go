@@ -18,7 +18,8 @@ import (
 // punted after the lookup), but for IPv6 within the link, of which Skein has
 // only the answers to its own pings; ARP, neighbour
 // solicitations and advertisements; and what the host sends to the tap's own
-// MAC, which is to be routed.
+// MAC, which is to be routed. Where policy has a say about what the host sends by
+// an uplink, all its IP unicast beyond the link is routed, so that it has flows.
 //
 // An interface without a link-local address has no IPv6 (RFC 4291, section
 // 2.1): there it is bridged or dropped like any protocol that Skein lacks.
@@ -195,6 +196,8 @@ func etherOther(st *state.State, b *buf.Buffer, h *hdr.Ether, in *iface.Iface) g
 		return ether6(st, b, in, group)
 	case in.Kind == iface.Uplink && !group && h.Dst() != in.MAC:
 		return etherNotUs
+	case in.Kind == iface.Tap && !group && h.Dst() != in.MAC && guarded(st, in.Peer):
+		return etherGuarded(b, t, in)
 	case in.Peer != 0 && (in.Kind != iface.Tap || h.Dst() != in.MAC):
 		return bridge(b, in)
 	case group && t == hdr.TypeIPv4:
@@ -203,6 +206,29 @@ func etherOther(st *state.State, b *buf.Buffer, h *hdr.Ether, in *iface.Iface) g
 		return etherNotUs
 	}
 	return etherUnknown
+}
+
+// guarded reports whether policy has a say about what the host sends by an
+// uplink, or receives: then it has to see both.
+func guarded(st *state.State, uplink uint32) bool {
+	return st.Policy != nil && st.Policy.At(uplink) != nil
+}
+
+// etherGuarded routes what the host of a guarded uplink sends to somebody, so
+// that it has a flow. What stays within the link is bridged all the same.
+func etherGuarded(b *buf.Buffer, t uint16, in *iface.Iface) graph.Arc {
+	switch {
+	case t == hdr.TypeIPv4:
+		b.L3 = uint16(b.Off() + hdr.EtherLen)
+		b.Advance(hdr.EtherLen)
+		b.Flags |= buf.Originated
+		return etherIP4
+	case t == hdr.TypeIPv6 && in.LinkLocal.Hi != 0 && b.Len() >= hdr.EtherLen+hdr.IPv6Len:
+		if p := b.Bytes()[hdr.EtherLen:]; !isND(p) && !withinLink(p) {
+			return route6(b, in)
+		}
+	}
+	return bridge(b, in)
 }
 
 // etherTagged decides about a frame with a VLAN tag. To which address it goes

@@ -86,6 +86,16 @@ func TestPolicyUnderTraffic(t *testing.T) {
 	for _, talk := range cut {
 		progress(t, "pod-c", talk)
 	}
+	apply(t, c, "who.yaml", strings.Replace(onlyFrom("app == 'a'"), "ingress: [", "ingress: [{action: Log}, ", 1))
+	end := time.Now().Add(10 * time.Second)
+	const logged = `"default/pod-b", "gate": "ingress", "rule": "tier default, policy default/who, rule 1 (log)"`
+	for !strings.Contains(tr.Log(), logged) {
+		if time.Now().After(end) {
+			t.Fatalf("the log does not say %q:\n%s", logged, tr.Log())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	apply(t, c, "who.yaml", onlyFrom("app in {'a', 'c'}"))
 	for _, talk := range append(kept, cut...) {
 		if err := talk.Stop(); err != nil {
 			t.Error(err)

@@ -282,3 +282,60 @@ func TestAccessNginx(t *testing.T) {
 		{nginx.ns, access, "tcp", 80, true}, {nginx.ns, cant, "udp", 53, true}, {cant.ns, access, "tcp", 80, true},
 	})
 }
+
+// guarded has the node's own ports at its uplink, and what passes through it.
+const guarded = `
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: uplink, labels: {role: node}}
+spec: {node: tour, interfaceName: ` + lab.Uplink + `, profiles: [projectcalico-default-allow]}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: node}
+spec:
+  selector: role == 'node'
+  types: [Ingress]
+  ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: through}
+spec:
+  selector: role == 'node'
+  applyOnForward: true
+  order: 5
+  types: [Ingress]
+  ingress:
+    - {action: Allow, protocol: TCP, destination: {ports: [80]}}
+    - {action: Deny, protocol: TCP, destination: {nets: ['10.244.0.0/24', '2001:db8:244::/64']}}
+`
+
+// TestHostEndpoint: policy of the node's own at its uplink. Failsafe ports, the
+// node's own connections and, without policy of what passes through, pods go on.
+func TestHostEndpoint(t *testing.T) {
+	tr := newTour(t, tour.Options{Driver: "af_packet", Config: "policy: {node_name: tour}\n"})
+	ctx, c := start(t, tr)
+	pod := addPod(t, tr, c, "default", "web", 30, nil)
+	node, remote := &scenePod{tr.Node, lab.NodeAddr, lab.NodeAddr6}, &scenePod{tr.Remote, lab.RemoteAddr, lab.RemoteAddr6}
+	for _, port := range []uint16{22, 80, 8080} {
+		node.serve(t, port)
+		remote.serve(t, port)
+	}
+	open := []wish{{tr.Remote, node, "tcp", 8080, true}, {tr.Remote, pod, "tcp", 8080, true}}
+	check(t, "without policy", open)
+	apply(t, c, "guarded.yaml", guarded)
+	check(t, "with policy", []wish{
+		{tr.Remote, node, "tcp", 80, true}, {tr.Remote, node, "tcp", 8080, false}, {tr.Remote, node, "udp", 80, false}, {tr.Remote, node, "tcp", 22, true},
+		{tr.Node, remote, "tcp", 8080, true}, {tr.Node, remote, "udp", 80, true}, {tr.Node, remote, "icmp", 0, true}, {tr.Remote, node, "icmp", 0, false}, {pod.ns, node, "tcp", 8080, true},
+		{tr.Remote, pod, "tcp", 80, true}, {tr.Remote, pod, "tcp", 8080, false}, {pod.ns, remote, "tcp", 8080, true},
+	})
+	m, err := c.Explain(ctx, &pb.ExplainRequest{Packet: &pb.ExplainRequest_Line{Line: lab.RemoteAddr + " > " + lab.NodeAddr + ": tcp 40000 > 8080 flags S"}})
+	if err != nil || m.Passes || m.Interface != "host-"+lab.Uplink || !strings.Contains(m.Steps[len(m.Steps)-1].Text, "policy node") {
+		t.Errorf("explain: %v, %v", m, err)
+	}
+	if _, err := c.DeletePolicy(ctx, &pb.DeletePolicyRequest{Refs: []*pb.PolicyRef{{Kind: "hostendpoint", Name: "uplink"}}}); err != nil {
+		t.Fatal(err)
+	}
+	check(t, "without a host endpoint", open)
+}
