@@ -78,11 +78,7 @@ func (c *Control) endpoint(p *port, at *state.Endpoint) (out PolicyEnd, ruled []
 	if e == nil {
 		return out, nil, nil
 	}
-	if out.Addrs = e.Addrs; p.Kind == iface.Tun {
-		for _, a := range p.peer.Addrs {
-			out.Addrs = append(out.Addrs, a.Addr())
-		}
-	}
+	out.Addrs = e.Addrs
 	all, err := c.policies.engine.Show(e.ID)
 	if err != nil {
 		return out, nil, fmt.Errorf("control: %w: %w", ErrNotFound, err)

@@ -187,6 +187,10 @@ func TestFrontendBackend(t *testing.T) {
 	}
 	check(t, "with policy", lines)
 	explains(t, c, frontend, backend, client)
+	ends, err := c.ListEndpoints(ctx, &pb.ListEndpointsRequest{Name: "default/backenddb"})
+	if err != nil || len(ends.Endpoints) != 1 || len(ends.Endpoints[0].Addresses) != 2 || ends.Endpoints[0].Gates[0].Tiers[0].Policies[0].Rules[0].Hits == 0 {
+		t.Errorf("the backend's rules: %v, %v", ends, err)
+	}
 
 	if err := errors.Join(c.Close(), tr.Stop(ctx)); err != nil {
 		t.Fatal(err)
