@@ -23,6 +23,7 @@ type Transfer struct {
 	Duration time.Duration  // used if Bytes is 0; 0: 1 s
 	Streams  int            // at a time; 0: 1
 	Chunk    int            // bytes per write; 0: 128 KiB
+	By       netip.AddrPort // what From connects to, if that stands for Addr; zero: Addr
 	Blind    bool           // do not compare what arrives: ~5 % faster
 }
 
@@ -50,7 +51,10 @@ func (t Transfer) Run(ctx context.Context) (Rate, error) {
 	}
 	defer ln.Close()
 	defer context.AfterFunc(ctx, func() { _ = ln.Close() })()
-	dst := netip.AddrPortFrom(t.Addr.Addr(), ln.Addr().(*net.TCPAddr).AddrPort().Port())
+	dst := t.By
+	if !dst.IsValid() {
+		dst = netip.AddrPortFrom(t.Addr.Addr(), ln.Addr().(*net.TCPAddr).AddrPort().Port())
+	}
 
 	streams := max(t.Streams, 1)
 	start := time.Now()
