@@ -140,7 +140,6 @@ type stream struct {
 	port  byte
 	fixed bool
 	df    bool
-	sum   func(b *buf.Buffer)
 }
 
 // flow returns which stream a packet is of.

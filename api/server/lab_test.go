@@ -197,19 +197,20 @@ func losses(t *testing.T, c *api.Client, pod *lab.Namespace) {
 	}
 }
 
-// features takes the source checks off, which every pod has, and sets the
-// interface down.
+// features takes the source checks and gro off, which every pod has, and sets
+// the interface down.
 func features(t *testing.T, c *api.Client) {
 	has := ""
 	for _, f := range show(t, c).Features {
 		has += f.Arc + ": " + strings.Join(f.Features, " ") + "; "
 	}
-	if has != "ip4-unicast: ip4-source-check; ip6-unicast: ip6-source-check; " {
+	if has != "ip4-unicast: ip4-source-check; ip6-unicast: ip6-source-check; interface-output: gro; " {
 		t.Errorf("a new pod has the features %s", has)
 	}
 	down, mtu := false, uint32(1000)
 	set(t, c, &pb.SetInterfaceRequest{Name: "tun0", AdminUp: &down, Mtu: &mtu,
-		Features: []*pb.FeatureChange{{Arc: "ip4-unicast", Feature: "ip4-source-check"}, {Arc: "ip6-unicast", Feature: "ip6-source-check"}}})
+		Features: []*pb.FeatureChange{{Arc: "ip4-unicast", Feature: "ip4-source-check"}, {Arc: "ip6-unicast", Feature: "ip6-source-check"},
+			{Arc: "interface-output", Feature: "gro"}}})
 	if i := show(t, c); i.AdminUp || i.Mtu != 1000 || len(i.Features) != 0 {
 		t.Errorf("%v", i)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/skein-dataplane/skein/internal/lab"
 )
@@ -30,6 +31,9 @@ func TestAddressMetrics(t *testing.T) {
 			addrs := func() string { return lines(h.ip(family+"-o addr show "+uplink), " metric 1024 ") }
 			routes := func() string {
 				return passing.ReplaceAllString(h.ip(family+"route show "+test.prefix+" dev "+uplink), "")
+			}
+			for !strings.Contains(routes(), "metric 1024") && h.ctx.Err() == nil {
+				time.Sleep(time.Millisecond) // the kernel makes IPv6 routes in its own time
 			}
 			before, way := addrs(), routes()
 			if !strings.Contains(before, addr) || !strings.Contains(way, "metric 1024") {
