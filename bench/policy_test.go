@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
-	"slices"
 	"testing"
 
 	"github.com/skein-dataplane/skein/acl"
@@ -55,18 +54,10 @@ func BenchmarkACL(b *testing.B) {
 				next.FIB4 = table
 				p := policyOf(b, rules)
 				p.Ends = []*state.Endpoint{1: {Name: "uplink", In: p.Ends[1].ForwardTo}}
+				p.Stateless = true
 				nodes.SetPolicy(next, p)
-				stateless(next)
 			})
 		})
-	}
-}
-
-// stateless takes interfaces' packets past ip4-session.
-func stateless(next *state.State) {
-	bit := uint64(1) << slices.Index(nodes.IP4UnicastArc.Features, "ip4-session")
-	for i := range next.Ifaces {
-		next.Ifaces[i].Feat[nodes.IP4UnicastArc.ID] &^= bit
 	}
 }
 

@@ -45,6 +45,7 @@ func (cfg *Config) check(d *strictyaml.Document) {
 	c.pods(cfg.Pods)
 	c.guard(cfg)
 	c.routes(cfg)
+	c.acls(cfg.ACLs)
 	c.policy(cfg)
 	c.nat(cfg)
 	c.between("buffers.small", cfg.Buffers.Small, minBuffers, maxSmall)

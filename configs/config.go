@@ -28,6 +28,8 @@ type Config struct {
 	// that Skein gives them: host-enp0s3, tap0, tun0.
 	Routes  []string `yaml:"routes"`
 	Buffers Buffers  `yaml:"buffers"`
+	// ACLs are stateless access lists of interfaces.
+	ACLs []ACL `yaml:"acls"`
 	// Policy says which flows may pass. Without any, all may.
 	Policy   Policy   `yaml:"policy"`
 	Sessions Sessions `yaml:"sessions"`

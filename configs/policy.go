@@ -16,6 +16,11 @@ type Policy struct {
 	Node string `yaml:"node"`
 	// NodeName is what HostEndpoints call this node; its host name if empty.
 	NodeName string `yaml:"node_name"`
+	// FailsafeIn and FailsafeOut are ports that stay open at host endpoints, for
+	// what comes to the host and for what it sends, as ParseFailsafe reads them.
+	// nil: Calico's. Empty: none.
+	FailsafeIn  []string `yaml:"failsafe_in"`
+	FailsafeOut []string `yaml:"failsafe_out"`
 }
 
 // Sessions bound what Skein remembers of flows.
@@ -48,6 +53,8 @@ func (c *checker) policy(cfg *Config) {
 		}
 	}
 	c.oneOf("policy.node", cfg.Policy.Node, "allow", "policy")
+	c.failsafe("policy.failsafe_in", cfg.Policy.FailsafeIn)
+	c.failsafe("policy.failsafe_out", cfg.Policy.FailsafeOut)
 	s := &cfg.Sessions
 	c.between("sessions.capacity", s.Capacity, minSessions, maxSessions)
 	c.between("sessions.per_pod", s.PerPod, 1, s.Capacity)

@@ -69,6 +69,7 @@ type Control struct {
 	unresolved int
 	pings      pings
 	policies   policies
+	lists      map[string]lists // configured, by interface
 	nat        translation
 	opening    sync.Mutex     // guards table and sessionsClosed, and comes before mu
 	table      *session.Table // the worker's, once there is policy
@@ -88,6 +89,9 @@ func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}, policies: newPolicies(cfg.Policy), nat: newTranslation(&cfg),
 		turns: turns{names: map[string]chan struct{}{}, addrs: map[netip.Addr]string{}}, ready: make(chan struct{}), failed: make(chan error, 1)}
 	var err error
+	if c.lists, err = newLists(cfg.ACLs); err != nil {
+		return nil, err
+	}
 	if c.pool, err = buf.NewPool(cfg.Buffers.Small, cfg.Buffers.Large); err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}

@@ -229,6 +229,10 @@ var directions = map[state.Gate]policy.Direction{state.GateFrom: policy.Egress, 
 // addGate adds what is said at one gate. c.mu is held.
 func (c *Control) addGate(x *Explanation, at nodes.AskedAt, k *acl.Key) {
 	what := fmt.Sprintf("%v of %s", at.Gate, c.endName(at.Iface))
+	if at.Gate == state.GateIn || at.Gate == state.GateOut {
+		addList(x, what, c.policies.last.At(at.Iface).At(at.Gate), k)
+		return
+	}
 	e := c.endAt(c.ports[at.Iface])
 	d, ours := directions[at.Gate]
 	if e == nil || !ours {
@@ -251,7 +255,7 @@ func (c *Control) addGate(x *Explanation, at nodes.AskedAt, k *acl.Key) {
 
 // addSilent says why an end that has a policy was not asked. c.mu is held.
 func (c *Control) addSilent(x *Explanation, j judgement, k *acl.Key) {
-	if j.st.Policy == nil {
+	if j.st.Policy == nil || j.st.Policy.Stateless {
 		x.add("policy", "there is none: everything passes")
 		return
 	}

@@ -61,8 +61,21 @@ func newPolicies(cfg configs.Policy) policies {
 	if node == "" {
 		node, _ = os.Hostname() // without a name no HostEndpoint is this node's
 	}
-	return policies{engine: policy.New(policy.Options{Node: node}), ends: map[string]*policy.Endpoint{}, ruled: map[place]*state.Ruled{},
+	return policies{engine: policy.New(policy.Options{Node: node, FailsafeIn: failsafe(cfg.FailsafeIn), FailsafeOut: failsafe(cfg.FailsafeOut)}),
+		ends: map[string]*policy.Endpoint{}, ruled: map[place]*state.Ruled{},
 		sources: map[resource.Ref]string{}, applied: map[resource.Ref]applied{}, batches: map[uint64]*store.Policies{}, alarms: map[string]bool{}}
+}
+
+// failsafe returns configured ports; nil, which stands for Calico's, if none are.
+func failsafe(ports []string) (out []policy.Failsafe) {
+	if ports != nil {
+		out = []policy.Failsafe{}
+	}
+	for _, text := range ports {
+		proto, port, _ := configs.ParseFailsafe(text) // that was checked
+		out = append(out, policy.Failsafe{Proto: proto, Port: port})
+	}
+	return out
 }
 
 // loadPolicy takes up the configured files and what the API was given, before

@@ -11,7 +11,7 @@ import (
 	"github.com/skein-dataplane/skein/state"
 )
 
-// A PolicyEnd is an interface at which policy has a say.
+// A PolicyEnd is an interface at which policy has a say, or an access list.
 type PolicyEnd struct {
 	Name, Interface string
 	Host            bool
@@ -74,9 +74,10 @@ func (c *Control) endpoints(name string) (out []PolicyEnd, ruled [][]*state.Rule
 
 func (c *Control) endpoint(p *port, at *state.Endpoint) (out PolicyEnd, ruled []*state.Ruled, err error) {
 	out = PolicyEnd{Name: at.Name, Interface: p.Name, Host: p.Kind != iface.Tun, Closed: at.Closed, Labels: p.peer.Workload.Labels}
+	out.Gates, ruled = listGates(at)
 	e := c.endAt(p)
 	if e == nil {
-		return out, nil, nil
+		return out, ruled, nil
 	}
 	out.Addrs = e.Addrs
 	all, err := c.policies.engine.Show(e.ID)

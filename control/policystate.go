@@ -17,10 +17,10 @@ import (
 // last time if nothing has changed. c.mu is held.
 func (c *Control) statePolicy() *state.Policy {
 	ps := &c.policies
-	if !ps.active {
+	if !ps.active && len(c.lists) == 0 {
 		return nil
 	}
-	next := &state.Policy{Sets: ps.sets, NodePasses: c.cfg.Policy.Node != "policy", Ends: make([]*state.Endpoint, len(c.ports))}
+	next := &state.Policy{Sets: ps.sets, Stateless: !ps.active && !c.nat.active, NodePasses: c.cfg.Policy.Node != "policy", Ends: make([]*state.Endpoint, len(c.ports))}
 	ruled := map[place]*state.Ruled{}
 	for i, p := range c.ports {
 		if p != nil {
@@ -28,7 +28,7 @@ func (c *Control) statePolicy() *state.Policy {
 		}
 	}
 	ps.ruled = ruled
-	if was := ps.last; was != nil && was.Sets == next.Sets && slices.EqualFunc(was.Ends, next.Ends, sameEnd) {
+	if was := ps.last; was != nil && was.Sets == next.Sets && was.Stateless == next.Stateless && slices.EqualFunc(was.Ends, next.Ends, sameEnd) {
 		return was
 	}
 	ps.gen++
@@ -39,16 +39,26 @@ func (c *Control) statePolicy() *state.Policy {
 
 func sameEnd(a, b *state.Endpoint) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// stateEnd returns what policy says at an interface, nil if nothing.
+// stateEnd returns what policy and access lists say at an interface, nil if
+// nothing.
 func (c *Control) stateEnd(p *port, ruled map[place]*state.Ruled) *state.Endpoint {
-	e := c.endAt(p)
-	switch {
-	case e == nil && p.Kind == iface.Tun:
-		return &state.Endpoint{Name: p.Name, Closed: true}
-	case e == nil:
-		return nil
+	at := c.ruledAt(p, ruled)
+	end := c.policyEnd(p, at)
+	list := c.lists[p.Name]
+	if list == (lists{}) {
+		return end
 	}
-	at := func(g state.Gate, program *acl.Program) *state.Ruled {
+	if end == nil {
+		end = &state.Endpoint{Name: p.Name}
+	}
+	end.In, end.Out = at(state.GateIn, list.in), at(state.GateOut, list.out)
+	return end
+}
+
+// ruledAt returns what makes a program of an interface's gate a Ruled: that
+// which was there, if it has the same program, as its hits go on counting.
+func (c *Control) ruledAt(p *port, ruled map[place]*state.Ruled) func(state.Gate, *acl.Program) *state.Ruled {
+	return func(g state.Gate, program *acl.Program) *state.Ruled {
 		if program == nil {
 			return nil
 		}
@@ -59,6 +69,17 @@ func (c *Control) stateEnd(p *port, ruled map[place]*state.Ruled) *state.Endpoin
 		}
 		ruled[where] = r
 		return r
+	}
+}
+
+// policyEnd returns what policy says at an interface, nil if nothing.
+func (c *Control) policyEnd(p *port, at func(state.Gate, *acl.Program) *state.Ruled) *state.Endpoint {
+	e := c.endAt(p)
+	switch {
+	case e == nil && p.Kind == iface.Tun && c.policies.active:
+		return &state.Endpoint{Name: p.Name, Closed: true}
+	case e == nil:
+		return nil
 	}
 	end := &state.Endpoint{Name: e.Name, From: at(state.GateFrom, e.From), To: at(state.GateTo, e.To)}
 	if p.Kind == iface.Uplink {

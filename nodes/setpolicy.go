@@ -10,7 +10,8 @@ import (
 
 // SetPolicy makes p the policy of a State in the making, and has the packets of
 // each interface visit the nodes that ask it: with a policy all of them have
-// sessions, as a flow has two ends, and without one none has. Whoever changes
+// sessions, as a flow has two ends, and without one, or with access lists alone,
+// none has. Whoever changes
 // Ifaces calls it again, with next.Policy. It replaces Ifaces, if need be, and
 // does not write into what next shares with other States.
 func SetPolicy(next *state.State, p *state.Policy) {
@@ -42,9 +43,9 @@ type policyFeature struct {
 }
 
 func policyFeatures(st *state.State, i uint32) []policyFeature {
-	sessions := st.Policy != nil
+	sessions := st.Policy != nil && !st.Policy.Stateless
 	in := asks(st, i)
-	out := sessions && st.Policy.At(i) != nil && st.Policy.At(i).Out != nil
+	out := st.Policy != nil && st.Policy.At(i) != nil && st.Policy.At(i).Out != nil
 	return []policyFeature{
 		{IP4UnicastArc, "ip4-session", sessions}, {IP6UnicastArc, "ip6-session", sessions},
 		{IP4UnicastArc, "ip4-acl", in}, {IP6UnicastArc, "ip6-acl", in},

@@ -18,6 +18,9 @@ type Policy struct {
 	// NodePasses lets pods and the host of their node reach each other whatever
 	// policy says, as Kubernetes wants it for probes. A closed endpoint stays so.
 	NodePasses bool
+	// Stateless: there are access lists and nothing else, so packets need no
+	// sessions.
+	Stateless bool
 }
 
 // At returns the endpoint at an interface, nil if policy says nothing there.

@@ -45,7 +45,7 @@ var mayImport = []struct {
 	{"nodes", []string{"hdr", "buf", "drivers", "fib", "iface", "acl", "nat", "session", "state", "graph"}},
 
 	// Control.
-	{"configs", []string{"fib", "hdr", "nat", "internal/strictyaml"}},
+	{"configs", []string{"fib", "hdr", "nat", "acl", "internal/strictyaml"}},
 	{"control/takeover", []string{"drivers/afxdp", "tuntap"}},
 	{"control/store", []string{"configs", "service"}},
 	{"control/pending", []string{"tuntap"}},
