@@ -226,7 +226,8 @@ func setKey(k *acl.Key, src, dst netip.AddrPort, proto uint8) {
 }
 
 // ClearFlows forgets the sessions of a filter, and returns how many. Their next
-// packets are judged as those of new flows.
+// packets are judged as those of new flows. Nothing else is kept of a flow: the
+// port that it was translated to is free with its session (nat.Ports).
 func (c *Control) ClearFlows(ctx context.Context, f FlowFilter) (cleared int, err error) {
 	want, err := c.prepare(f)
 	if err != nil {

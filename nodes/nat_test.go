@@ -229,6 +229,14 @@ func TestOpenTranslated(t *testing.T) {
 			{packet: "$a > $x: proto 47 len 16", meta: by(pod1), reason: "forward", out: "$h > $x: proto 47 ttl 64 len 16"},
 			{packet: "$b > $x: proto 47 len 16", meta: by(pod2), reason: "ipX no port left for source translation"},
 		}))
+		// What is in use is what the table has: a session that goes, for whatever
+		// reason, leaves its port to others.
+		for i := rig.Flows.Table.Next(0); i != 0; i = rig.Flows.Table.Next(i) {
+			rig.Flows.Table.Delete(i)
+		}
+		check(t, rig, nil, f.rows([]row{
+			{packet: "$b > $x: proto 47 len 16", meta: by(pod2), reason: "forward", out: "$h > $x: proto 47 ttl 64 len 16"},
+		}))
 	})
 }
 
