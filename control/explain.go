@@ -38,8 +38,8 @@ func (x *Explanation) end(passes bool, format string, args ...any) *Explanation 
 
 // Explain says what becomes of a packet that starts at its IP header. in is the
 // interface that it comes in by; "" stands for that behind which its source is.
-// Nothing is sent or counted. Translations and what is wrong with the packet
-// itself are not looked at.
+// Nothing is sent or counted. What is wrong with the packet itself is not looked
+// at.
 func (c *Control) Explain(ctx context.Context, packet []byte, in string) (*Explanation, error) {
 	p, err := readPacket(packet)
 	if err != nil {
@@ -62,8 +62,7 @@ func (c *Control) Explain(ctx context.Context, packet []byte, in string) (*Expla
 	}
 	if !known.found {
 		x.add("session", "none: it opens a flow")
-		c.tell(x, j, &p.key, true)
-		return x, nil
+		return x, c.tellNew(x, j, &p.key)
 	}
 	x.add("session", "%s", known.words())
 	if known.reverse { // judged as the flow it belongs to
@@ -80,6 +79,24 @@ func (c *Control) Explain(ctx context.Context, packet []byte, in string) (*Expla
 	return x, nil
 }
 
+// tellNew adds what becomes of a packet that opens a flow: where it is sent, what
+// both ends say to that, and by which address it leaves. c.mu is held.
+func (c *Control) tellNew(x *Explanation, j judgement, k *acl.Key) error {
+	if why := j.redirect(x, k); why != "" {
+		x.end(false, "dropped: %s", why)
+		return nil
+	}
+	masked := j.masked
+	j, err := c.judge(k, j.st.Ifaces[j.rx].Name)
+	if err != nil {
+		return err
+	}
+	if j.masked = masked; c.tell(x, j, k, true).Passes {
+		j.leave(x, k)
+	}
+	return nil
+}
+
 // A judgement is what the data plane makes of a packet.
 type judgement struct {
 	nodes.Opinion
@@ -87,6 +104,8 @@ type judgement struct {
 	rx    uint32
 	adj   fib.Adj
 	route string
+
+	masked bool // a service wants a source of the node
 }
 
 // judge has the data plane's code judge a packet. c.mu is held.

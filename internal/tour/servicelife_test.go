@@ -41,6 +41,27 @@ func TestServiceLife(t *testing.T) {
 		}
 	}
 
+	// What is said of a packet to a service is what becomes of it.
+	for line, want := range map[string]string{
+		lab.PodAddr + " > 10.96.0.1: tcp 1000 > 80 flags S":         "default/web:t sends it to " + lab.OtherPodAddr + ":8080, one of 1 backends",
+		lab.PodAddr6 + " > 2001:db8:96::1: tcp 1000 > 80 flags S":   "default/web:t sends it to [" + lab.OtherPodAddr6 + "]:8080, one of 1 backends",
+		lab.PodAddr + " > 10.96.0.1: tcp 1000 > 81 flags S":         "",
+		lab.OtherPodAddr + " > 10.96.0.1: tcp 1000 > 80 flags S":    "becomes an address of the node",
+		lab.OtherPodAddr6 + " > 2001:db8:96::1: tcp 9 > 80 flags S": "becomes an address of the node",
+	} {
+		m, err := c.Explain(w.ctx, &skeinpb.ExplainRequest{Packet: &skeinpb.ExplainRequest_Line{Line: line}})
+		must(err)
+		said := ""
+		for _, s := range m.Steps {
+			if s.What == "service" || s.What == "source" {
+				said += s.Text + "\n"
+			}
+		}
+		if want == "" && said != "" || !strings.Contains(said, want) {
+			t.Errorf("explain %s: %q and not %q", line, said, want)
+		}
+	}
+
 	// Affinity is shown, and outranks another backend that comes.
 	w.wants(t, w.PodA, "10.96.0.1:80", "b "+lab.PodAddr)
 	m, err := c.ListServices(w.ctx, &skeinpb.ListServicesRequest{Name: "default/web"})
