@@ -187,6 +187,7 @@ func TestFrontendBackend(t *testing.T) {
 	}
 	check(t, "with policy", lines)
 	explains(t, c, frontend, backend, client)
+	sceneServices(t, tr, c, frontend, backend, client)
 	ends, err := c.ListEndpoints(ctx, &pb.ListEndpointsRequest{Name: "default/backenddb"})
 	if err != nil || len(ends.Endpoints) != 1 || len(ends.Endpoints[0].Addresses) != 2 || ends.Endpoints[0].Gates[0].Tiers[0].Policies[0].Rules[0].Hits == 0 {
 		t.Errorf("the backend's rules: %v, %v", ends, err)
@@ -214,6 +215,26 @@ func TestFrontendBackend(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(t, "without policy again", []wish{{client.ns, backend, "tcp", 80, true}, {backend.ns, client, "udp", 53, true}})
+}
+
+// sceneServices has the scenario's services: the frontend from outside by the
+// node's port 30080, the backend by its ClusterIP. Policy is about the pod that a
+// service stands for.
+func sceneServices(t *testing.T, tr *tour.Tour, c *api.Client, frontend, backend, client *scenePod) {
+	t.Helper()
+	web, db := &scenePod{v4: "10.96.0.80", v6: "2001:db8:96::80"}, &scenePod{v4: "10.96.0.33", v6: "2001:db8:96::33"}
+	text := twoFamilies("frontend", web.v4, web.v6, "  type: NodePort\n  ports: [{name: t, port: 8080, targetPort: 80, nodePort: 30080}]",
+		endpoint(frontend.v4, "node"), endpoint(frontend.v6, "node"), 80) +
+		twoFamilies("backend", db.v4, db.v6, "  type: ClusterIP\n  ports: [{name: t, port: 3306}]",
+			endpoint(backend.v4, "node"), endpoint(backend.v6, "node"), 3306)
+	if _, err := c.ApplyServices(t.Context(), &pb.ApplyServicesRequest{Name: "services.yaml", Text: []byte(text)}); err != nil {
+		t.Fatal(err)
+	}
+	node := &scenePod{v4: lab.NodeAddr, v6: lab.NodeAddr6}
+	check(t, "by services", []wish{
+		{tr.Remote, node, "tcp", 30080, true}, {client.ns, web, "tcp", 8080, true}, {client.ns, node, "tcp", 30080, true},
+		{frontend.ns, db, "tcp", 3306, true}, {client.ns, db, "tcp", 3306, false}, {backend.ns, web, "tcp", 8080, false},
+	})
 }
 
 // explains compares the words for what has just happened.
