@@ -20,7 +20,11 @@ func TestAccessLists(t *testing.T) {
 	tun := func(i uint32, name string) *port {
 		return &port{Iface: iface.Iface{Name: name, Kind: iface.Tun}, index: i}
 	}
-	c := &Control{lists: all, policies: newPolicies(configs.Policy{}), ports: []*port{nil, tun(1, "tun0"), tun(2, "tun1")}}
+	none, err := newPolicies(configs.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Control{lists: all, policies: none, ports: []*port{nil, tun(1, "tun0"), tun(2, "tun1")}}
 	p := c.statePolicy()
 	if p == nil || !p.Stateless || p.Gen == 0 || p.At(2) != nil || p.At(1) == nil || p.At(1).Closed || p.At(1).Out != nil || p.At(1).Name != "tun0" {
 		t.Fatalf("lists alone: %+v", p)
@@ -55,10 +59,14 @@ func TestAccessListRefused(t *testing.T) {
 
 // Failsafe ports are Calico's if none are configured, and can be none.
 func TestFailsafeConfig(t *testing.T) {
-	if failsafe(nil) != nil || failsafe([]string{}) == nil {
+	unset, _ := failsafe(nil)
+	if none, err := failsafe([]string{}); unset != nil || none == nil || err != nil {
 		t.Error("none and not said are the same")
 	}
-	if got := failsafe([]string{"tcp:22", "UDP:68"}); len(got) != 2 || got[0] != (policy.Failsafe{Proto: 6, Port: 22}) || got[1] != (policy.Failsafe{Proto: 17, Port: 68}) {
+	if _, err := failsafe([]string{"tcp:22", "tcp"}); err == nil {
+		t.Error("tcp without a port is taken")
+	}
+	if got, err := failsafe([]string{"tcp:22", "UDP:68"}); err != nil || len(got) != 2 || got[0] != (policy.Failsafe{Proto: 6, Port: 22}) || got[1] != (policy.Failsafe{Proto: 17, Port: 68}) {
 		t.Errorf("%+v", got)
 	}
 }

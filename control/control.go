@@ -86,9 +86,12 @@ type Control struct {
 // touched before Run.
 func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 	c := &Control{cfg: cfg, log: log, started: time.Now(), pub: state.NewPublisher(), rib: newRIBs(),
-		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}, policies: newPolicies(cfg.Policy), nat: newTranslation(&cfg),
+		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}, nat: newTranslation(&cfg),
 		turns: turns{names: map[string]chan struct{}{}, addrs: map[netip.Addr]string{}}, ready: make(chan struct{}), failed: make(chan error, 1)}
 	var err error
+	if c.policies, err = newPolicies(cfg.Policy); err != nil {
+		return nil, err
+	}
 	if c.lists, err = newLists(cfg.ACLs); err != nil {
 		return nil, err
 	}

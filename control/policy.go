@@ -56,26 +56,32 @@ type place struct {
 // apiSource is whose the resources are that the API was given.
 const apiSource = "api"
 
-func newPolicies(cfg configs.Policy) policies {
+func newPolicies(cfg configs.Policy) (policies, error) {
+	in, err := failsafe(cfg.FailsafeIn)
+	out, err2 := failsafe(cfg.FailsafeOut)
 	node := cfg.NodeName
 	if node == "" {
 		node, _ = os.Hostname() // without a name no HostEndpoint is this node's
 	}
-	return policies{engine: policy.New(policy.Options{Node: node, FailsafeIn: failsafe(cfg.FailsafeIn), FailsafeOut: failsafe(cfg.FailsafeOut)}),
+	return policies{engine: policy.New(policy.Options{Node: node, FailsafeIn: in, FailsafeOut: out}),
 		ends: map[string]*policy.Endpoint{}, ruled: map[place]*state.Ruled{},
-		sources: map[resource.Ref]string{}, applied: map[resource.Ref]applied{}, batches: map[uint64]*store.Policies{}, alarms: map[string]bool{}}
+		sources: map[resource.Ref]string{}, applied: map[resource.Ref]applied{}, batches: map[uint64]*store.Policies{}, alarms: map[string]bool{}}, errors.Join(err, err2)
 }
 
 // failsafe returns configured ports; nil, which stands for Calico's, if none are.
-func failsafe(ports []string) (out []policy.Failsafe) {
+func failsafe(ports []string) (out []policy.Failsafe, failed error) {
 	if ports != nil {
 		out = []policy.Failsafe{}
 	}
 	for _, text := range ports {
-		proto, port, _ := configs.ParseFailsafe(text) // that was checked
+		proto, port, err := configs.ParseFailsafe(text)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("control: policy: %w", err))
+			continue
+		}
 		out = append(out, policy.Failsafe{Proto: proto, Port: port})
 	}
-	return out
+	return out, failed
 }
 
 // loadPolicy takes up the configured files and what the API was given, before
@@ -165,7 +171,8 @@ func policyFiles(path string) (names []string, err error) {
 // CheckPolicy reads what the configuration names, as a daemon does that starts.
 func CheckPolicy(cfg configs.Policy) error {
 	files, err := readPolicies(cfg.Files)
-	ps := newPolicies(cfg)
+	ps, err2 := newPolicies(cfg)
+	err = errors.Join(err, err2)
 	for _, f := range files {
 		err = errors.Join(err, ps.upsert(f.name, f.Resources))
 	}

@@ -52,7 +52,7 @@ func (e *env) showPolicies(ctx context.Context, c *api.Client, alarmsOnly bool) 
 
 func textPolicies(w *bytes.Buffer, m *skeinpb.ListPolicyResponse, ends *skeinpb.ListEndpointsResponse) {
 	if !m.Active {
-		fmt.Fprintf(w, "No policy: everything passes. Apply some: policy apply <file>\n")
+		fmt.Fprintf(w, "No policy: access lists apart, everything passes. Apply some: policy apply <file>\n")
 		return
 	}
 	fmt.Fprintf(w, "generation %d\n\n", m.Generation)
