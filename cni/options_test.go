@@ -76,7 +76,7 @@ func TestRuntimeConfig(t *testing.T) {
 	want := `{"name":"` + has.Name + `","attachment":{"container_id":"pod","network":"pods","port_mappings":[{"host_port":8080,"container_port":80,"protocol":"tcp"},` +
 		`{"host_port":53,"container_port":5353,"protocol":"udp","host_ip":"10.0.0.21"}]},"netns":"` + pod.Path() + `","ifname":"eth0",` +
 		`"addresses":["10.244.0.77/32","2001:db8:244::77/128"],"mtu":1500,"workload":{"namespace":"default","name":"pod","uid":"uid-pod"},` +
-		`"bandwidth":{"ingress_rate":1000000,"ingress_burst":2000000,"egress_rate":3000000}}`
+		`"bandwidth":{"ingress_rate":1000000,"ingress_burst":2000000,"egress_rate":3000000},"type":"tun"}`
 	if got, err := json.Marshal(has); err != nil || string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s (%v)", got, want, err)
 	}

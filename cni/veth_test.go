@@ -24,6 +24,11 @@ func TestVeth(t *testing.T) {
 	if mac := resA.Interfaces[0].Mac; len(mac) != 17 {
 		t.Errorf("MAC %q", mac)
 	}
+	for _, a := range r.attachments() {
+		if want := map[string]string{"a": "veth", "b": "tun"}[a.Attachment.ContainerId]; a.Type != want {
+			t.Errorf("%s is a %q, want %s", a.Attachment.ContainerId, a.Type, want)
+		}
+	}
 	all := func() {
 		t.Helper()
 		for _, ip := range resB.IPs {

@@ -7,6 +7,7 @@ import (
 
 	pb "github.com/skein-dataplane/skein/api/skeinpb"
 	"github.com/skein-dataplane/skein/configs"
+	"github.com/skein-dataplane/skein/control"
 )
 
 func (s *service) ListAttachments(ctx context.Context, _ *pb.ListAttachmentsRequest) (*pb.ListAttachmentsResponse, error) {
@@ -18,9 +19,17 @@ func (s *service) ListAttachments(ctx context.Context, _ *pb.ListAttachmentsRequ
 	for i := range all {
 		a, p := &all[i], &all[i].Peer
 		m.Attachments = append(m.Attachments, &pb.AttachedTun{Name: a.Name, Mtu: a.MTU, Netns: p.NetNS, Ifname: p.Name, Addresses: texts(p.Addrs),
-			Attachment: attachmentMessage(&p.Attachment), Workload: workloadMessage(&p.Workload), Bandwidth: bandwidthMessage(p.Bandwidth)})
+			Attachment: attachmentMessage(&p.Attachment), Workload: workloadMessage(&p.Workload), Bandwidth: bandwidthMessage(p.Bandwidth), Type: peerType(p)})
 	}
 	return m, nil
+}
+
+// peerType tells what a pod's side is: only an Ethernet device has a MAC.
+func peerType(p *control.Peer) string {
+	if p.MAC != nil {
+		return configs.TypeVeth
+	}
+	return configs.TypeTUN
 }
 
 // podOf reads what a request says of a pod.

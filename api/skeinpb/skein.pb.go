@@ -2251,6 +2251,7 @@ type AttachedTun struct {
 	Mtu           uint32                 `protobuf:"varint,6,opt,name=mtu,proto3" json:"mtu,omitempty"` // bytes
 	Workload      *Workload              `protobuf:"bytes,7,opt,name=workload,proto3" json:"workload,omitempty"`
 	Bandwidth     *Bandwidth             `protobuf:"bytes,8,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`
+	Type          string                 `protobuf:"bytes,9,opt,name=type,proto3" json:"type,omitempty"` // "tun", or "veth" for an Ethernet device
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2339,6 +2340,13 @@ func (x *AttachedTun) GetBandwidth() *Bandwidth {
 		return x.Bandwidth
 	}
 	return nil
+}
+
+func (x *AttachedTun) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
 }
 
 type GetRuntimeRequest struct {
@@ -8107,7 +8115,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x17DeleteInterfaceResponse\"\x18\n" +
 	"\x16ListAttachmentsRequest\"R\n" +
 	"\x17ListAttachmentsResponse\x127\n" +
-	"\vattachments\x18\x01 \x03(\v2\x15.skein.v1.AttachedTunR\vattachments\"\x98\x02\n" +
+	"\vattachments\x18\x01 \x03(\v2\x15.skein.v1.AttachedTunR\vattachments\"\xac\x02\n" +
 	"\vAttachedTun\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
 	"\n" +
@@ -8118,7 +8126,8 @@ const file_skein_proto_rawDesc = "" +
 	"\taddresses\x18\x05 \x03(\tR\taddresses\x12\x10\n" +
 	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12.\n" +
 	"\bworkload\x18\a \x01(\v2\x12.skein.v1.WorkloadR\bworkload\x121\n" +
-	"\tbandwidth\x18\b \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\"\x13\n" +
+	"\tbandwidth\x18\b \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\x12\x12\n" +
+	"\x04type\x18\t \x01(\tR\x04type\"\x13\n" +
 	"\x11GetRuntimeRequest\"G\n" +
 	"\x12GetRuntimeResponse\x121\n" +
 	"\aworkers\x18\x01 \x03(\v2\x17.skein.v1.WorkerRuntimeR\aworkers\"\x88\x03\n" +

@@ -156,7 +156,7 @@ func (f *fake) ListAttachments(context.Context, *pb.ListAttachmentsRequest) (*pb
 			Workload:   &pb.Workload{Namespace: "default", Name: "web"},
 			Attachment: &pb.Attachment{ContainerId: "8f1d2c", Network: "pods", PortMappings: []*pb.PortMapping{{HostPort: 8080, ContainerPort: 80, Protocol: "tcp"}}},
 			Bandwidth:  &pb.Bandwidth{IngressRate: 10e6, EgressRate: 2500}},
-		{Name: "skein9999999999", Ifname: "net1", Netns: "/run/netns/cni-2", Mtu: 1500, Attachment: &pb.Attachment{ContainerId: "77"}},
+		{Name: "skein9999999999", Type: "veth", Ifname: "net1", Netns: "/run/netns/cni-2", Mtu: 1500, Attachment: &pb.Attachment{ContainerId: "77"}},
 	}}, nil
 }
 

@@ -92,7 +92,7 @@ func textCNI(w *bytes.Buffer, m *skeinpb.ListAttachmentsResponse) {
 	for _, a := range m.Attachments {
 		x := a.GetAttachment()
 		fmt.Fprintf(w, "%s: container %s, interface %s, network %s\n", a.Name, x.GetContainerId(), a.Ifname, or(x.GetNetwork(), "-"))
-		fmt.Fprintf(w, "  pod %s, MTU %d, %s\n", workloadName(a.Workload), a.Mtu, or(strings.Join(alone(a.Addresses), " "), "no address"))
+		fmt.Fprintf(w, "  pod %s, %s, MTU %d, %s\n", workloadName(a.Workload), or(a.Type, "tun"), a.Mtu, or(strings.Join(alone(a.Addresses), " "), "no address"))
 		fmt.Fprintf(w, "  in %s\n", a.Netns)
 		if b := a.Bandwidth; b != nil {
 			fmt.Fprintf(w, "  to the pod %s, from the pod %s\n", rate(b.IngressRate), rate(b.EgressRate))
