@@ -73,13 +73,17 @@ func (e *Engine) resource(group, kind, namespace, name string) (owned, bool) {
 	return o, has
 }
 
-// build returns what an entity is now, and whether it is there at all.
+// build returns what an entity is now, and whether it is there at all: nothing
+// if it is not, so that no index keeps it.
 func (e *Engine) build(k entityKey) (f entityFields, ok bool) {
 	namespace, name, _ := strings.Cut(k.name, "/")
 	switch k.kind {
 	case workloadEntity:
 		w, has := e.workloads[k.name]
-		return e.buildWorkload(w), has
+		if !has {
+			return f, false
+		}
+		return e.buildWorkload(w), true
 	case podEntity:
 		o, has := e.resource(resource.Core, "Pod", namespace, name)
 		if !has || len(e.names[k.name]) > 0 {
