@@ -69,7 +69,7 @@ func nodeName(cfg configs.Policy) string {
 	if cfg.NodeName != "" {
 		return cfg.NodeName
 	}
-	name, _ := os.Hostname() // without a name no endpoint is this node's
+	name, _ := os.Hostname() // without a name no endpoint, and no HostEndpoint, is this node's
 	return name
 }
 
@@ -103,7 +103,7 @@ func (c *Control) loadNAT(ctx context.Context) error {
 		return err
 	}
 	for _, f := range files {
-		if err := t.add(f.name, f.Objects); err != nil {
+		if err := t.add(f.name, f.objects); err != nil {
 			return err
 		}
 	}

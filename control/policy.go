@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -59,11 +57,7 @@ const apiSource = "api"
 func newPolicies(cfg configs.Policy) (policies, error) {
 	in, err := failsafe(cfg.FailsafeIn)
 	out, err2 := failsafe(cfg.FailsafeOut)
-	node := cfg.NodeName
-	if node == "" {
-		node, _ = os.Hostname() // without a name no HostEndpoint is this node's
-	}
-	return policies{engine: policy.New(policy.Options{Node: node, FailsafeIn: in, FailsafeOut: out}),
+	return policies{engine: policy.New(policy.Options{Node: nodeName(cfg), FailsafeIn: in, FailsafeOut: out}),
 		ends: map[string]*policy.Endpoint{}, ruled: map[place]*state.Ruled{},
 		sources: map[resource.Ref]string{}, applied: map[resource.Ref]applied{}, batches: map[uint64]*store.Policies{}, alarms: map[string]bool{}}, errors.Join(err, err2)
 }
@@ -107,10 +101,10 @@ func (c *Control) loadPolicy(ctx context.Context) error {
 	ps := &c.policies
 	ps.active = true
 	for _, f := range files {
-		if err := ps.upsert(f.name, f.Resources); err != nil {
+		if err := ps.upsert(f.name, f.objects.Resources); err != nil {
 			return err
 		}
-		ps.left = append(ps.left, f.Alarms...)
+		ps.left = append(ps.left, f.objects.Alarms...)
 	}
 	c.restoreBatches(stored)
 	if err := c.commitPolicy(); err != nil {
@@ -121,51 +115,15 @@ func (c *Control) loadPolicy(ctx context.Context) error {
 	return c.publish()
 }
 
-// A policyFile is one that was read.
-type policyFile struct {
-	name string
-	*resource.File
-}
-
 // readPolicies reads files, and those in directories.
-func readPolicies(paths []string) (out []policyFile, err error) {
-	for _, path := range paths {
-		names, err := policyFiles(path)
+func readPolicies(paths []string) ([]manifest[*resource.File], error) {
+	return readManifests("policy", paths, func(name string, text []byte) (*resource.File, error) {
+		f, err := resource.Parse(name, text)
 		if err != nil {
-			return nil, fmt.Errorf("control: policy: %w", err)
+			return nil, fmt.Errorf("control: policy: %w: %w", ErrInvalid, err)
 		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				return nil, fmt.Errorf("control: policy: %w", err)
-			}
-			f, err := resource.Parse(name, text)
-			if err != nil {
-				return nil, fmt.Errorf("control: policy: %w: %w", ErrInvalid, err)
-			}
-			out = append(out, policyFile{name, f})
-		}
-	}
-	return out, nil
-}
-
-// policyFiles returns a file's own name, or those of the YAML files in a
-// directory.
-func policyFiles(path string) (names []string, err error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return []string{path}, nil
-	}
-	entries, err := os.ReadDir(path)
-	for _, e := range entries {
-		if ext := filepath.Ext(e.Name()); !e.IsDir() && (ext == ".yaml" || ext == ".yml" || ext == ".json") {
-			names = append(names, filepath.Join(path, e.Name()))
-		}
-	}
-	return names, err
+		return f, nil
+	})
 }
 
 // CheckPolicy reads what the configuration names, as a daemon does that starts.
@@ -174,7 +132,7 @@ func CheckPolicy(cfg configs.Policy) error {
 	ps, err2 := newPolicies(cfg)
 	err = errors.Join(err, err2)
 	for _, f := range files {
-		err = errors.Join(err, ps.upsert(f.name, f.Resources))
+		err = errors.Join(err, ps.upsert(f.name, f.objects.Resources))
 	}
 	return err
 }

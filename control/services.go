@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -18,32 +17,15 @@ import (
 	"github.com/skein-dataplane/skein/session"
 )
 
-// A serviceFile is one that was read.
-type serviceFile struct {
-	name string
-	service.Objects
-}
-
 // readServices reads files, and those in directories.
-func readServices(paths []string) (out []serviceFile, err error) {
-	for _, path := range paths {
-		names, err := policyFiles(path)
+func readServices(paths []string) ([]manifest[service.Objects], error) {
+	return readManifests("services", paths, func(name string, text []byte) (service.Objects, error) {
+		o, err := service.Parse(name, bytes.NewReader(text))
 		if err != nil {
-			return nil, fmt.Errorf("control: services: %w", err)
+			return o, fmt.Errorf("control: %w: %w", ErrInvalid, err)
 		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				return nil, fmt.Errorf("control: services: %w", err)
-			}
-			o, err := service.Parse(name, bytes.NewReader(text))
-			if err != nil {
-				return nil, fmt.Errorf("control: %w: %w", ErrInvalid, err)
-			}
-			out = append(out, serviceFile{name, o})
-		}
-	}
-	return out, nil
+		return o, nil
+	})
 }
 
 // keysOf names objects as kubectl does, in order.
