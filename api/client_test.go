@@ -26,8 +26,9 @@ type server struct {
 }
 
 func (s *server) GetVersion(ctx context.Context, _ *skeinpb.GetVersionRequest) (*skeinpb.GetVersionResponse, error) {
-	if s.hang {
+	if s.hang { // the caller's deadline comes with the call: to answer then is to race with it
 		<-ctx.Done()
+		return nil, status.FromContextError(ctx.Err()).Err()
 	}
 	return &skeinpb.GetVersionResponse{Version: "v1"}, s.err
 }
