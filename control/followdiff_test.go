@@ -153,6 +153,25 @@ func TestHostWays(t *testing.T) {
 	}
 }
 
+// Each link has link-local prefixes of its own, with the same metrics.
+func TestWaysOfTwoLinks(t *testing.T) {
+	keys := map[wayKey]bool{}
+	for _, up := range []uint32{1, 3} {
+		s := aHost()
+		r := route("fe80::/64", "", 256)
+		r.Protocol = unix.RTPROT_STATIC
+		s.Routes = append(s.Routes, r)
+		for _, r := range hostWays(&s, up, up+1, 0) {
+			if r.Prefix.Addr().IsLinkLocalUnicast() && r.Metric == 256 {
+				keys[keyOf(r)] = true
+			}
+		}
+	}
+	if len(keys) != 2 {
+		t.Errorf("%v, want a route for each link", keys)
+	}
+}
+
 // What changes becomes as few steps as possible, always in the same order.
 func TestWaySteps(t *testing.T) {
 	set := func(change func(s *takeover.Snapshot)) map[wayKey]fib.Route {

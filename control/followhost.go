@@ -128,9 +128,10 @@ type wayKey struct {
 	prefix netip.Prefix
 	source fib.Source
 	metric uint32
+	link   uint32 // of link-local prefixes, which each link may have
 }
 
-func keyOf(r fib.Route) wayKey { return wayKey{r.Prefix, r.Source, r.Metric} }
+func keyOf(r fib.Route) wayKey { return wayKey{r.Prefix, r.Source, r.Metric, r.OnLink()} }
 
 // mirrorRoutes makes the RIB have the routes of all uplinks, and reports
 // whether that changed it. Of two routes that the RIB can't tell apart, that

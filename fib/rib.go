@@ -188,7 +188,7 @@ func (r *RIB[A, T]) checkChange(c *Change) error {
 	case OpAdd:
 		return r.checkRoute(&route)
 	case OpDelete:
-		route.Link = route.link()
+		route.Link = route.OnLink()
 		route.Type, route.NextHops = TypeBlackhole, nil // what it is does not matter
 		return r.checkRoute(&route)
 	}

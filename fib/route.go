@@ -110,9 +110,9 @@ type Route struct {
 	Link uint32
 }
 
-// link returns the interface that the prefix is on, NoIface if it is not a
-// link-local one or does not say.
-func (r *Route) link() uint32 {
+// OnLink returns the interface whose link the prefix is on, NoIface if it is
+// not a link-local one or does not say.
+func (r *Route) OnLink() uint32 {
 	switch {
 	case !isLinkLocal(r.Prefix.Addr()):
 		return NoIface
@@ -127,7 +127,7 @@ func (r *Route) scoped() netip.Prefix {
 	if r.Prefix.Addr().Is4() {
 		return r.Prefix
 	}
-	return inScope(r.Prefix, r.link())
+	return inScope(r.Prefix, r.OnLink())
 }
 
 // Check reports what is wrong with the route, as an ErrInvalid.
@@ -170,9 +170,9 @@ func (r *Route) linkFault() string {
 		}
 	case r.Prefix.Bits() < linkBits || !onLinkPrefix.Contains(r.Prefix.Addr()):
 		return "link-local, but not within fe80::/64"
-	case r.link() == NoIface:
+	case r.OnLink() == NoIface:
 		return "link-local, but on no link"
-	case r.Type == TypeUnicast && slices.ContainsFunc(r.NextHops, func(n NextHop) bool { return n.Iface != r.link() }):
+	case r.Type == TypeUnicast && slices.ContainsFunc(r.NextHops, func(n NextHop) bool { return n.Iface != r.OnLink() }):
 		return "link-local, but leaves its link"
 	}
 	return ""
