@@ -27,6 +27,9 @@ type Services struct {
 	// APIServer is the service, "namespace/name", that keeps the endpoints it has
 	// when it is left without.
 	APIServer string `yaml:"api_server"`
+	// AffinityClients is how many clients of services with session affinity are
+	// remembered at once, in each family.
+	AffinityClients int `yaml:"affinity_clients"`
 }
 
 // NAT says which flows leave with another address.
@@ -37,6 +40,38 @@ type NAT struct {
 	Exclude []string `yaml:"exclude"`
 	// Static are mappings for good, as ParseStatic reads them.
 	Static []string `yaml:"static"`
+	// Ports are ranges, "1024-29999", that flows which leave with the node's
+	// address have their ports from; nat.DefaultPorts if empty.
+	Ports []string `yaml:"ports"`
+}
+
+// PortRanges returns the ranges of Ports, nil if there are none.
+func (n *NAT) PortRanges() (out []nat.PortRange, err error) {
+	for _, text := range n.Ports {
+		r, err := parsePorts(text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// minNATPort is the first port that is not one of those that well-known services
+// of the node itself are at (RFC 4787, section 4.2.2; RFC 6335, section 6).
+const minNATPort = 1024
+
+func parsePorts(text string) (r nat.PortRange, err error) {
+	first, last, ranged := strings.Cut(text, "-")
+	if !ranged {
+		last = first
+	}
+	a, err1 := strconv.ParseUint(strings.TrimSpace(first), 10, 16)
+	b, err2 := strconv.ParseUint(strings.TrimSpace(last), 10, 16)
+	if err1 != nil || err2 != nil || a < minNATPort || b < a {
+		return r, fmt.Errorf("configs: %q where ports from %d to 65535 were expected, such as 1024-29999", text, minNATPort)
+	}
+	return nat.PortRange{First: uint16(a), Last: uint16(b)}, nil
 }
 
 // A Pool is addresses that pods have.
@@ -132,6 +167,8 @@ func (c *checker) nat(cfg *Config) {
 	for i, p := range cfg.NAT.Pools {
 		c.prefix(fmt.Sprintf("nat.pools[%d].cidr", i), p.CIDR, true)
 	}
+	c.between("services.affinity_clients", cfg.Services.AffinityClients, minAffinity, maxAffinity)
+	c.natPorts(cfg.NAT.Ports)
 	var all []nat.Static
 	for i, line := range cfg.NAT.Static {
 		m, err := ParseStatic(line)
@@ -143,5 +180,30 @@ func (c *checker) nat(cfg *Config) {
 	}
 	if _, err := nat.NewStatics(all); err != nil {
 		c.add("nat.static", "%s", strings.TrimPrefix(err.Error(), "nat: "))
+	}
+}
+
+// Bounds of services.affinity_clients: 48 bytes each, in each family.
+const (
+	minAffinity = 64
+	maxAffinity = 1 << 22
+)
+
+// natPorts checks each range by itself, and all of them together.
+func (c *checker) natPorts(all []string) {
+	var ranges []nat.PortRange
+	for i, text := range all {
+		r, err := parsePorts(text)
+		if err != nil {
+			c.add(fmt.Sprintf("nat.ports[%d]", i), "%s", strings.TrimPrefix(err.Error(), "configs: "))
+			return
+		}
+		ranges = append(ranges, r)
+	}
+	if len(ranges) == 0 {
+		return
+	}
+	if _, err := nat.NewPorts(ranges...); err != nil {
+		c.add("nat.ports", "%s", strings.TrimPrefix(err.Error(), "nat: ports: "))
 	}
 }

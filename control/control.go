@@ -98,7 +98,11 @@ func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 	if c.pool, err = buf.NewPool(cfg.Buffers.Small, cfg.Buffers.Large); err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	c.worker, err = graph.New(graph.Config{Specs: nodes.All(), Input: nodes.DeviceInputArc,
+	specs, err := c.nodeSpecs()
+	if err != nil {
+		return nil, errors.Join(err, c.pool.Arena().Close())
+	}
+	c.worker, err = graph.New(graph.Config{Specs: specs, Input: nodes.DeviceInputArc,
 		Ether: nodes.EtherEntry, IP: nodes.IPEntry, Pool: c.pool, Publisher: c.pub})
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", errors.Join(err, c.pool.Arena().Close()))

@@ -99,6 +99,7 @@ func (c *Control) loadNAT(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t.active = true
+	c.checkNATPorts()
 	if err := c.configureNAT(); err != nil {
 		return err
 	}

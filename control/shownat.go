@@ -157,7 +157,7 @@ func (c *Control) natView() (v NATView) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := &c.nat
-	v = NATView{Active: t.active, Excluded: slices.Clone(t.exclude), Own: slices.Clone(t.world.Own), Ports: nat.DefaultPorts[:]}
+	v = NATView{Active: t.active, Excluded: slices.Clone(t.exclude), Own: slices.Clone(t.world.Own), Ports: c.natPorts()}
 	for _, p := range slices.SortedFunc(maps.Keys(t.pools), comparePrefixes) {
 		v.Pools = append(v.Pools, t.pools[p])
 	}

@@ -17,7 +17,7 @@ import (
 var IP4Open = graph.Spec{
 	Name:     "ip4-open",
 	Arcs:     openArcs("ip4", "ip4-arp"),
-	New:      func() graph.Node { return &ip4Open{ports: newPorts()} },
+	New:      func() graph.Node { return &ip4Open{ports: newPorts(nat.DefaultPorts[:])} },
 	Describe: describeRoute,
 }
 

@@ -17,7 +17,7 @@ import (
 var IP4Service = graph.Spec{
 	Name:     "ip4-service",
 	Arcs:     serviceArcs("ip4", "icmp4"),
-	New:      func() graph.Node { return &ip4Service{affinity: newAffinity()} },
+	New:      func() graph.Node { return &ip4Service{affinity: newAffinity(affinityRoom)} },
 	Describe: describeService,
 }
 

@@ -17,7 +17,7 @@ import (
 var IP6Open = graph.Spec{
 	Name:     "ip6-open",
 	Arcs:     openArcs("ip6", "ip6-nd"),
-	New:      func() graph.Node { return &ip6Open{ports: newPorts()} },
+	New:      func() graph.Node { return &ip6Open{ports: newPorts(nat.DefaultPorts[:])} },
 	Describe: describeRoute6,
 }
 

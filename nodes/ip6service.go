@@ -17,7 +17,7 @@ import (
 var IP6Service = graph.Spec{
 	Name:     "ip6-service",
 	Arcs:     serviceArcs("ip6", "icmp6"),
-	New:      func() graph.Node { return &ip6Service{affinity: newAffinity()} },
+	New:      func() graph.Node { return &ip6Service{affinity: newAffinity(affinityRoom)} },
 	Describe: describeService,
 }
 

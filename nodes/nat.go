@@ -224,9 +224,9 @@ func headline(r *graph.Record) string {
 	return src + " > " + dst
 }
 
-// newAffinity returns room for affinityRoom clients.
-func newAffinity() *nat.Affinity {
-	a, err := nat.NewAffinity(affinityRoom)
+// newAffinity returns room for a number of clients.
+func newAffinity(clients int) *nat.Affinity {
+	a, err := nat.NewAffinity(clients)
 	if err != nil {
 		panic(err) // the system has no random numbers, nor had Go any to start with
 	}
@@ -234,10 +234,10 @@ func newAffinity() *nat.Affinity {
 }
 
 // newPorts returns the ports for source translation.
-func newPorts() *nat.Ports {
-	p, err := nat.NewPorts(nat.DefaultPorts[:]...)
+func newPorts(ranges []nat.PortRange) *nat.Ports {
+	p, err := nat.NewPorts(ranges...)
 	if err != nil {
-		panic(err) // DefaultPorts are right, and the system has random numbers
+		panic(err) // Sized has looked at the ranges, and the system has random numbers
 	}
 	return p
 }
