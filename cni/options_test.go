@@ -38,8 +38,8 @@ func TestPodSide(t *testing.T) {
 	}
 	out, err = pod.Exec(r.ctx, "ip", "-o", "-d", "link", "show", rt.IfName)
 	lab.Need(t, err)
-	// One queue: the kernel would keep 256, with a qdisc each, for a TUN that can have more.
-	for _, want := range []string{"mtu 1400", "tun type tun", "vnet_hdr on", "persist on", "numtxqueues 1 "} {
+	// One queue, as there is one worker: the kernel would keep 256 for a TUN that can have more.
+	for _, want := range []string{"mtu 1400", "tun type tun", "vnet_hdr on", "persist on", "numtxqueues 1 ", "qdisc noqueue"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in %s", want, out)
 		}

@@ -143,10 +143,15 @@ func (c *Control) openPod(pod configs.Pod, made bool) (drivers.Device, error) {
 	return dev, nil
 }
 
+// tunQueues is how many queues a pod's TUN is asked for: one for each worker. It
+// costs a pod's kernel memory 0.25 MiB instead of 0.04 to have more than one
+// (tuntap, SetNoQueue), so with one worker there is one.
+const tunQueues = 1
+
 // openTun makes a pod's TUN, or attaches to it.
 func (c *Control) openTun(pod configs.Pod, made bool) (*tuntap.Device, error) {
-	cfg := tuntap.Config{Name: pod.Interface, Mode: tuntap.TUN, NetNS: pod.NetNS, Queues: 1, Persist: true,
-		Offload: pod.Offload.On(), MTU: pod.MTU, TxQueueLen: cmp.Or(c.cfg.Buffers.PodQueue, configs.Default().Buffers.PodQueue)}
+	cfg := tuntap.Config{Name: pod.Interface, Mode: tuntap.TUN, NetNS: pod.NetNS, Queues: tunQueues, Persist: true,
+		NoQueue: true, Offload: pod.Offload.On(), MTU: pod.MTU, TxQueueLen: cmp.Or(c.cfg.Buffers.PodQueue, configs.Default().Buffers.PodQueue)}
 	if fds, err := c.inherited(deviceKey(pod.NetNS, pod.Interface)); err != nil {
 		return nil, err
 	} else if len(fds) > 0 {

@@ -26,48 +26,59 @@ func (d *Device) Dup() (fds []int, err error) {
 }
 
 // Adopt makes a device of the descriptors of one that another process has
-// opened with the same Name, NetNS, Mode and Offload; MTU, TxQueueLen and MAC
-// are set where Config gives them. It takes the descriptors over, also if it
-// fails.
+// opened with the same Name, NetNS, Mode and Offload; MTU, TxQueueLen, NoQueue
+// and MAC are set where Config gives them. It takes the descriptors over, also
+// if it fails. Where there are fewer than Queues, it opens more, if the
+// interface can have them; where there are more, all are kept, as each holds
+// packets.
 func Adopt(c Config, fds []int) (*Device, error) {
-	d, err := open("adopt", c, func() (*Device, error) {
-		d := &Device{name: c.Name, netNS: c.NetNS}
-		for _, fd := range fds {
-			if err := c.opened(fd); err != nil {
-				return nil, err
-			}
-			d.queues = append(d.queues, newQueue(fd, c.Offload))
-		}
-		if len(fds) == 0 {
-			return nil, errors.New("no descriptors")
-		}
-		if err := d.begin(c); err != nil {
-			return nil, err
-		}
-		return d, d.prepare(c)
-	})
+	if len(fds) == 0 {
+		return nil, fmt.Errorf("tuntap: adopt %v %q: no descriptors", c.Mode, c.Name)
+	}
+	d := &Device{name: c.Name, netNS: c.NetNS}
+	for _, fd := range fds {
+		d.queues = append(d.queues, newQueue(fd, c.Offload))
+	}
+	_, err := open("adopt", c, func() (*Device, error) { return d, d.adopt(c) })
 	if err != nil {
-		for _, fd := range fds {
-			_ = unix.Close(fd)
-		}
-		return nil, err
+		return nil, errors.Join(err, d.discard(false))
 	}
 	return d, nil
 }
 
-// opened checks that a descriptor is a queue of the interface, with a header
-// before each packet or without as Config says.
-func (c Config) opened(fd int) error {
-	req, err := unix.NewIfreq("")
-	if err != nil {
+// adopt checks the queues, and opens those that are missing.
+func (d *Device) adopt(c Config) error {
+	flags := uint16(0)
+	for _, q := range d.queues {
+		var err error
+		if flags, err = c.opened(q.fd); err != nil {
+			return err
+		}
+	}
+	if err := d.open(c, flags, Config.queue); err != nil {
+		return explain(err)
+	}
+	if err := d.begin(c); err != nil {
 		return err
 	}
+	return d.prepare(c)
+}
+
+// opened checks that a descriptor is a queue of the interface, with a header
+// before each packet or without as Config says. It returns the flags to open
+// another with.
+func (c Config) opened(fd int) (flags uint16, err error) {
+	req, err := unix.NewIfreq("")
+	if err != nil {
+		return 0, err
+	}
 	if err := unix.IoctlIfreq(fd, unix.TUNGETIFF, req); err != nil {
-		return os.NewSyscallError("ioctl TUNGETIFF", err)
+		return 0, os.NewSyscallError("ioctl TUNGETIFF", err)
 	}
 	const kind = unix.IFF_TUN | unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR
-	if has, want := req.Uint16()&kind, c.flags()&kind; req.Name() != c.Name || has != want {
-		return fmt.Errorf("the descriptor is of %q with flags %#x, not %#x", req.Name(), has, want)
+	has := req.Uint16()
+	if want := c.flags() & kind; req.Name() != c.Name || has&kind != want {
+		return 0, fmt.Errorf("the descriptor is of %q with flags %#x, not %#x", req.Name(), has&kind, want)
 	}
-	return nil
+	return has & (kind | unix.IFF_MULTI_QUEUE), nil
 }

@@ -126,6 +126,21 @@ func (l *Link) SetTxQueueLen(packets int) error {
 	return l.wrap(fmt.Sprintf("set txqueuelen %d", packets), l.nl.LinkSetTxQLen(l.handle(), packets))
 }
 
+// SetNoQueue takes the interface's queueing discipline away. A device that can
+// have several queues has room for MaxQueues of them in the kernel, and would
+// get a discipline with rings of TxQueueLen for each when it is first set up:
+// 3.5 MiB instead of 0.25, and 0.06 instead of 0.04 for one queue (60 TUNs that
+// are up, pfifo_fast, 500 packets, Linux 6.18). A kernel without disciplines
+// (CONFIG_NET_SCHED) is no error.
+func (l *Link) SetNoQueue() error {
+	err := l.nl.QdiscReplace(&netlink.GenericQdisc{QdiscType: "noqueue",
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: l.index, Parent: netlink.HANDLE_ROOT}})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
+	}
+	return l.wrap("set qdisc noqueue", err)
+}
+
 // SetMAC sets a TAP's address.
 func (l *Link) SetMAC(mac net.HardwareAddr) error {
 	return l.wrap(fmt.Sprintf("set MAC %v", mac), l.nl.LinkSetHardwareAddr(l.handle(), mac))

@@ -74,18 +74,31 @@ func (c Config) flags() uint16 {
 // is in its namespace.
 func (c Config) attach(flags uint16, queue func(Config, uint16) (int, error)) (*Device, error) {
 	d := &Device{name: c.Name, netNS: c.NetNS}
-	for range max(c.Queues, 1) {
-		fd, err := queue(c, flags)
-		if err != nil {
-			return nil, errors.Join(explain(err), d.discard(false))
-		}
-		d.queues = append(d.queues, newQueue(fd, c.Offload))
-		flags &^= unix.IFF_TUN_EXCL // from now on it exists, and is ours
+	if err := d.open(c, flags, queue); err != nil {
+		return nil, errors.Join(explain(err), d.discard(false))
 	}
 	if err := d.begin(c); err != nil {
 		return nil, errors.Join(err, d.discard(false))
 	}
 	return d, nil
+}
+
+// open opens queues until there are as many as c asks for, or as the interface
+// can have.
+func (d *Device) open(c Config, flags uint16, queue func(Config, uint16) (int, error)) error {
+	want := max(c.Queues, 1)
+	if flags&unix.IFF_MULTI_QUEUE == 0 {
+		want = 1
+	}
+	for len(d.queues) < want {
+		fd, err := queue(c, flags)
+		if err != nil {
+			return err
+		}
+		d.queues = append(d.queues, newQueue(fd, c.Offload))
+		flags &^= unix.IFF_TUN_EXCL // from now on it exists, and is ours
+	}
+	return nil
 }
 
 // begin sets what belongs to the device and not to its interface.
@@ -100,6 +113,9 @@ func (d *Device) begin(c Config) (err error) {
 	}
 	if err == nil {
 		err = os.NewSyscallError("ioctl TUNSETPERSIST", unix.IoctlSetInt(d.queues[0].fd, unix.TUNSETPERSIST, bit(c.Persist)))
+	}
+	if has := len(d.queues); has < c.Queues {
+		d.info.Detail += fmt.Sprintf("; %d of %d queues, until it is made anew", has, c.Queues)
 	}
 	return err
 }

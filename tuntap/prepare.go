@@ -19,6 +19,11 @@ func (d *Device) prepare(c Config) error {
 			return err
 		}
 	}
+	if c.NoQueue {
+		if err := l.SetNoQueue(); err != nil {
+			return err
+		}
+	}
 	if c.TxQueueLen > 0 {
 		if err := l.SetTxQueueLen(c.TxQueueLen); err != nil {
 			return err

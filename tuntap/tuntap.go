@@ -52,9 +52,17 @@ type Config struct {
 	// CNI_NETNS or /proc/self/fd/N; "" is the calling thread's own.
 	NetNS string
 
-	Queues  int  // 0: 1. With more, the kernel spreads flows over them
+	// Queues is how many there are to be; 0: 1. With more, the kernel spreads
+	// flows over them: a flow's packets come by the queue that the last packet
+	// of its answers was written to, or else by one that its hash names.
+	Queues  int
 	Offload bool // carry superpackets and unfinished checksums
 	Persist bool // the interface outlives the process
+
+	// NoQueue has packets go to the device without a queueing discipline. None
+	// ever holds one back, as a device drops what it has no room for. It has to
+	// be asked for when the interface is made, or is down: see SetNoQueue.
+	NoQueue bool
 
 	// MTU is in bytes, without the Ethernet header; 0: leave it, which for a
 	// new device is 1500. Without offload, an MTU above 1841 has to be set
@@ -100,9 +108,11 @@ func Create(c Config) (*Device, error) {
 }
 
 // Attach opens a persistent interface that an earlier process has made. The
-// interface keeps its state, addresses and routes; MTU, TxQueueLen and MAC are
-// set where Config gives them. It wraps os.ErrNotExist if there is none, and
-// unix.EBUSY while another process has it.
+// interface keeps its state, addresses and routes; MTU, TxQueueLen, NoQueue and
+// MAC are set where Config gives them. One that was made with a single queue
+// cannot have more (the kernel fixes IFF_MULTI_QUEUE then): it is opened with
+// that one, and Info says so. Attach wraps os.ErrNotExist if there is none, and
+// unix.EBUSY while another process has one with a single queue.
 func Attach(c Config) (*Device, error) {
 	return open("attach to", c, func() (*Device, error) {
 		link, err := netlink.LinkByName(c.Name)
@@ -123,8 +133,8 @@ func Attach(c Config) (*Device, error) {
 		// Single or multi-queue is settled when the interface is made.
 		if multi := old.Flags&netlink.TUNTAP_MULTI_QUEUE != 0; multi {
 			flags |= unix.IFF_MULTI_QUEUE
-		} else if c.Queues > 1 {
-			return nil, fmt.Errorf("the interface has one queue, not %d", c.Queues)
+		} else {
+			flags &^= unix.IFF_MULTI_QUEUE
 		}
 		c.Persist = !old.NonPersist
 		d, err := c.attach(flags, Config.queue)

@@ -37,10 +37,10 @@ func textPods(w *bytes.Buffer, m *skeinpb.ListInterfacesResponse) {
 	var rows [][]string
 	for _, i := range m.Interfaces {
 		p := i.GetPeer()
-		row := []string{workloadName(p.GetWorkload()), i.Name, ifState(i), num(i.Mtu)}
+		row := []string{workloadName(p.GetWorkload()), i.Name, ifState(i), num(i.Mtu), num(i.GetDriver().GetQueues())}
 		rows = append(rows, lined(row, alone(p.GetAddresses()))...)
 	}
-	table(w, 0, []column{{"Pod", 32, false}, {"Interface", 15, false}, {"State", 7, true}, {"MTU", 5, true}, {"Addresses", 0, false}}, rows)
+	table(w, 0, []column{{"Pod", 32, false}, {"Interface", 15, false}, {"State", 7, true}, {"MTU", 5, true}, {"Queues", 6, true}, {"Addresses", 0, false}}, rows)
 }
 
 // lined puts texts below each other, in the column after row's.
