@@ -200,3 +200,37 @@ func TestPoolNoAllocs(t *testing.T) {
 		t.Errorf("%v allocations, want none", n)
 	}
 }
+
+// Several pools share an arena to the last buffer, and take back what another
+// one has given out.
+func TestPools(t *testing.T) {
+	pools, err := buf.NewPools(3, 10, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pools[0].Arena().Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	seen := map[*buf.Buffer]bool{}
+	all := make([]*buf.Buffer, 12)
+	for i, want := range []buf.Stats{{Small: 3, SmallFree: 3}, {Small: 3, SmallFree: 3, Large: 1, LargeFree: 1}, {Small: 4, SmallFree: 4, Large: 1, LargeFree: 1}} {
+		p := pools[i]
+		if s := p.Stats(); s != want || p.Arena() != pools[0].Arena() {
+			t.Errorf("pool %d: %+v, want %+v", i, s, want)
+		}
+		n := p.Get(all)
+		n += p.GetLarge(all[n:])
+		for _, b := range all[:n] {
+			seen[b] = true
+		}
+		pools[0].Put(all[:n])
+	}
+	if s := pools[0].Stats(); len(seen) != 12 || s.SmallFree != 10 || s.LargeFree != 2 || s.Small != 3 {
+		t.Errorf("%d buffers, in the end %+v", len(seen), s)
+	}
+	if _, err := buf.NewPools(0, 1, 1); err == nil {
+		t.Error("no pools at all")
+	}
+}

@@ -1,7 +1,9 @@
 package buf
 
-// A Pool is the share of an Arena's buffers that one worker owns. Nothing in
-// it is shared, so nothing in it is locked.
+import "fmt"
+
+// A Pool is the buffers of an Arena that one worker has. Nothing in it is
+// shared, so nothing in it is locked.
 type Pool struct {
 	arena       *Arena
 	small       []*Buffer
@@ -15,17 +17,43 @@ type Pool struct {
 // NewPool maps an arena of the given numbers of small and large frames, and
 // returns a pool that owns all of it.
 func NewPool(small, large int) (*Pool, error) {
+	pools, err := NewPools(1, small, large)
+	if err != nil {
+		return nil, err
+	}
+	return pools[0], nil
+}
+
+// NewPools maps an arena of the given numbers of small and large frames in all,
+// and deals them out to n pools. Each may come to hold any number of them, as
+// packets are handed over from worker to worker.
+func NewPools(n, small, large int) ([]*Pool, error) {
+	if n < 1 {
+		return nil, fmt.Errorf("buf: %d pools: at least one is needed", n)
+	}
 	a, err := NewArena(small, large)
 	if err != nil {
 		return nil, err
 	}
-	p := &Pool{arena: a, nSmall: small, nLarge: large,
-		small: make([]*Buffer, 0, small), large: make([]*Buffer, 0, large)}
-	// Last in, first out: the frame that was used last is still in the cache.
-	for i := len(a.bufs) - 1; i >= 0; i-- {
-		p.Put([]*Buffer{&a.bufs[i]})
+	pools := make([]*Pool, n)
+	smalls, larges := a.bufs[:small], a.bufs[small:]
+	for i := range pools {
+		p := &Pool{arena: a, nSmall: len(smalls) / (n - i), nLarge: len(larges) / (n - i),
+			small: make([]*Buffer, 0, small), large: make([]*Buffer, 0, large)}
+		p.deal(smalls[:p.nSmall])
+		p.deal(larges[:p.nLarge])
+		smalls, larges = smalls[p.nSmall:], larges[p.nLarge:]
+		pools[i] = p
 	}
-	return p, nil
+	return pools, nil
+}
+
+// deal gives a pool its first buffers. Last in, first out: the frame that was
+// used last is still in the cache.
+func (p *Pool) deal(bufs []Buffer) {
+	for i := len(bufs) - 1; i >= 0; i-- {
+		p.Put([]*Buffer{&bufs[i]})
+	}
 }
 
 // Arena returns the memory behind the pool.
@@ -68,8 +96,8 @@ func (p *Pool) Put(bufs []*Buffer) {
 
 // Stats are a pool's numbers of buffers.
 type Stats struct {
-	Small, Large         int    // owned in all
-	SmallFree, LargeFree int    // in the pool now
+	Small, Large         int    // its share of the arena
+	SmallFree, LargeFree int    // in the pool now; of several pools one may have more than its share
 	Misses, LargeMisses  uint64 // calls that got fewer than they asked for
 }
 

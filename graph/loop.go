@@ -87,6 +87,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(w.done)
+	unpin, err := w.pin()
+	if err != nil {
+		return err
+	}
+	defer unpin()
 	defer context.AfterFunc(ctx, w.poller.wake)()
 	for ctx.Err() == nil {
 		if err := w.Round(spin); err != nil {

@@ -17,6 +17,11 @@ type Worker struct {
 	Now   int64 // nanoseconds since the worker was made, read once per sweep
 	Flows *session.Flows
 
+	id     int
+	peers  []*Worker // all workers by ID, this one included; nil if it is the only one
+	cpu    int       // where its thread stays, if pinned
+	pinned bool
+
 	epoch    uint32         // Second when the worker was made
 	ownTable *session.Table // made by New, nil if it was given one
 
