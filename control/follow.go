@@ -185,7 +185,7 @@ func (f *follower) step() error {
 }
 
 // keepRoutes puts back what somebody has deleted of the host's routes to pods
-// and services.
+// and services, and brings those to ClusterIPs up to date.
 func (f *follower) keepRoutes(now *takeover.Snapshot) error {
 	if !now.Up {
 		return nil // the kernel has none over a link that is down
@@ -199,12 +199,25 @@ func (f *follower) keepRoutes(now *takeover.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	type key struct {
+		dst    netip.Prefix
+		metric int
+	}
+	extra := map[key]tuntap.Route{}
+	for _, h := range has {
+		extra[key{h.Dst, h.Metric}] = h
+	}
 	var failed error
-	for _, r := range f.own {
-		if slices.ContainsFunc(has, func(h tuntap.Route) bool { return h.Dst == r.Dst && h.Metric == r.Metric }) {
-			continue
+	for _, r := range slices.Concat(f.own, f.c.vipHostRoutes(f.up.rank)) {
+		if _, there := extra[key{r.Dst, r.Metric}]; !there {
+			failed = errors.Join(failed, link.AddRoute(r))
 		}
-		failed = errors.Join(failed, link.AddRoute(r))
+		delete(extra, key{r.Dst, r.Metric})
+	}
+	for _, h := range extra {
+		if h.Dst.IsSingleIP() { // of a service that is gone
+			failed = errors.Join(failed, link.DelRoute(h))
+		}
 	}
 	return failed
 }
@@ -238,11 +251,14 @@ func ownHostRoutes(prefixes []string, rank int) (out []tuntap.Route, err error) 
 		if err != nil {
 			return nil, fmt.Errorf("control: host route %q: %w", text, err)
 		}
-		metric := rank
-		if p.Addr().Is6() {
-			metric += ip6Metric
-		}
-		out = append(out, tuntap.Route{Dst: p, Metric: metric})
+		out = append(out, hostRoute(p, rank))
 	}
 	return out, nil
+}
+
+func hostRoute(p netip.Prefix, rank int) tuntap.Route {
+	if p.Addr().Is6() {
+		return tuntap.Route{Dst: p, Metric: rank + ip6Metric}
+	}
+	return tuntap.Route{Dst: p, Metric: rank}
 }

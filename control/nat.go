@@ -34,6 +34,8 @@ type translation struct {
 	exclude   []netip.Prefix // that the configuration says
 	maps      map[nat.Static]bool
 	routed    map[netip.Prefix]bool // addresses of maps that are Skein's
+	cidrs     []netip.Prefix        // services.cidrs
+	vips      vipRoutes
 
 	outgoing *nat.Outgoing // nil: to be made anew
 	statics  *nat.Statics
@@ -59,6 +61,7 @@ type StaticMap struct {
 func newTranslation(cfg *configs.Config) translation {
 	t := translation{sources: map[string]string{}, pods: map[netip.Addr]bool{}, hostPorts: map[string]bool{},
 		pools: map[netip.Prefix]Pool{}, maps: map[nat.Static]bool{}, routed: map[netip.Prefix]bool{},
+		vips: vipRoutes{of: map[string][]netip.Addr{}, used: map[netip.Addr]int{}, routed: map[netip.Prefix]bool{}},
 		news: make(chan struct{}, 1), gone: map[netip.AddrPort]bool{}, alarms: map[string]bool{}}
 	t.world = service.World{Node: nodeName(cfg.Policy), Zone: cfg.Services.Zone, APIServer: cfg.Services.APIServer}
 	return t
@@ -121,7 +124,7 @@ func (c *Control) configureNAT() (err error) {
 	if err := errors.Join(err, err2); err != nil {
 		return fmt.Errorf("control: nat: %w", err)
 	}
-	t.exclude = slices.Concat(cidrs, exclude)
+	t.cidrs, t.exclude = cidrs, slices.Concat(cidrs, exclude)
 	for _, p := range cidrs {
 		r := fib.Route{Prefix: p, Type: fib.TypeUnreachable, Source: fib.SourceStatic, Metric: lastMetric}
 		if err := c.rib.Add(r); err != nil {

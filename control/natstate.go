@@ -48,6 +48,7 @@ func (c *Control) stateNAT() *state.NAT {
 	}
 	c.tellWorld()
 	c.tellPods()
+	c.routeVIPs()
 	services, changed, err := t.table.Commit()
 	if err != nil {
 		c.log.Error("services: what was there before stays in force", zap.Error(err))
@@ -111,7 +112,7 @@ func (c *Control) tellWorld() {
 		}
 	}
 	if !slices.Equal(own, t.world.Own) {
-		t.world.Own, t.outgoing = own, nil
+		t.world.Own, t.outgoing, t.vips.stale = own, nil, true
 		t.table.SetWorld(t.world)
 	}
 }

@@ -51,6 +51,7 @@ func (t *translation) add(source string, o service.Objects) error {
 	}
 	for _, s := range o.Services {
 		t.table.SetService(s)
+		t.vips.set(s.Ref(), s)
 	}
 	for _, s := range o.Slices {
 		t.table.SetSlice(s)
@@ -102,6 +103,7 @@ func (c *Control) DeleteServices(ctx context.Context, keys ...string) error {
 		kind, ref, _ := strings.Cut(key, " ")
 		if kind == "Service" {
 			t.table.DeleteService(ref)
+			t.vips.set(ref, nil)
 		} else {
 			t.table.DeleteSlice(ref)
 		}

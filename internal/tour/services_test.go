@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skein-dataplane/skein/api"
+	"github.com/skein-dataplane/skein/api/skeinpb"
 	"github.com/skein-dataplane/skein/internal/lab"
 	"github.com/skein-dataplane/skein/internal/tour"
 )
@@ -41,8 +43,14 @@ func newServices(t *testing.T, opts tour.Options, objects string) *servicesWorld
 	if err := os.WriteFile(file, []byte(objects), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	opts.Driver = "af_packet"
 	opts.Config = fmt.Sprintf(servicesConfig, file) + opts.Config
+	return startServices(t, opts)
+}
+
+// startServices starts a daemon that knows what its options say.
+func startServices(t *testing.T, opts tour.Options) *servicesWorld {
+	t.Helper()
+	opts.Driver = "af_packet"
 	w := &servicesWorld{Tour: newTour(t, opts)}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
@@ -98,6 +106,40 @@ func asker(a net.Addr) string {
 // ask returns who answers, and as whom it has seen the asker.
 func (w *servicesWorld) ask(n *lab.Namespace, network, addr string) (string, error) {
 	return w.askFor(n, network, addr, 3*time.Second)
+}
+
+// client connects to the daemon that runs now.
+func (w *servicesWorld) client(t *testing.T) *api.Client {
+	t.Helper()
+	c, err := w.Client(w.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// apply has the daemon take services.
+func (w *servicesWorld) apply(t *testing.T, c *api.Client, objects string) {
+	t.Helper()
+	if _, err := c.ApplyServices(w.ctx, &skeinpb.ApplyServicesRequest{Name: "test.yaml", Text: []byte(objects)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually tries until something holds: what follows from a change shortly.
+func (w *servicesWorld) eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("%s: %v", what, err)
+			return
+		}
+	}
 }
 
 func (w *servicesWorld) askFor(n *lab.Namespace, network, addr string, patience time.Duration) (string, error) {
