@@ -315,10 +315,30 @@ func TestSharedUMEM(t *testing.T) {
 }
 
 // TestTwoPools has each of two queues on a pool of its own, as two workers
-// would.
+// would: of one arena, which they share, or of two.
 func TestTwoPools(t *testing.T) {
+	shared, err := buf.NewPools(2, 8192, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := shared[0].Arena().Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("one arena", func(t *testing.T) { testTwoPools(t, shared) })
+	t.Run("two arenas", func(t *testing.T) {
+		testTwoPools(t, []*buf.Pool{nstest.NewPool(t, 4096, 0), nstest.NewPool(t, 4096, 0)})
+	})
+	for i, p := range shared {
+		if s := p.Stats(); s.SmallFree != s.Small {
+			t.Errorf("pool %d has %d of %d buffers", i, s.SmallFree, s.Small)
+		}
+	}
+}
+
+func testTwoPools(t *testing.T, pools []*buf.Pool) {
 	w := newWire(t, 2)
-	pools := []*buf.Pool{nstest.NewPool(t, 4096, 0), nstest.NewPool(t, 4096, 0)}
 	d, err := Open(Config{Interface: "s0", NetNS: w.skein.Path()}, pools)
 	if err != nil {
 		t.Fatal(err)

@@ -11,15 +11,17 @@ import (
 )
 
 // bind opens one socket for each queue to serve, and lets the program know.
+// Pools of one arena share a UMEM: each queue has rings of its own all the same
+// (XDP_SHARED_UMEM, Linux 5.10), so their workers need not agree on anything.
 func (d *Device) bind(c *Config, ifindex, serve int, pools []*buf.Pool) error {
-	first := map[*buf.Pool]int{} // the socket with the pool's UMEM
+	first := map[*buf.Arena]int{} // the socket with the arena's UMEM
 	mode := c.Mode
 	if !d.native {
 		mode = Copy
 	}
 	for i := range serve {
 		p := pools[i%len(pools)]
-		share, ok := first[p]
+		share, ok := first[p.Arena()]
 		if !ok {
 			share = -1
 		}
@@ -28,7 +30,7 @@ func (d *Device) bind(c *Config, ifindex, serve int, pools []*buf.Pool) error {
 			return err
 		}
 		if !ok {
-			first[p] = s.fd
+			first[p.Arena()] = s.fd
 		}
 		d.zeroCopy = s.zeroCopy
 		d.queues = append(d.queues, newQueue(d, i, s, p.Arena()))
