@@ -3,7 +3,6 @@ package tour_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -89,8 +88,8 @@ func TestServiceRows(t *testing.T) {
 			})
 		}
 	}
-	w.health(t, 30108, http.StatusOK)
-	w.health(t, 30109, http.StatusServiceUnavailable)
+	w.eventually(t, "health check", func() error { return w.healthIs(30108, http.StatusOK) })
+	w.eventually(t, "health check, nobody here", func() error { return w.healthIs(30109, http.StatusServiceUnavailable) })
 }
 
 func familyOf(addr string) string {
@@ -112,25 +111,6 @@ func (w *servicesWorld) refuses(t *testing.T, n *lab.Namespace, addr string, tol
 		refused := errors.Is(err, syscall.ECONNREFUSED)
 		if err == nil || refused != told {
 			t.Errorf("%s asks %s %s: %q, %v after %v; told at once: %v", n.Name(), network, addr, got, err, time.Since(start), told)
-		}
-	}
-}
-
-// health asks a healthCheckNodePort from outside.
-func (w *servicesWorld) health(t *testing.T, port int, want int) {
-	t.Helper()
-	for _, a := range []string{lab.NodeAddr, lab.NodeAddr6} {
-		conn, err := w.Remote.DialTCP(w.ctx, netip.AddrPortFrom(netip.MustParseAddr(a), uint16(port)))
-		if err != nil {
-			t.Errorf("health check: %v", err)
-			continue
-		}
-		_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
-		_, _ = io.WriteString(conn, "GET /healthz HTTP/1.0\r\n\r\n")
-		answer, err := io.ReadAll(conn)
-		_ = conn.Close()
-		if err != nil || !strings.Contains(string(answer), fmt.Sprintf(" %d ", want)) {
-			t.Errorf("health check at %s port %d: %v, %q; want %d", a, port, err, answer, want)
 		}
 	}
 }

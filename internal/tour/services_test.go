@@ -31,6 +31,8 @@ policy: {node_name: node}
 services:
   files: [%s]
   cidrs: [10.96.0.0/16, '2001:db8:96::/112']
+  endpoints: [10.0.0.0/8, 198.51.100.0/24, '2001:db8::/32']
+  zone: zone-a
 nat:
   pools: [{cidr: 10.244.0.0/16, outgoing: true}, {cidr: '2001:db8:244::/56', outgoing: true}]
   exclude: [10.0.0.0/24, '2001:db8::/64']
@@ -183,8 +185,8 @@ func (w *servicesWorld) wants(t *testing.T, n *lab.Namespace, addr, want string)
 	}
 }
 
-// twoFamilies is a service of a port for TCP and one for UDP, with slices of
-// both families: end and end6 are lists of endpoints in YAML.
+// twoFamilies is a service with slices of both families: end and end6 are lists
+// of endpoints in YAML, which have a port for TCP (t), UDP (u) and SCTP (s).
 func twoFamilies(name, vip, vip6, spec, end, end6 string, port int) string {
 	text := fmt.Sprintf(`
 ---
@@ -204,7 +206,7 @@ kind: EndpointSlice
 metadata: {name: %s-%s, namespace: default, labels: {kubernetes.io/service-name: %[1]s}}
 addressType: %[3]s
 endpoints: [%[4]s]
-ports: [{name: t, protocol: TCP, port: %[5]d}, {name: u, protocol: UDP, port: %[5]d}]`, name, strings.ToLower(f.family), f.family, f.ends, port)
+ports: [{name: t, protocol: TCP, port: %[5]d}, {name: u, protocol: UDP, port: %[5]d}, {name: s, protocol: SCTP, port: %[5]d}]`, name, strings.ToLower(f.family), f.family, f.ends, port)
 	}
 	return text
 }
