@@ -74,6 +74,9 @@ func (s *ip4Service) static(w *graph.Worker, b *buf.Buffer, d *session.Draft[ses
 	if !ok || d.Part != session.Whole {
 		return serviceNone
 	}
+	if a == nat.Addr4(k.Src()) {
+		d.Flags |= flagAsked // hairpin: its own answers would not come back (RFC 4787, REQ-9)
+	}
 	return s.to(b, d, hdr.Addr4(a.Lo), port, serviceStatic)
 }
 

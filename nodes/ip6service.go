@@ -74,6 +74,9 @@ func (s *ip6Service) static(w *graph.Worker, b *buf.Buffer, d *session.Draft[ses
 	if !ok || d.Part != session.Whole {
 		return serviceNone
 	}
+	if a == k.Src() {
+		d.Flags |= flagAsked // hairpin: its own answers would not come back (RFC 4787, REQ-9)
+	}
 	return s.to(b, d, a, port, serviceStatic)
 }
 

@@ -20,7 +20,8 @@ const (
 	// flagTranslated: packets leave with other addresses or ports than they came
 	// with (session.Table.Out4).
 	flagTranslated = 1 << iota
-	// flagAsked: a service has asked for the node's address as source.
+	// flagAsked: a service, or a mapping to its sender, has asked for the node's
+	// address as source.
 	flagAsked
 	// flagMasqueraded: the source is one of the node's addresses, so its port has to
 	// be one of nat.Ports.
