@@ -96,5 +96,15 @@ func (a *Arena) isLarge(b *Buffer) bool {
 	return at >= uintptr(a.small)*unsafe.Sizeof(*b)
 }
 
+// Index returns the number of a buffer of the arena, which Buffer takes: it needs
+// half the room of a pointer, and the garbage collector does not look at it.
+func (a *Arena) Index(b *Buffer) uint32 {
+	at := uintptr(unsafe.Pointer(b)) - uintptr(unsafe.Pointer(unsafe.SliceData(a.bufs)))
+	return uint32(at / unsafe.Sizeof(*b))
+}
+
+// Buffer returns the buffer with a number that Index has given.
+func (a *Arena) Buffer(i uint32) *Buffer { return &a.bufs[i] }
+
 // Buffers returns the number of buffers that the arena has in all.
 func (a *Arena) Buffers() int { return len(a.bufs) }

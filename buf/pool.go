@@ -94,6 +94,15 @@ func (p *Pool) Put(bufs []*Buffer) {
 	}
 }
 
+// Free returns how many buffers are in the pool.
+func (p *Pool) Free() (small, large int) { return len(p.small), len(p.large) }
+
+// Short reports whether the pool has less than half of its share of either
+// class: then it is to ask other workers' pools for some.
+func (p *Pool) Short() (small, large bool) {
+	return len(p.small) < p.nSmall/2, len(p.large) < p.nLarge/2
+}
+
 // Stats are a pool's numbers of buffers.
 type Stats struct {
 	Small, Large         int    // its share of the arena

@@ -101,15 +101,15 @@ func (w *Worker) link(s *slot) error {
 	for i := range s.next {
 		s.next[i] = w.drop
 	}
-	s.next[Kept] = nil
+	s.next[Kept], s.next[Handed] = nil, nil
 	for arc, to := range s.Arcs {
 		switch {
 		case arc == 0 && to != (To{}):
 			return fmt.Errorf("graph: %s: arc 0 is for undecided packets, not for %q", s.Name, to.Reason)
 		case arc == 0:
 			continue
-		case arc >= int(Kept):
-			return fmt.Errorf("graph: %s: %d arcs, at most %d are possible", s.Name, len(s.Arcs), Kept)
+		case arc >= int(Handed):
+			return fmt.Errorf("graph: %s: %d arcs, at most %d are possible", s.Name, len(s.Arcs), Handed)
 		case w.index[to.Node] == nil:
 			return fmt.Errorf("graph: %s: arc %q leads to %q, which is not a node", s.Name, to.Reason, to.Node)
 		}

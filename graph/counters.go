@@ -35,6 +35,8 @@ type ArcStats struct {
 const (
 	reasonUndecided = "undecided"
 	reasonLooped    = "too many passes"
+	reasonHanded    = "to another worker"
+	reasonNoDevice  = "interface has no device"
 )
 
 // Stats returns what each node has done, in the order of the graph. The first
@@ -43,6 +45,9 @@ func (w *Worker) Stats() []NodeStats {
 	all := make([]NodeStats, 0, len(w.slots)+1)
 	if w.source != nil {
 		all = append(all, w.source.stats())
+	}
+	if w.peers != nil {
+		all = append(all, w.arrivalStats())
 	}
 	for _, s := range w.slots {
 		all = append(all, s.stats())
@@ -74,9 +79,30 @@ func (s *slot) stats() NodeStats {
 		}
 		add(ArcStats{"end of " + s.On.Name, s.On.End, s.Taken[numArcs-1], false})
 	}
+	if n := s.Taken[Handed]; n > 0 {
+		add(ArcStats{reasonHanded, WorkerInput, n, false})
+	}
 	if len(s.Arcs) > 0 || s.On != nil {
 		st.Arcs = append(st.Arcs, ArcStats{reasonUndecided, Drop, rest, true}, ArcStats{reasonLooped, Drop, s.Looped, true})
 	}
+	return st
+}
+
+// WorkerInput is where packets come in that another worker has handed over. It
+// stands among the nodes that Stats returns, if there are several workers.
+const WorkerInput = "worker-input"
+
+func (w *Worker) arrivalStats() NodeStats {
+	a := &w.arrived
+	st := NodeStats{Name: WorkerInput, Calls: a.calls, Packets: a.device}
+	for _, s := range w.slots {
+		if n := a.nodes[s.order]; n > 0 {
+			st.Packets += n
+			st.Arcs = append(st.Arcs, ArcStats{"handed over to " + s.Name, s.Name, n, false})
+		}
+	}
+	st.Arcs = append(st.Arcs, ArcStats{"handed over to a device", "", a.device - a.gone, false},
+		ArcStats{reasonNoDevice, Drop, a.gone, true})
 	return st
 }
 
@@ -110,6 +136,7 @@ func (w *Worker) ClearNodes() {
 	if w.source != nil {
 		w.source.counters = counters{}
 	}
+	w.arrived = arrivals{}
 	w.load = Load{Since: w.Now}
 }
 

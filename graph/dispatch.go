@@ -103,7 +103,7 @@ func (w *Worker) forward(s *slot, v *Vector) {
 		s.Taken[arc] += uint64(j - i)
 		to := s.next[arc]
 		switch {
-		case to == nil: // Kept
+		case to == nil: // Kept, Handed
 		case to.order <= s.order:
 			s.Taken[arc] -= w.backward(s, to, v.bufs[i:j])
 		case j-i == n && to.head == nil:

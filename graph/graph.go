@@ -30,6 +30,8 @@ type Arc uint8
 
 const (
 	undecided Arc = 0
+	// Handed means that Cross has handed the packet over to another worker.
+	Handed Arc = 62
 	// Kept means that the node has taken the packet over: it waits in the
 	// node, or has been freed or sent on by Emit.
 	Kept Arc = 63

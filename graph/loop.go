@@ -47,7 +47,8 @@ type loop struct {
 type Load struct {
 	Rounds  uint64        // times around the loop
 	Busy    uint64        // of them, those that found packets
-	Packets uint64        // taken in
+	Packets uint64        // taken in, also from other workers
+	Handed  uint64        // of them, those from other workers
 	BusyFor time.Duration // spent in rounds that found packets
 	Slept   time.Duration // spent asleep
 	Since   int64         // when counting began, by Worker.Now
@@ -120,11 +121,22 @@ func (w *Worker) Round(spin time.Duration) error {
 
 // turn does what there is to do at w.Now, and returns how many packets it took.
 func (w *Worker) turn(ready int) (packets int) {
+	if w.peers != nil {
+		w.listen()
+	}
 	w.State = w.pub.Load()
 	packets = w.take(ready)
+	if w.peers != nil {
+		handed := w.arrive()
+		w.load.Handed += uint64(handed)
+		packets += handed
+	}
 	w.tick()
 	w.Sweep()
 	w.Flush()
+	if w.peers != nil && packets+ready > 0 {
+		w.balance()
+	}
 	w.tell()
 	return packets
 }
@@ -156,8 +168,20 @@ func (w *Worker) sleep() (ready int, err error) {
 	if w.tickAt != 0 {
 		timeout = max(0, time.Duration(w.tickAt-w.Now))
 	}
-	if w.hungry() && (timeout < 0 || timeout > feedEvery) {
-		timeout = feedEvery
+	if w.hungry() {
+		if timeout < 0 || timeout > feedEvery {
+			timeout = feedEvery
+		}
+		if w.peers != nil {
+			w.balance()
+		}
+	}
+	if w.peers != nil {
+		w.asleep.Store(true)
+		defer w.asleep.Store(false)
+		if w.expects() {
+			return 0, nil
+		}
 	}
 	ready, err = w.poller.poll(timeout)
 	now := int64(time.Since(w.start))

@@ -27,6 +27,7 @@ type Port struct {
 	PortCounters
 	index  uint32
 	queues []drivers.Queue
+	peer   int // the ID of the worker that sends, if there are no queues here
 	out    []*buf.Buffer
 	faults int // polls in a row that found an error and no packet
 }
@@ -44,10 +45,7 @@ func (w *Worker) AddPort(i uint32, queues []drivers.Queue) error {
 	if len(queues) == 0 || len(queues) > 256 {
 		return fmt.Errorf("graph: interface %d with %d queues: from 1 to 256 are possible", i, len(queues))
 	}
-	for int(i) >= len(w.ports) {
-		w.ports = append(w.ports, nil)
-	}
-	p := &Port{index: i, queues: queues, out: make([]*buf.Buffer, 0, txRoom)}
+	p := newPort(i, queues)
 	for n, q := range queues {
 		if err := w.poller.add(q.FD(), i, n); err != nil {
 			for m, done := range queues[:n] {
@@ -62,9 +60,36 @@ func (w *Worker) AddPort(i uint32, queues []drivers.Queue) error {
 			w.fillers = append(w.fillers, f)
 		}
 	}
-	w.ports[i] = p
-	w.dirty = append(make([]*Port, 0, len(w.ports)), w.dirty...)
+	w.setPort(p)
 	return nil
+}
+
+// AddFarPort tells the worker which other one, by its ID, has queues of interface
+// i, of which it has none itself: it hands over what goes out there. Only the
+// worker's goroutine may call it, and RemovePort undoes it.
+func (w *Worker) AddFarPort(i uint32, peer int) error {
+	switch {
+	case w.port(i) != nil:
+		return fmt.Errorf("graph: interface %d has queues already", i)
+	case peer < 0 || peer >= len(w.peers) || peer == w.id:
+		return fmt.Errorf("graph: interface %d at worker %d: it is not another worker", i, peer)
+	}
+	p := newPort(i, nil)
+	p.peer = peer
+	w.setPort(p)
+	return nil
+}
+
+func newPort(i uint32, queues []drivers.Queue) *Port {
+	return &Port{index: i, queues: queues, out: make([]*buf.Buffer, 0, txRoom)}
+}
+
+func (w *Worker) setPort(p *Port) {
+	for int(p.index) >= len(w.ports) {
+		w.ports = append(w.ports, nil)
+	}
+	w.ports[p.index] = p
+	w.dirty = append(make([]*Port, 0, len(w.ports)), w.dirty...)
 }
 
 // RemovePort takes the queues of interface i away and closes them. Only the
@@ -100,7 +125,7 @@ func (w *Worker) Send(i uint32, bufs []*buf.Buffer) bool {
 	}
 	for len(bufs) > 0 {
 		if len(p.out) == cap(p.out) {
-			p.flush(w.Pool)
+			w.flush(p)
 		}
 		n := min(len(bufs), cap(p.out)-len(p.out))
 		p.out = append(p.out, bufs[:n]...)
@@ -109,21 +134,29 @@ func (w *Worker) Send(i uint32, bufs []*buf.Buffer) bool {
 	return true
 }
 
-// Flush hands what Send has gathered to the devices.
+// Flush hands what Send has gathered to the devices, and what Cross has to the
+// other workers.
 func (w *Worker) Flush() {
 	for _, p := range w.dirty {
-		p.flush(w.Pool)
+		w.flush(p)
 	}
 	w.dirty = w.dirty[:0]
+	if w.unseen != 0 {
+		w.publish()
+	}
 }
 
 // flush sends what waits. A device that has no room for all of it loses the
 // rest, as a NIC does when its ring is full: waiting would let one slow pod
 // stop all others.
-func (p *Port) flush(pool *buf.Pool) {
+func (w *Worker) flush(p *Port) {
 	out := p.out
 	p.out = p.out[:0]
-	if len(out) == 0 {
+	switch {
+	case len(out) == 0:
+		return
+	case len(p.queues) == 0:
+		w.flushFar(p, out)
 		return
 	}
 	var bytes uint64
@@ -131,14 +164,24 @@ func (p *Port) flush(pool *buf.Pool) {
 		bytes += uint64(b.Len())
 	}
 	q := p.queues[0]
-	sent := q.Tx(pool, out)
+	sent := q.Tx(w.Pool, out)
 	for _, b := range out[sent:] {
 		bytes -= uint64(b.Len())
 	}
 	p.TxPackets += uint64(sent)
 	p.TxBytes += bytes
 	p.TxFull += uint64(len(out) - sent)
-	pool.Put(out[sent:])
+	w.Pool.Put(out[sent:])
+}
+
+// flushFar hands over what another worker is to send, which counts it there. What
+// finds no room is lost as before a device.
+func (w *Worker) flushFar(p *Port, out []*buf.Buffer) {
+	for len(out) > 0 && w.push(p.peer, toDevice|target(p.index), out[0]) {
+		out = out[1:]
+	}
+	p.TxFull += uint64(len(out))
+	w.Pool.Put(out)
 }
 
 // rx takes up to len(into) packets from a queue into the graph.

@@ -137,6 +137,8 @@ func (s *slot) arc(arc Arc) (reason, node string) {
 		return "", ""
 	case arc == Kept:
 		return "kept", ""
+	case arc == Handed:
+		return reasonHanded, WorkerInput
 	case arc == undecided || s.next[arc] == nil:
 		return reasonUndecided, Drop
 	case arc >= featureArc:
@@ -175,6 +177,16 @@ func (w *Worker) mark(b *buf.Buffer, id uint64) {
 	}
 	w.under = append(w.under, traced{b, id})
 	b.Flags |= buf.Traced
+}
+
+// adopt goes on to trace a packet that another worker has handed over, under a
+// number of its own, unless this worker has never been asked to trace.
+func (w *Worker) adopt(b *buf.Buffer) {
+	if b.Flags &^= buf.Traced; w.records != nil {
+		w.tracing, w.traced = true, w.sweeps
+		w.last++
+		w.mark(b, w.last)
+	}
 }
 
 func (w *Worker) traceRoom() {

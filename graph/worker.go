@@ -47,6 +47,7 @@ type Worker struct {
 
 	fillers []drivers.Filler
 
+	crossings
 	tracer
 	notices
 	loop

@@ -41,9 +41,9 @@ func NewWorkers(cfg Config, pools []*buf.Pool) (*Workers, error) {
 	}
 	for _, w := range ws.all {
 		w.start, w.epoch = ws.all[0].start, ws.all[0].epoch
-		if len(ws.all) > 1 {
-			w.peers = ws.all
-		}
+	}
+	if len(ws.all) > 1 {
+		connect(ws.all)
 	}
 	return ws, nil
 }

@@ -21,7 +21,7 @@ func hot(p *pkg, fn *ast.FuncDecl) bool {
 	case name == "nodes":
 		return fn.Name.Name == "Process" || fn.Name.Name == "Tick"
 	case name == "graph":
-		return slices.Contains([]string{"Process", "Sweep", "Flush", "Send", "Emit", "Free", "Follow", "Notify", "take"}, fn.Name.Name)
+		return slices.Contains([]string{"Process", "Sweep", "Flush", "Send", "Emit", "Free", "Follow", "Notify", "take", "arrive", "balance", "Cross"}, fn.Name.Name)
 	case name == "fib":
 		return slices.Contains([]string{"*Table4", "*Table6"}, types.ExprString(fn.Recv.List[0].Type)) &&
 			slices.Contains([]string{"Lookup", "LookupLink", "LookupVector", "Leaves", "Choose", "Adj", "Via"}, fn.Name.Name)
