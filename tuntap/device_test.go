@@ -250,20 +250,20 @@ func TestInsist(t *testing.T) {
 	d := b.create(n, Config{Name: "tap0", Mode: TAP})
 	nl := n.Netlink()
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
-	done := make(chan error, 1)
-	go func() {
-		time.Sleep(settle / 2)
-		link, err := nl.LinkByName("tap0")
-		if err == nil {
-			err = errors.Join(nl.LinkSetHardwareAddr(link, net.HardwareAddr{2, 9, 9, 9, 9, 9}), nl.LinkSetName(link, "renamed"))
-		}
-		done <- err
-	}()
 	l, err := d.Link()
 	lab.Need(t, err)
 	defer l.Close()
-	lab.Need(t, l.insist("tap0", mac))
-	lab.Need(t, <-done)
+	times := 0
+	lab.Need(t, l.insist("tap0", mac, func(time.Duration) {
+		if times++; times == 1 {
+			link, err := nl.LinkByName("tap0")
+			lab.Need(t, err)
+			lab.Need(t, errors.Join(nl.LinkSetHardwareAddr(link, net.HardwareAddr{2, 9, 9, 9, 9, 9}), nl.LinkSetName(link, "renamed")))
+		}
+	}))
+	if times != 2 {
+		t.Errorf("looked %d times, want 2", times)
+	}
 	s, err := l.State()
 	lab.Need(t, err)
 	if s.Name != "tap0" || s.MAC.String() != mac.String() {

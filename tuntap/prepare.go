@@ -30,7 +30,7 @@ func (d *Device) prepare(c Config) error {
 		}
 	}
 	if c.MAC != nil {
-		if err := l.insist(c.Name, c.MAC); err != nil {
+		if err := l.insist(c.Name, c.MAC, time.Sleep); err != nil {
 			return err
 		}
 	}
@@ -54,7 +54,7 @@ const settle = 20 * time.Millisecond
 // insist sets name and MAC, and sets them again if they do not stay: udev may
 // rename a fresh interface or give it a MAC of its own (systemd.link(5),
 // MACAddressPolicy=).
-func (l *Link) insist(name string, mac net.HardwareAddr) error {
+func (l *Link) insist(name string, mac net.HardwareAddr, sleep func(time.Duration)) error {
 	for range 5 {
 		a, err := l.attrs()
 		if err != nil {
@@ -70,7 +70,7 @@ func (l *Link) insist(name string, mac net.HardwareAddr) error {
 				return err
 			}
 		}
-		time.Sleep(settle)
+		sleep(settle)
 		if a, err = l.attrs(); err != nil {
 			return err
 		}
