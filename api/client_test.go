@@ -140,7 +140,7 @@ func TestEveryCallHasADeadline(t *testing.T) {
 // never comes if hang is set.
 func (s *server) ListRoutes(_ *skeinpb.ListRoutesRequest, out grpc.ServerStreamingServer[skeinpb.ListRoutesResponse]) error {
 	for range 10 {
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(150 * time.Millisecond)
 		if err := out.Send(&skeinpb.ListRoutesResponse{}); err != nil {
 			return err
 		}
@@ -155,7 +155,7 @@ func (s *server) ListRoutes(_ *skeinpb.ListRoutesRequest, out grpc.ServerStreami
 func TestStreamMayBeLong(t *testing.T) {
 	for _, hang := range []bool{false, true} {
 		socket, _ := serve(t, &server{hang: hang})
-		s, err := dial(t, socket, 400*time.Millisecond).ListRoutes(t.Context(), nil)
+		s, err := dial(t, socket, 1200*time.Millisecond).ListRoutes(t.Context(), nil)
 		parts := 0
 		for ; err == nil; parts++ {
 			_, err = s.Recv()

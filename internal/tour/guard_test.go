@@ -51,7 +51,7 @@ func TestGuard(t *testing.T) {
 			for _, f := range families {
 				h.reaches("a pod, from the router again", h.Router, f.pod)
 				to := netip.AddrPortFrom(netip.MustParseAddr(f.pod), 7)
-				if h.arrivals(h.Router, to, func() { time.Sleep(20 * time.Millisecond) }) == 0 {
+				if h.arrivals(h.Router, to, func() { time.Sleep(150 * time.Millisecond) }) == 0 {
 					t.Errorf("%s: nothing comes through now either", f.name)
 				}
 			}

@@ -71,7 +71,7 @@ func TestPolicyUnderTraffic(t *testing.T) {
 	apply(t, c, "who.yaml", onlyFrom("app == 'a'"))
 	var stood [2]uint64
 	for i, talk := range cut {
-		time.Sleep(20 * time.Millisecond) // what was on its way arrives
+		time.Sleep(150 * time.Millisecond) // what was on its way arrives
 		stood[i] = talk.Rounds()
 	}
 	for i, talk := range kept {
