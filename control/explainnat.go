@@ -21,7 +21,7 @@ func (j *judgement) redirect(x *Explanation, k *acl.Key) (ends string) {
 	f := n.Services.Find(&nat.FrontKey{Addr: k.Dst, Port: k.DstPort, Proto: k.Proto})
 	if f == nil {
 		if to, port, ok := n.Statics.In(k.Dst, k.Proto, k.DstPort); ok {
-			k.Dst, k.DstPort = to, port
+			k.Dst, k.DstPort, j.masked = to, port, to == k.Src
 			x.add("static mapping", "to %s", netip.AddrPortFrom(keyAddr(to), port))
 		}
 		return ""

@@ -50,7 +50,7 @@ func (o *ip4Open) open(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.
 		return arc
 	}
 	// Another packet of this vector may have opened it, with another port.
-	if d.Session == 0 && d.Flags&flagTranslated != 0 && translate4(b, t.Out4(r)) != nat.Done {
+	if d.Session == 0 && (d.Flags|t.At(r.Index()).Flags)&flagTranslated != 0 && translate4(b, t.Out4(r)) != nat.Done {
 		t.Delete(r.Index())
 		return openUnfixable
 	}
@@ -60,8 +60,8 @@ func (o *ip4Open) open(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.
 	return 0
 }
 
-// insert makes the session of a draft, or says why not. A translated flow that
-// another one is in the way of takes another source port, as does each that
+// insert makes the session of a draft, or says why not. Where there is NAT, a flow
+// that another one is in the way of takes another source port, as does each that
 // gets an address of the node's whose own port is not one of nat.Ports.
 func (o *ip4Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) (session.Ref, graph.Arc) {
 	if d.Out != d.Key {
@@ -69,7 +69,7 @@ func (o *ip4Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[sessio
 	}
 	if d.Flags&flagMasqueraded == 0 {
 		r, res := o.try(w, b, d)
-		if res != session.Conflict || d.Out == d.Key {
+		if res != session.Conflict || w.State.NAT == nil {
 			return r, refusal[res%session.NumResults]
 		}
 	}
@@ -83,6 +83,7 @@ func (o *ip4Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[sessio
 			return 0, openPorts
 		}
 		d.Out = k.WithPorts(port, k.DstPort())
+		d.Flags |= flagTranslated
 		if r, res := o.try(w, b, d); res != session.Conflict {
 			return r, refusal[res%session.NumResults]
 		}

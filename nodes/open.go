@@ -39,7 +39,7 @@ const (
 	openMidstream // such as a reset; see session.Config.Midstream
 	openPorts     // Ports.Stats says for whom
 	openUnfixable // the first fragment of SCTP, see nat.Unfixable
-	openConflict  // both translated to the same
+	openConflict  // one of them is translated, of a time when there was NAT
 )
 
 // openArc is the way out for each kind of adjacency.
