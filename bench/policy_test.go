@@ -138,7 +138,7 @@ func policyOf(b *testing.B, n int) *state.Policy {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &state.Policy{Gen: 1, Sets: store.Commit(), Ends: []*state.Endpoint{1: {Name: "uplink", ForwardTo: state.NewRuled(prog)}}}
+	return &state.Policy{Gen: 1, Sets: store.Commit(), Ends: []*state.Endpoint{1: {Name: "uplink", ForwardTo: state.NewRuled(prog, 1)}}}
 }
 
 // answered lets each session of a worker see an answer.

@@ -48,8 +48,10 @@ func (cfg *Config) check(d *strictyaml.Document) {
 	c.acls(cfg.ACLs)
 	c.policy(cfg)
 	c.nat(cfg)
-	c.between("buffers.small", cfg.Buffers.Small, minBuffers, maxSmall)
-	c.between("buffers.large", cfg.Buffers.Large, minLarge*(1+len(cfg.Uplinks)), maxLarge)
+	c.workers(cfg)
+	each := cfg.Workers.Number() // has a share of its own
+	c.between("buffers.small", cfg.Buffers.Small, minBuffers*each, maxSmall)
+	c.between("buffers.large", cfg.Buffers.Large, minLarge*(1+len(cfg.Uplinks))*each, maxLarge)
 	c.between("buffers.pod_queue", cfg.Buffers.PodQueue, minPodQueue, maxPodQueue)
 	if !filepath.IsAbs(cfg.API.Socket) || len(cfg.API.Socket) > 107 {
 		c.add("api.socket", "%q where an absolute path of at most 107 bytes was expected", cfg.API.Socket)

@@ -27,6 +27,7 @@ type Config struct {
 	// Routes are lines as ip route takes them. Interfaces go by the names
 	// that Skein gives them: host-enp0s3, tap0, tun0.
 	Routes  []string `yaml:"routes"`
+	Workers Workers  `yaml:"-"`
 	Buffers Buffers  `yaml:"buffers"`
 	// ACLs are stateless access lists of interfaces.
 	ACLs []ACL `yaml:"acls"`
@@ -122,7 +123,8 @@ type Switch string
 // On reports whether the switch is on.
 func (s Switch) On() bool { return s == "" || s == "on" || s == "true" }
 
-// Buffers are the numbers of packets that Skein holds at once.
+// Buffers are the numbers of packets that Skein holds at once, all workers
+// together.
 type Buffers struct {
 	Small int `yaml:"small"` // of up to 1,856 bytes, 2 KiB of memory each
 	Large int `yaml:"large"` // superpackets, 65 KiB of memory each

@@ -16,7 +16,7 @@ import (
 const beforeLimit = time.Second
 
 func (c *Control) takeOptions(uplink string) takeover.Options {
-	return takeover.Options{Dir: c.cfg.RunDir, Uplink: uplink, Queues: 1,
+	return takeover.Options{Dir: c.cfg.RunDir, Uplink: uplink, Queues: c.cfg.Workers.Number(),
 		Progress: func(step string) { c.progress(uplink, step) }}
 }
 

@@ -54,9 +54,9 @@ type Control struct {
 	lock    *takeover.Lock
 	store   *store.Store
 
-	pool   *buf.Pool // the worker's, once it runs
-	worker *graph.Worker
-	pub    *state.Publisher
+	pools   []*buf.Pool // the workers', once they run
+	workers *graph.Workers
+	pub     *state.Publisher
 
 	mu        sync.Mutex // guards everything below
 	rib       ribs
@@ -71,9 +71,9 @@ type Control struct {
 	policies   policies
 	lists      map[string]lists // configured, by interface
 	nat        translation
-	opening    sync.Mutex     // guards table and sessionsClosed, and comes before mu
-	table      *session.Table // the worker's, once there is policy
-	// sessionsClosed: the worker has ended, and there will be no table any more.
+	opening    sync.Mutex       // guards tables and sessionsClosed, and comes before mu
+	tables     []*session.Table // the workers', once there is policy
+	// sessionsClosed: the workers have ended, and there will be no table any more.
 	sessionsClosed bool
 	closing        bool
 	turns          turns
@@ -95,17 +95,8 @@ func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 	if c.lists, err = newLists(cfg.ACLs); err != nil {
 		return nil, err
 	}
-	if c.pool, err = buf.NewPool(cfg.Buffers.Small, cfg.Buffers.Large); err != nil {
-		return nil, fmt.Errorf("control: %w", err)
-	}
-	specs, err := c.nodeSpecs()
-	if err != nil {
-		return nil, errors.Join(err, c.pool.Arena().Close())
-	}
-	c.worker, err = graph.New(graph.Config{Specs: specs, Input: nodes.DeviceInputArc,
-		Ether: nodes.EtherEntry, IP: nodes.IPEntry, Pool: c.pool, Publisher: c.pub})
-	if err != nil {
-		return nil, fmt.Errorf("control: %w", errors.Join(err, c.pool.Arena().Close()))
+	if err := c.newWorkers(); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -117,14 +108,16 @@ func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 // reason.
 func (c *Control) Run(ctx context.Context, ready func()) error {
 	if err := c.claim(); err != nil {
-		return errors.Join(err, c.worker.Close(), c.pool.Arena().Close())
+		return errors.Join(err, c.closeWorkers())
 	}
 	work, stopWork := context.WithCancel(context.Background())
-	worker := make(chan error, 1)
-	go func() { worker <- c.worker.Run(work) }()
+	workers := make(chan error, 1)
+	go func() { workers <- c.workers.Run(work) }()
 
 	var wg sync.WaitGroup
-	wg.Go(func() { c.watchNotices(work) })
+	for _, w := range c.workers.All() {
+		wg.Go(func() { c.watchNotices(work, w) })
+	}
 	wg.Go(func() { c.ageNeighbors(work) })
 	wg.Go(func() { c.watchNamespaces(work) })
 	wg.Go(func() { c.watchServices(work) })
@@ -136,17 +129,17 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 		select {
 		case <-ctx.Done():
 		case err = <-c.failed:
-		case err = <-worker:
-			worker <- err // for below
+		case err = <-workers:
+			workers <- err // for below
 		}
 	}
-	stop := func() error { stopWork(); wg.Wait(); return <-worker }
+	stop := func() error { stopWork(); wg.Wait(); return <-workers }
 	if give := c.keep.Load(); err == nil && give != nil {
 		err = c.letGo(stop, *give)
 	} else {
-		err = errors.Join(err, c.giveBack(), stop(), c.worker.Close())
+		err = errors.Join(err, c.giveBack(), stop(), c.workers.Close())
 	}
-	return errors.Join(err, c.closeSessions(), c.release(), c.pool.Arena().Close())
+	return errors.Join(err, c.closeSessions(), c.release(), c.pools[0].Arena().Close())
 }
 
 // fail ends Run, which gives back what it has taken.
@@ -256,7 +249,7 @@ func (c *Control) publish() error {
 		nodes.SetPolicy(next, policy)
 		return nil
 	})
-	c.worker.Wake()
+	c.workers.Wake()
 	return err
 }
 
@@ -276,21 +269,4 @@ func (c *Control) name(i uint32) string {
 		return c.ports[i].Name
 	}
 	return ""
-}
-
-// do runs f between two sweeps and returns what it returns. If ctx is done
-// before f's turn comes, f is not run at all: it may use what the caller has
-// gone on to undo.
-func (c *Control) do(ctx context.Context, f func() error) error {
-	var taken atomic.Bool // by the worker that runs f, or by the caller that gives it up
-	result := make(chan error, 1)
-	err := c.worker.Do(ctx, func() {
-		if taken.CompareAndSwap(false, true) {
-			result <- f()
-		}
-	})
-	if err != nil && taken.CompareAndSwap(false, true) {
-		return fmt.Errorf("control: %w", err)
-	}
-	return <-result
 }

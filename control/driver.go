@@ -5,7 +5,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/drivers/auto"
@@ -16,13 +15,13 @@ import (
 type Candidate = auto.Candidate
 
 // openUplink opens an uplink by the driver that is wanted. It does not touch
-// the pool, which is the worker's; only the queues do, once the worker has
+// the pools, which are the workers'; only the queues do, once the workers have
 // them.
 func (c *Control) openUplink(u configs.Uplink, netNS string) (drivers.Device, []Candidate, error) {
 	c.mu.Lock()
 	guard := deviceGuard(u.RateLimit, c.deny.all)
 	c.mu.Unlock()
-	dev, candidates, err := auto.Open(auto.Config{Interface: u.Interface, NetNS: netNS, Driver: u.Driver, Guard: guard}, []*buf.Pool{c.pool})
+	dev, candidates, err := auto.Open(auto.Config{Interface: u.Interface, NetNS: netNS, Driver: u.Driver, Guard: guard}, c.pools)
 	for _, x := range candidates {
 		c.log.Info("driver of the uplink", zap.String("uplink", u.Interface), zap.String("driver", x.Driver),
 			zap.Bool("chosen", x.Chosen), zap.String("reason", x.Reason))

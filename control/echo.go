@@ -6,6 +6,7 @@ import (
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/state"
 )
@@ -13,11 +14,11 @@ import (
 // echoTTL is what an echo request has to live (RFC 1700, page 64).
 const echoTTL = 64
 
-// sendEcho puts an echo request into the graph and returns when, by the
-// worker's clock. The worker runs it.
-func (c *Control) sendEcho(r PingRequest, id, seq uint16) (int64, error) {
+// sendEcho puts an echo request into a worker's graph and returns when, by the
+// workers' clock. The worker runs it.
+func (c *Control) sendEcho(w *graph.Worker, r PingRequest, id, seq uint16) (int64, error) {
 	var one [1]*buf.Buffer
-	if c.pool.Get(one[:]) == 0 {
+	if w.Pool.Get(one[:]) == 0 {
 		return 0, fmt.Errorf("control: %w: no packet buffers are free", ErrBusy)
 	}
 	node, fill := "ip4-lookup", fillEcho4
@@ -25,15 +26,15 @@ func (c *Control) sendEcho(r PingRequest, id, seq uint16) (int64, error) {
 		node, fill = "ip6-lookup", fillEcho6
 	}
 	if err := fill(one[0], c.pub.Load(), r, uint32(id)<<16|uint32(seq)); err != nil {
-		c.pool.Put(one[:])
+		w.Pool.Put(one[:])
 		return 0, err
 	}
 	one[0].Flags |= buf.Originated
-	if !c.worker.Inject(node, one[0]) {
-		c.pool.Put(one[:])
+	if !w.Inject(node, one[0]) {
+		w.Pool.Put(one[:])
 		return 0, fmt.Errorf("control: %w: the graph has no %s", ErrBusy, node)
 	}
-	return c.worker.Now, nil
+	return w.Now, nil
 }
 
 var errNoOwn = fmt.Errorf("control: %w: there is no own address to ping from; name one", ErrInvalid)

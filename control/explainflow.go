@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/skein-dataplane/skein/acl"
+	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/session"
 )
@@ -36,11 +37,11 @@ type knownFlow struct {
 
 // sessionOf looks a packet's session up.
 func (c *Control) sessionOf(ctx context.Context, p *packet) (k knownFlow, err error) {
-	if t, err := c.sessions(); t == nil || err != nil {
+	if has, err := c.hasSessions(); !has || err != nil {
 		return k, err
 	}
-	err = c.do(ctx, func() error {
-		t := c.worker.Flows.Table
+	err = c.doAll(ctx, func(w *graph.Worker) error { // it is in the table of one of them, or in none
+		t := w.Flows.Table
 		var r session.Ref
 		if p.src.Is4() {
 			r = t.Find4(p.v4.Key, t.Hash4(p.v4.Key))
@@ -51,10 +52,10 @@ func (c *Control) sessionOf(ctx context.Context, p *packet) (k knownFlow, err er
 			return nil
 		}
 		var gen uint32
-		if st := c.worker.State.Policy; st != nil {
+		if st := w.State.Policy; st != nil {
 			gen = st.Gen
 		}
-		fl := flowOf(t, r.Index(), gen, c.worker.Second())
+		fl := flowOf(t, r.Index(), gen, w.Second())
 		k = knownFlow{found: true, reverse: r.Dir() == session.Reverse, related: p.part == session.Related,
 			judged: fl.Judged, class: fl.Class, key: fl.key()}
 		return nil

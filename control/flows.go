@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/skein-dataplane/skein/acl"
+	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/session"
@@ -34,9 +35,10 @@ type Flow struct {
 	OpenedBy       string // interface, "" if not known
 	Idle, Timeout  time.Duration
 	Counts         session.Counts
+	Worker         int // whose table has it
 }
 
-// FlowStats are the numbers of the table.
+// FlowStats are the numbers of the workers' tables together.
 type FlowStats struct {
 	session.Stats
 	Matching int // sessions of the filter
@@ -138,12 +140,13 @@ func (c *Control) Flows(ctx context.Context, f FlowFilter, limit int) (out []Flo
 	}
 	timeouts := sessionConfig(c.cfg.Sessions).Timeouts
 	var owners []uint16
-	err = c.walkSessions(ctx, func(t *session.Table, i uint32) bool {
+	err = c.walkWorkers(ctx, func(w *graph.Worker, i uint32) bool {
 		var gen uint32
-		if p := c.worker.State.Policy; p != nil {
+		if p := w.State.Policy; p != nil {
 			gen = p.Gen
 		}
-		fl, owner := flowOf(t, i, gen, c.worker.Second()), t.At(i).Owner()
+		fl, owner := flowOf(w.Flows.Table, i, gen, w.Second()), w.Flows.At(i).Owner()
+		fl.Worker = w.ID()
 		if !want.matches(&fl, owner) {
 			return true
 		}
@@ -164,11 +167,23 @@ func (c *Control) Flows(ctx context.Context, f FlowFilter, limit int) (out []Flo
 		}
 	}
 	c.mu.Unlock()
-	t, err := c.sessions()
-	if t == nil || err != nil {
+	has, err := c.hasSessions()
+	if !has || err != nil {
 		return out, st, err
 	}
-	return out, st, c.do(ctx, func() error { st.Stats = c.worker.Flows.Stats(); return nil })
+	return out, st, c.doAll(ctx, func(w *graph.Worker) error { st.add(w.Flows.Stats()); return nil })
+}
+
+// add adds the numbers of one worker's table.
+func (st *FlowStats) add(s session.Stats) {
+	st.Capacity += s.Capacity
+	st.Sessions += s.Sessions
+	st.Soft += s.Soft
+	st.Expired += s.Expired
+	st.Evicted += s.Evicted
+	for i, n := range s.Results {
+		st.Results[i] += n
+	}
 }
 
 // ruleOf says which rule allows a flow now. c.mu is held.

@@ -138,7 +138,7 @@ func claimed(t *testing.T) *Control {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(c.release(), c.worker.Close(), c.pool.Arena().Close()); err != nil {
+		if err := errors.Join(c.release(), c.closeWorkers()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/control/takeover"
 	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/nodes"
 	"github.com/skein-dataplane/skein/tuntap"
@@ -42,21 +43,39 @@ type Hand func(device string, file *os.File) error
 // successor can go on reading them where we have ended.
 func (c *Control) Keep(give Hand) { c.keep.Store(&give) }
 
-// inherited returns the descriptors of a device that were handed on, and hands
-// them over. There may be none.
+// inherited returns the descriptors of a device's queues that were handed on,
+// and hands them over. There may be none.
 func (c *Control) inherited(device string) (fds []int, err error) {
-	file := c.devices[device]
-	if file == nil {
-		return nil, nil
+	for queue := 0; ; queue++ {
+		key := queueKey(device, queue)
+		file := c.devices[key]
+		if file == nil {
+			return fds, nil
+		}
+		delete(c.devices, key)
+		fd, err := own(file)
+		if err != nil {
+			for _, fd := range fds {
+				_ = unix.Close(fd)
+			}
+			return nil, fmt.Errorf("control: descriptor of %s: %w", device, err)
+		}
+		fds = append(fds, fd)
 	}
-	delete(c.devices, device)
+}
+
+// own returns a descriptor of a file that is the caller's, and closes the file.
+func own(file *os.File) (int, error) {
 	defer file.Close()
 	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("control: descriptor of %s: %w", device, err)
+		return -1, err
 	}
 	// Asking for the descriptor has made it block.
-	return []int{fd}, unix.SetNonblock(fd, true)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return -1, errors.Join(err, unix.Close(fd))
+	}
+	return fd, nil
 }
 
 // disinherit closes what nobody has wanted.
@@ -67,7 +86,7 @@ func (c *Control) disinherit() {
 	clear(c.devices)
 }
 
-// handOn gives a device's descriptor to a successor. Without it the successor
+// handOn gives the descriptors of a device's queues to a successor. Without it the successor
 // attaches to the device by its name.
 func (c *Control) handOn(p *port, give Hand) error {
 	dev, ok := p.device.(*tuntap.Device)
@@ -78,9 +97,9 @@ func (c *Control) handOn(p *port, give Hand) error {
 	if err != nil {
 		return err
 	}
-	for _, fd := range fds {
+	for queue, fd := range fds {
 		file := os.NewFile(uintptr(fd), p.Name)
-		err = errors.Join(err, give(deviceKey(p.peer.NetNS, p.peer.Name), file), file.Close())
+		err = errors.Join(err, give(queueKey(deviceKey(p.peer.NetNS, p.peer.Name), queue), file), file.Close())
 	}
 	return err
 }
@@ -88,6 +107,15 @@ func (c *Control) handOn(p *port, give Hand) error {
 // deviceKey is what a TUN or TAP is handed on by: its own name, and that of the
 // file of its namespace.
 func deviceKey(netNS, name string) string { return name + " " + netNS }
+
+// queueKey is what a queue of a device is handed on by. The first has the name
+// of the device.
+func queueKey(device string, queue int) string {
+	if queue == 0 {
+		return device
+	}
+	return device + " " + strconv.Itoa(queue)
+}
 
 // claimLimit is how long another daemon may take to let go.
 const claimLimit = 2 * time.Second
@@ -112,13 +140,13 @@ func (c *Control) claim() (err error) {
 
 func (c *Control) release() error { return errors.Join(c.store.Close(), c.lock.Release()) }
 
-// Alive returns nil if the worker turns: it has answered before ctx was done.
+// Alive returns nil if the workers turn: all have answered before ctx was done.
 func (c *Control) Alive(ctx context.Context) error {
-	return c.do(ctx, func() error { return nil })
+	return c.doAll(ctx, func(*graph.Worker) error { return nil })
 }
 
 // letGo closes everything that the kernel keeps without us, and changes
-// nothing. stop ends the worker and returns when it has ended.
+// nothing. stop ends the workers and returns when they have ended.
 func (c *Control) letGo(stop func() error, give Hand) (failed error) {
 	c.mu.Lock()
 	c.closing = true
@@ -141,7 +169,7 @@ func (c *Control) letGo(stop func() error, give Hand) (failed error) {
 			c.log.Warn("a device can't be handed on, so its carrier goes for a moment", zap.String("interface", p.Name), zap.Error(err))
 		}
 	}
-	failed = errors.Join(failed, c.worker.Close())
+	failed = errors.Join(failed, c.workers.Close())
 	for _, p := range ports {
 		if p != nil {
 			failed = errors.Join(failed, p.device.Close())

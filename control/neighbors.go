@@ -14,6 +14,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nodes"
@@ -73,17 +74,17 @@ type Neighbor struct {
 	Age       time.Duration // since it was last confirmed
 }
 
-// watchNotices takes in what the data plane has seen.
-func (c *Control) watchNotices(ctx context.Context) {
+// watchNotices takes in what a worker has seen.
+func (c *Control) watchNotices(ctx context.Context, w *graph.Worker) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-c.worker.Notices():
+		case <-w.Notices():
 		}
 		c.mu.Lock()
 		changed := false
-		for n, ok := c.worker.NextNotice(); ok; n, ok = c.worker.NextNotice() {
+		for n, ok := w.NextNotice(); ok; n, ok = w.NextNotice() {
 			changed = c.notice(n) || changed
 		}
 		if changed {
@@ -237,7 +238,8 @@ func (c *Control) probe(ctx context.Context, all []Neighbor) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeEvery)
 	defer cancel()
-	return c.do(ctx, func() error {
+	w := c.first()
+	return c.do(ctx, w, func() error {
 		st := c.pub.Load()
 		for _, n := range all {
 			i := slices.IndexFunc(st.Ifaces, func(x iface.Iface) bool { return x.Name == n.Interface })
@@ -245,11 +247,11 @@ func (c *Control) probe(ctx context.Context, all []Neighbor) error {
 				continue
 			}
 			var one [1]*buf.Buffer
-			if c.pool.Get(one[:]) == 0 {
+			if w.Pool.Get(one[:]) == 0 {
 				return nil // a busy moment; they are asked again in a second
 			}
 			nodes.Probe(one[0], st, uint32(i), n.IP, n.MAC)
-			c.worker.Inject("interface-output", one[0])
+			w.Inject("interface-output", one[0])
 		}
 		return nil
 	})

@@ -23,10 +23,7 @@ func onLink(t *testing.T) *Control {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.worker.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := c.pool.Arena().Close(); err != nil {
+		if err := c.closeWorkers(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -168,8 +168,9 @@ func (c *Control) pingOnce(ctx context.Context, r PingRequest) (res PingResult) 
 		c.mu.Unlock()
 	}()
 	var sent int64
-	res.Err = c.do(ctx, func() (err error) {
-		sent, err = c.sendEcho(r, id, seq)
+	w := c.first()
+	res.Err = c.do(ctx, w, func() (err error) {
+		sent, err = c.sendEcho(w, r, id, seq)
 		return err
 	})
 	if res.Err != nil {

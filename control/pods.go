@@ -146,11 +146,11 @@ func (c *Control) openPod(pod configs.Pod, made bool) (drivers.Device, error) {
 // tunQueues is how many queues a pod's TUN is asked for: one for each worker. It
 // costs a pod's kernel memory 0.25 MiB instead of 0.04 to have more than one
 // (tuntap, SetNoQueue), so with one worker there is one.
-const tunQueues = 1
+func (c *Control) tunQueues() int { return c.cfg.Workers.Number() }
 
 // openTun makes a pod's TUN, or attaches to it.
 func (c *Control) openTun(pod configs.Pod, made bool) (*tuntap.Device, error) {
-	cfg := tuntap.Config{Name: pod.Interface, Mode: tuntap.TUN, NetNS: pod.NetNS, Queues: tunQueues, Persist: true,
+	cfg := tuntap.Config{Name: pod.Interface, Mode: tuntap.TUN, NetNS: pod.NetNS, Queues: c.tunQueues(), Persist: true,
 		NoQueue: true, Offload: pod.Offload.On(), MTU: pod.MTU, TxQueueLen: cmp.Or(c.cfg.Buffers.PodQueue, configs.Default().Buffers.PodQueue)}
 	if fds, err := c.inherited(deviceKey(pod.NetNS, pod.Interface)); err != nil {
 		return nil, err

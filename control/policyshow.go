@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 
+	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/policy"
 	"github.com/skein-dataplane/skein/state"
@@ -35,15 +35,25 @@ func (c *Control) Endpoints(ctx context.Context, name string) ([]PolicyEnd, erro
 	if err != nil {
 		return nil, err
 	}
-	err = c.do(ctx, func() error { // the worker writes them
+	err = c.doAll(ctx, func(w *graph.Worker) error { // each worker writes its own
 		for i := range out {
 			for j := range out[i].Gates {
-				out[i].Gates[j].Hits = slices.Clone(ruled[i][j].Hits)
+				out[i].Gates[j].add(ruled[i][j].HitsOf(w.ID()))
 			}
 		}
 		return nil
 	})
 	return out, err
+}
+
+// add adds what one worker has counted.
+func (g *PolicyGate) add(hits []uint64) {
+	if g.Hits == nil {
+		g.Hits = make([]uint64, len(hits))
+	}
+	for i, n := range hits {
+		g.Hits[i] += n
+	}
 }
 
 // endpoints does so, and returns where the hits of each gate are.

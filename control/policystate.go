@@ -65,7 +65,7 @@ func (c *Control) ruledAt(p *port, ruled map[place]*state.Ruled) func(state.Gate
 		where := place{p.index, g}
 		r := c.policies.ruled[where]
 		if r == nil || r.Program != program {
-			r = state.NewRuled(program)
+			r = state.NewRuled(program, c.cfg.Workers.Number())
 		}
 		ruled[where] = r
 		return r

@@ -16,6 +16,7 @@ import (
 	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/fib"
+	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nodes"
@@ -28,6 +29,7 @@ type port struct {
 	iface.Iface
 	index      uint32
 	device     drivers.Device
+	servedBy   []bool         // by number of the worker: it has queues of the device
 	addrs      []netip.Prefix // Skein's own on it
 	peer       Peer
 	netNS      string // uplink: path of the namespace that the NIC is in
@@ -79,10 +81,34 @@ func (c *Control) addPort(ctx context.Context, p *port) error {
 	return nil
 }
 
-// serve has the worker serve an interface's queues. The State shows it by then,
-// so that no packet comes in by an interface that nobody knows.
+// serve has the workers serve an interface's queues. The State shows it by then,
+// so that no packet comes in by an interface that nobody knows. After an error
+// none of them serves it.
 func (c *Control) serve(ctx context.Context, p *port) error {
-	return c.do(ctx, func() error { return c.worker.AddPort(p.index, p.device.Queues()) })
+	shares := c.deal(p.index, p.device.Queues())
+	err := c.doAll(ctx, func(w *graph.Worker) error {
+		if len(shares[w.ID()]) == 0 {
+			return nil
+		}
+		err := w.AddPort(p.index, shares[w.ID()])
+		p.servedBy[w.ID()] = err == nil
+		return err
+	})
+	if err != nil {
+		err = errors.Join(err, c.unserve(ctx, p))
+	}
+	return err
+}
+
+// unserve has the workers let go of an interface's queues.
+func (c *Control) unserve(ctx context.Context, p *port) error {
+	return c.doAll(ctx, func(w *graph.Worker) error {
+		if p.servedBy == nil || !p.servedBy[w.ID()] {
+			return nil
+		}
+		p.servedBy[w.ID()] = false
+		return w.RemovePort(p.index)
+	})
 }
 
 // register gives an interface its index and its place in the State. c.mu is
@@ -94,7 +120,7 @@ func (c *Control) register(p *port) error {
 	if _, taken := c.index(p.Name); taken {
 		return fmt.Errorf("control: interface %s: %w", p.Name, ErrExists)
 	}
-	p.index = c.freeIndex(time.Now())
+	p.index, p.servedBy = c.freeIndex(time.Now()), make([]bool, c.cfg.Workers.Number())
 	for i := range p.Feat {
 		p.Feat[i] |= iface.FeatEnd
 	}
@@ -202,19 +228,20 @@ func (c *Control) removePort(ctx context.Context, p *port) error {
 	_, failed := c.mirrorRoutes()
 	err = errors.Join(err, failed, c.unregister(p))
 	c.mu.Unlock()
-	err = errors.Join(err, c.do(ctx, func() error { return c.worker.RemovePort(p.index) }), c.freeOwner(ctx, p.index), p.device.Close())
+	err = errors.Join(err, c.unserve(ctx, p), c.freeOwner(ctx, p.index), p.device.Close())
 	if p.undo != nil {
 		err = errors.Join(err, p.undo())
 	}
 	return err
 }
 
-// closeDevice closes a device that the worker has not got. Its buffers go back
-// to the worker's pool, so the worker does it.
+// closeDevice closes a device that no worker has got. Its buffers go back to a
+// worker's pool, so the worker does it.
 func (c *Control) closeDevice(ctx context.Context, d drivers.Device) error {
-	return c.do(ctx, func() (failed error) {
+	w := c.first()
+	return c.do(ctx, w, func() (failed error) {
 		for _, q := range d.Queues() {
-			failed = errors.Join(failed, q.Close(c.pool))
+			failed = errors.Join(failed, q.Close(w.Pool))
 		}
 		return errors.Join(failed, d.Close())
 	})

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/session"
@@ -17,8 +15,8 @@ import (
 // SessionsPath returns the file of the flows that Skein knows.
 func SessionsPath(runDir string) string { return filepath.Join(runDir, "sessions") }
 
-// openSessions gives the worker its table of flows, with the flows that a
-// predecessor has left, unless it has it. Without policy there is none: nobody
+// openSessions gives the workers their tables of flows, with the flows that a
+// predecessor has left, unless they have them. Without policy there is none: nobody
 // pays for what he does not use. A predecessor has closed the file when it lets
 // the lock of the run directory go, so somebody who still has it is an error.
 func (c *Control) openSessions(ctx context.Context) error {
@@ -27,21 +25,20 @@ func (c *Control) openSessions(ctx context.Context) error {
 	switch {
 	case c.sessionsClosed:
 		return fmt.Errorf("control: sessions: %w", graph.ErrStopped)
-	case c.table != nil:
+	case c.tables != nil:
 		return nil
 	}
-	t, kept, err := session.Open(SessionsPath(c.cfg.RunDir), sessionConfig(c.cfg.Sessions), session.Now())
+	tables, err := c.openTables()
 	if err != nil {
 		return fmt.Errorf("control: sessions: %w", err)
 	}
-	disown(t)
-	if kept.Kept > 0 || kept.Dropped > 0 || kept.Empty != "" {
-		c.log.Info("sessions", zap.Int("kept", kept.Kept), zap.Int("damaged", kept.Dropped), zap.String("empty", kept.Empty))
+	for _, t := range tables {
+		disown(t)
 	}
-	if err := c.do(ctx, func() error { return c.worker.UseSessions(t) }); err != nil {
-		return errors.Join(err, t.Close())
+	if err := c.doAll(ctx, func(w *graph.Worker) error { return w.UseSessions(tables[w.ID()]) }); err != nil {
+		return errors.Join(err, closeTables(tables))
 	}
-	c.table = t
+	c.tables = tables
 	return nil
 }
 
@@ -58,16 +55,13 @@ func disown(t *session.Table) {
 	}
 }
 
-// closeSessions gives the table back, once no worker uses it.
+// closeSessions gives the tables back, once no worker uses them.
 func (c *Control) closeSessions() error {
 	c.opening.Lock()
 	defer c.opening.Unlock()
 	c.sessionsClosed = true
-	if c.table == nil {
-		return nil
-	}
-	err := c.table.Close()
-	c.table = nil
+	err := closeTables(c.tables)
+	c.tables = nil
 	if err != nil {
 		return fmt.Errorf("control: sessions: %w", err)
 	}
@@ -88,26 +82,42 @@ func sessionConfig(s configs.Sessions) session.Config {
 		Quota: session.Quota{Sessions: uint32(s.PerPod), HalfOpen: uint32(s.PerPodHalfOpen)}}
 }
 
-// walkChunk is how many sessions the worker looks at between two sweeps: some
+// walkChunk is how many sessions a worker looks at between two sweeps: some
 // tens of microseconds.
 const walkChunk = 1024
 
-// walkSessions calls f for each session, in the worker's goroutine, and in many
-// parts. f may delete it; false ends the walk. Without a table there are none.
+// walkSessions calls f for each session of each worker, in that worker's
+// goroutine, and in many parts. f may delete it; false ends the walk of this
+// worker's. Without a table there are none.
 func (c *Control) walkSessions(ctx context.Context, f func(t *session.Table, i uint32) bool) error {
-	if t, err := c.sessions(); t == nil || err != nil {
+	return c.walkWorkers(ctx, func(w *graph.Worker, i uint32) bool { return f(w.Flows.Table, i) })
+}
+
+// walkWorkers does so for those who want to know whose session it is.
+func (c *Control) walkWorkers(ctx context.Context, f func(w *graph.Worker, i uint32) bool) error {
+	if has, err := c.hasSessions(); !has || err != nil {
 		return err
 	}
+	for _, w := range c.workers.All() {
+		if err := c.walkOf(ctx, w, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walkOf does so for one worker.
+func (c *Control) walkOf(ctx context.Context, w *graph.Worker, f func(w *graph.Worker, i uint32) bool) error {
 	at, more := uint32(0), true
 	for more {
-		err := c.do(ctx, func() error {
-			t := c.worker.Flows.Table
+		err := c.do(ctx, w, func() error {
+			t := w.Flows.Table
 			for n := 0; n < walkChunk && more; n++ {
 				if at = t.Next(at); at == 0 {
 					more = false
 					break
 				}
-				more = f(t, at)
+				more = f(w, at)
 			}
 			return nil
 		})
@@ -118,38 +128,38 @@ func (c *Control) walkSessions(ctx context.Context, f func(t *session.Table, i u
 	return nil
 }
 
-// sessions returns the worker's table, which only the worker may use; nil
-// without policy.
-func (c *Control) sessions() (*session.Table, error) {
+// hasSessions reports whether the workers have tables. Without policy they have
+// none.
+func (c *Control) hasSessions() (bool, error) {
 	c.opening.Lock()
 	defer c.opening.Unlock()
 	if c.sessionsClosed {
-		return nil, fmt.Errorf("control: sessions: %w", graph.ErrStopped)
+		return false, fmt.Errorf("control: sessions: %w", graph.ErrStopped)
 	}
-	return c.table, nil
+	return c.tables != nil, nil
 }
 
 // freeOwner makes the sessions of an interface that has gone nobody's, before
 // its index is another's.
 func (c *Control) freeOwner(ctx context.Context, index uint32) error {
 	owner := uint16(index) // as nodes have it
-	if t, err := c.sessions(); t == nil || err != nil {
+	if has, err := c.hasSessions(); !has || err != nil {
 		return err
 	}
-	left := 0
-	err := c.do(ctx, func() error {
-		c.worker.Flows.ResetOwner(owner)
-		left = c.worker.Flows.Owner(owner).Sessions
+	left := make([]int, len(c.workers.All()))
+	err := c.doAll(ctx, func(w *graph.Worker) error {
+		w.Flows.ResetOwner(owner)
+		left[w.ID()] = w.Flows.Owner(owner).Sessions
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return c.walkSessions(ctx, func(t *session.Table, i uint32) bool {
-		if left > 0 && t.At(i).Owner() == owner {
-			t.SetOwner(i, nobody)
-			left--
+	return c.walkWorkers(ctx, func(w *graph.Worker, i uint32) bool {
+		if n := &left[w.ID()]; *n > 0 && w.Flows.At(i).Owner() == owner {
+			w.Flows.SetOwner(i, nobody)
+			*n--
 		}
-		return left > 0
+		return left[w.ID()] > 0
 	})
 }

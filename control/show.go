@@ -131,7 +131,7 @@ func (c *Control) DeleteInterface(ctx context.Context, name string) error {
 	return c.deleteTun(ctx, p)
 }
 
-// A Runtime is what the worker has done since its counters were cleared.
+// A Runtime is what a worker has done since its counters were cleared.
 type Runtime struct {
 	Nodes   []graph.NodeStats
 	Load    graph.Load
@@ -139,70 +139,121 @@ type Runtime struct {
 	ClockHz float64
 }
 
-// Runtime returns what the worker has done.
-func (c *Control) Runtime(ctx context.Context) (r Runtime, err error) {
-	r.ClockHz = tsc.Hz()
-	err = c.do(ctx, func() error {
-		r.Nodes, r.Load = c.worker.Stats(), c.worker.Load()
-		r.Elapsed = time.Duration(c.worker.Now - r.Load.Since)
+// Runtime returns what each worker has done.
+func (c *Control) Runtime(ctx context.Context) (all []Runtime, err error) {
+	err = c.doAll(ctx, func(w *graph.Worker) error {
+		r := Runtime{Nodes: w.Stats(), Load: w.Load(), ClockHz: tsc.Hz()}
+		r.Elapsed = time.Duration(w.Now - r.Load.Since)
+		all = append(all, r)
 		return nil
 	})
-	return r, err
+	return all, err
 }
 
-// ClearNodes sets the nodes' counters to zero, and returns what they were.
-func (c *Control) ClearNodes(ctx context.Context) (was []graph.NodeStats, err error) {
-	err = c.do(ctx, func() error { was = c.worker.Stats(); c.worker.ClearNodes(); return nil })
+// Nodes returns what the nodes of all workers have done together.
+func (c *Control) Nodes(ctx context.Context) ([]graph.NodeStats, error) {
+	all, err := c.Runtime(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sum := all[0].Nodes
+	for _, r := range all[1:] {
+		for i, n := range r.Nodes { // the same nodes in the same order
+			sum[i].Add(&n)
+		}
+	}
+	return sum, nil
+}
+
+// ClearNodes sets the nodes' counters to zero, and returns what they were, by
+// worker.
+func (c *Control) ClearNodes(ctx context.Context) (was [][]graph.NodeStats, err error) {
+	err = c.doAll(ctx, func(w *graph.Worker) error {
+		was = append(was, w.Stats())
+		w.ClearNodes()
+		return nil
+	})
 	return was, err
 }
 
 // PortStats returns what the interfaces have seen, by index.
-func (c *Control) PortStats(ctx context.Context) (out map[uint32]graph.PortStats, err error) {
-	err = c.do(ctx, func() error { out = c.worker.Ports(); return nil })
-	return out, err
+func (c *Control) PortStats(ctx context.Context) (map[uint32]graph.PortStats, error) {
+	all, err := c.WorkerPorts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sum := all[0]
+	for _, ports := range all[1:] {
+		for i, p := range ports {
+			st := sum[i]
+			st.Add(&p)
+			sum[i] = st
+		}
+	}
+	return sum, nil
+}
+
+// WorkerPorts returns what the interfaces have seen, by worker and index.
+func (c *Control) WorkerPorts(ctx context.Context) (all []map[uint32]graph.PortStats, err error) {
+	err = c.doAll(ctx, func(w *graph.Worker) error { all = append(all, w.Ports()); return nil })
+	return all, err
 }
 
 // ClearPorts sets the interfaces' counters to zero, and returns what they
-// were, by index.
-func (c *Control) ClearPorts(ctx context.Context) (was map[uint32]graph.PortStats, err error) {
-	err = c.do(ctx, func() error { was = c.worker.Ports(); c.worker.ClearPorts(); return nil })
+// were, by worker and index.
+func (c *Control) ClearPorts(ctx context.Context) (was []map[uint32]graph.PortStats, err error) {
+	err = c.doAll(ctx, func(w *graph.Worker) error {
+		was = append(was, w.Ports())
+		w.ClearPorts()
+		return nil
+	})
 	return was, err
 }
 
-// TraceNode has the next n packets traced that reach a node.
+// TraceNode has the next n packets traced that reach a node, at each worker.
 func (c *Control) TraceNode(ctx context.Context, node string, n int) error {
-	err := c.do(ctx, func() error { return c.worker.Trace(node, n) })
+	err := c.doAll(ctx, func(w *graph.Worker) error { return w.Trace(node, n) })
 	if errors.Is(err, graph.ErrNoNode) {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	return err
 }
 
-// TraceInterface has the next n packets traced that an interface receives.
+// TraceInterface has the next n packets traced that an interface receives, at
+// each worker.
 func (c *Control) TraceInterface(ctx context.Context, name string, n int) error {
 	p, err := c.find(name)
 	if err != nil {
 		return err
 	}
-	return c.do(ctx, func() error { c.worker.TraceIface(p.index, n); return nil })
+	return c.doAll(ctx, func(w *graph.Worker) error { w.TraceIface(p.index, n); return nil })
 }
 
-// Traces returns the records of all traced packets, oldest first, and how many
-// packets there was no room for.
-func (c *Control) Traces(ctx context.Context) (out []graph.Record, missed uint64, err error) {
-	err = c.do(ctx, func() error { out, missed = c.worker.Traces(), c.worker.Untraced(); return nil })
-	return out, missed, err
+// Traces returns the records of all traced packets by worker, oldest first, and
+// how many packets there was no room for. No two workers give the same numbers.
+func (c *Control) Traces(ctx context.Context) (all [][]graph.Record, missed uint64, err error) {
+	err = c.doAll(ctx, func(w *graph.Worker) error {
+		records := w.Traces()
+		for i := range records {
+			p := &records[i].Packet
+			*p = (*p-1)*uint64(w.Peers()) + uint64(w.ID()) + 1
+		}
+		all = append(all, records)
+		missed += w.Untraced()
+		return nil
+	})
+	return all, missed, err
 }
 
 // ClearTrace forgets all traces.
 func (c *Control) ClearTrace(ctx context.Context) error {
-	return c.do(ctx, func() error { c.worker.ClearTrace(); return nil })
+	return c.doAll(ctx, func(w *graph.Worker) error { w.ClearTrace(); return nil })
 }
 
-// Buffers returns the numbers of the worker's buffers.
-func (c *Control) Buffers(ctx context.Context) (out buf.Stats, err error) {
-	err = c.do(ctx, func() error { out = c.pool.Stats(); return nil })
-	return out, err
+// Buffers returns the numbers of each worker's buffers.
+func (c *Control) Buffers(ctx context.Context) (all []buf.Stats, err error) {
+	err = c.doAll(ctx, func(w *graph.Worker) error { all = append(all, w.Pool.Stats()); return nil })
+	return all, err
 }
 
 // Uptime returns how long the daemon has run.

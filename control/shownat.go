@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 
+	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/nodes"
@@ -46,9 +48,12 @@ func (c *Control) Services(ctx context.Context, name string) (out []ServiceView,
 	if name != "" && len(out) == 0 {
 		return nil, nil, fmt.Errorf("control: service %q: %w", name, ErrNotFound)
 	}
-	err = c.do(ctx, func() error {
+	err = c.doAll(ctx, func(w *graph.Worker) error {
 		for i := range out {
-			c.countService(&out[i], name != "")
+			out[i].countBackends(w)
+			if name != "" {
+				out[i].addClients(w)
+			}
 		}
 		return nil
 	})
@@ -92,18 +97,24 @@ func compareFronts(a, b *nat.Front) int {
 	return int(a.Key.Proto)<<16 + int(a.Key.Port) - int(b.Key.Proto)<<16 - int(b.Key.Port)
 }
 
-// countService reads what the worker writes. Its goroutine calls it.
-func (c *Control) countService(v *ServiceView, clients bool) {
-	for _, b := range v.Service.Backends() {
-		is := func(x nat.Backend) bool { return x.Addr == b.Addr && x.Port == b.Port }
-		v.Backends = append(v.Backends, BackendView{b, slices.ContainsFunc(v.All, is), *b.Hits})
-	}
-	if !clients {
+// countBackends adds the backends, with the flows that were given to them. All
+// workers count together; the first one's goroutine calls it to some effect.
+func (v *ServiceView) countBackends(w *graph.Worker) {
+	if w.ID() != 0 {
 		return
 	}
+	for _, b := range v.Service.Backends() {
+		is := func(x nat.Backend) bool { return x.Addr == b.Addr && x.Port == b.Port }
+		v.Backends = append(v.Backends, BackendView{b, slices.ContainsFunc(v.All, is), atomic.LoadUint64(b.Hits)})
+	}
+}
+
+// addClients adds those that a worker has given a backend. Its goroutine calls
+// it.
+func (v *ServiceView) addClients(w *graph.Worker) {
 	for _, node := range []string{"ip4-service", "ip6-service"} {
-		if holder, ok := c.worker.Node(node).(nodes.AffinityHolder); ok {
-			holder.Affinity().Entries(v.ID, c.worker.Second(), func(e nat.AffinityEntry) bool {
+		if holder, ok := w.Node(node).(nodes.AffinityHolder); ok {
+			holder.Affinity().Entries(v.ID, w.Second(), func(e nat.AffinityEntry) bool {
 				v.Clients = append(v.Clients, e)
 				return len(v.Clients) < maxClients
 			})
@@ -129,10 +140,10 @@ type NATView struct {
 // NAT returns what flows leave with.
 func (c *Control) NAT(ctx context.Context) (v NATView, err error) {
 	v = c.natView()
-	err = c.do(ctx, func() error {
+	err = c.doAll(ctx, func(w *graph.Worker) error {
 		for i, node := range []string{"ip4-open", "ip6-open"} {
-			if holder, ok := c.worker.Node(node).(nodes.PortHolder); ok {
-				v.Exhausted[i] = holder.PortStats()
+			if holder, ok := w.Node(node).(nodes.PortHolder); ok {
+				v.Exhausted[i].Add(holder.PortStats())
 			}
 		}
 		return nil

@@ -23,6 +23,18 @@ type NodeStats struct {
 	Arcs    []ArcStats
 }
 
+// Add adds what the same node has done at another worker.
+func (n *NodeStats) Add(o *NodeStats) {
+	if all := n.Packets + o.Packets; all > 0 {
+		n.Clocks = (n.Clocks*float64(n.Packets) + o.Clocks*float64(o.Packets)) / float64(all)
+	}
+	n.Calls += o.Calls
+	n.Packets += o.Packets
+	for i, a := range o.Arcs {
+		n.Arcs[i].Count += a.Count
+	}
+}
+
 // ArcStats is how many packets have left a node one way.
 type ArcStats struct {
 	Reason string
@@ -126,6 +138,17 @@ func (w *Worker) Ports() map[uint32]PortStats {
 type PortStats struct {
 	PortCounters
 	Queues []drivers.Stats
+}
+
+// Add adds what the interface has seen at another worker.
+func (s *PortStats) Add(o *PortStats) {
+	s.RxPackets += o.RxPackets
+	s.RxBytes += o.RxBytes
+	s.TxPackets += o.TxPackets
+	s.TxBytes += o.TxBytes
+	s.Drops += o.Drops
+	s.TxFull += o.TxFull
+	s.Queues = append(s.Queues, o.Queues...)
 }
 
 // ClearNodes sets what Stats returns to zero.

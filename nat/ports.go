@@ -49,6 +49,16 @@ type PortStats struct {
 	Last      PortFlow // the last flow that found none; zero if all did
 }
 
+// Add adds what another has counted.
+func (s *PortStats) Add(o PortStats) {
+	for i, n := range o.Exhausted {
+		s.Exhausted[i] += n
+	}
+	if o.Last != (PortFlow{}) {
+		s.Last = o.Last
+	}
+}
+
 // Protocols as PortStats counts them.
 const (
 	PortsTCP = iota

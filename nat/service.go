@@ -15,8 +15,9 @@ type Backend struct {
 	Port   uint16
 	Weight uint16 // share of new flows relative to others; 0 counts as 1
 	Local  bool   // on this node
-	// Hits counts the flows that were given to it. One worker writes it, others
-	// read it in between (graph.Worker.Do). Never nil in a Service.
+	// Hits counts the flows that were given to it. A single worker writes it, and
+	// others read it in between (graph.Worker.Do); several add to it atomically.
+	// Never nil in a Service.
 	Hits *uint64
 }
 

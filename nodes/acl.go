@@ -85,7 +85,7 @@ func (n *aclNode[P]) out(w *graph.Worker, b *buf.Buffer) graph.Arc {
 func (n *aclNode[P]) single(w *graph.Worker, b *buf.Buffer, at uint32, g state.Gate) acl.Verdict {
 	p := w.State.Policy
 	r := p.At(at).At(g)
-	v := r.Program.Match(&n.key, p.Sets, r.Hits)
+	v := r.Program.Match(&n.key, p.Sets, r.HitsOf(w.ID()))
 	b.Meta = rulingWord(g, v.Rule, false)
 	if v.Log != acl.NoRule {
 		n.log(w, &n.key, at, g, v)

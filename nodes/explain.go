@@ -105,9 +105,9 @@ func (o *Opinion) note(p *state.Policy, at uint32, gates ...state.Gate) {
 		return
 	}
 	for _, g := range gates {
-		if r := e.At(g); r != nil && slices.ContainsFunc(r.Hits, func(n uint64) bool { return n != 0 }) {
+		if r := e.At(g); r != nil && slices.ContainsFunc(r.HitsOf(0), func(n uint64) bool { return n != 0 }) {
 			o.Asked = append(o.Asked, AskedAt{at, g})
-			clear(r.Hits)
+			clear(r.HitsOf(0))
 		}
 	}
 }

@@ -67,7 +67,7 @@ func TestAskPolicy(t *testing.T) {
 			if e == nil || e.At(g) == nil {
 				continue
 			}
-			for rule, n := range e.At(g).Hits {
+			for rule, n := range e.At(g).HitsOf(0) {
 				if n != 0 {
 					t.Errorf("%s %v rule %d has %d hits", e.Name, g, rule, n)
 				}

@@ -3,6 +3,7 @@ package nodes
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/fib"
@@ -135,7 +136,7 @@ func backendOf(w *graph.Worker, b *buf.Buffer, f *nat.Front, c *nat.Client, a *n
 	switch outcome {
 	case nat.Chosen:
 		b.Meta = f.Service.ID
-		*backend.Hits++
+		hit(w, backend.Hits)
 		return backend, serviceChosen
 	case nat.NoLocal:
 		return nil, serviceNoLocal
@@ -143,6 +144,16 @@ func backendOf(w *graph.Worker, b *buf.Buffer, f *nat.Front, c *nat.Client, a *n
 		return nil, serviceSource
 	}
 	return nil, serviceReject
+}
+
+// hit counts a new flow. Several workers count together: flows are too few for
+// that to be felt, and backends too many for counters of each worker's own.
+func hit(w *graph.Worker, counter *uint64) {
+	if w.Peers() == 1 {
+		*counter++
+		return
+	}
+	atomic.AddUint64(counter, 1)
 }
 
 // isTranslated reports whether a packet is of a flow that was translated.

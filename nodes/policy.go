@@ -196,7 +196,7 @@ func denial(g state.Gate, why acl.Reason) graph.Arc {
 // match asks a Ruled, notes who has decided, and tells control if a rule says so.
 func (j *judge) match(w *graph.Worker, q *question, e *state.Endpoint, g state.Gate, k *acl.Key) acl.Verdict {
 	p, ruled, at := w.State.Policy, e.At(g), q.from.iface
-	v := ruled.Program.Match(k, p.Sets, ruled.Hits)
+	v := ruled.Program.Match(k, p.Sets, ruled.HitsOf(w.ID()))
 	far := e != p.At(q.from.iface)
 	if far {
 		at = q.to.iface

@@ -103,7 +103,7 @@ func TestPolicyLog(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("logged %q, want %q", got, want)
 		}
-		if hits := w.world.state.Policy.At(pod1).From.Hits; !slices.Equal(hits, []uint64{1, 2, 0, 0}) {
+		if hits := w.world.state.Policy.At(pod1).From.HitsOf(0); !slices.Equal(hits, []uint64{1, 2, 0, 0}) {
 			t.Errorf("hits %v, want 1 of log and 2 of deny", hits)
 		}
 		for range 300 {
@@ -150,7 +150,7 @@ func TestSetPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ruled := state.NewRuled(prog)
+	ruled := state.NewRuled(prog, 1)
 	next := before
 	nodes.SetPolicy(&next, &state.Policy{Gen: 1, Ends: []*state.Endpoint{eth0: {UntrackedFrom: ruled}, eth1: {In: ruled, Out: ruled}}})
 	names := func(st *state.State, i uint32) (all []string) {

@@ -212,7 +212,7 @@ func (e *ruledEnd) endpoint(store *acl.Store) (*state.Endpoint, error) {
 			if err != nil {
 				return nil, err
 			}
-			g.ruled = state.NewRuled(p)
+			g.ruled = state.NewRuled(p, 1)
 		}
 		*at[gate] = g.ruled
 	}

@@ -77,13 +77,24 @@ type Endpoint struct {
 // A Ruled is a Program at one place, with the hits that it has had there.
 type Ruled struct {
 	Program *acl.Program
-	// Hits has Program.NumRules counters. The worker writes them; others read
-	// and clear them by Worker.Do only.
-	Hits []uint64
+	hits    [][]uint64 // by worker
 }
 
-// NewRuled returns p with hits of 0.
-func NewRuled(p *acl.Program) *Ruled { return &Ruled{p, make([]uint64, p.NumRules())} }
+// cacheLine is how many counters fill one.
+const cacheLine = 8
+
+// NewRuled returns p with hits of 0 for each of some workers.
+func NewRuled(p *acl.Program, workers int) *Ruled {
+	r := &Ruled{Program: p, hits: make([][]uint64, workers)}
+	for i := range r.hits { // no two workers write to one cache line
+		r.hits[i] = make([]uint64, (p.NumRules()+cacheLine-1)/cacheLine*cacheLine)[:p.NumRules()]
+	}
+	return r
+}
+
+// HitsOf returns a worker's hits: Program.NumRules counters. The worker writes
+// them; others read and clear them by its Worker.Do only.
+func (r *Ruled) HitsOf(worker int) []uint64 { return r.hits[worker] }
 
 // A Gate is one of the places at an endpoint where rules are asked.
 type Gate uint8
@@ -131,7 +142,7 @@ func (e *Endpoint) Uncounted() *Endpoint {
 	for _, r := range []**Ruled{&next.From, &next.To, &next.ForwardFrom, &next.ForwardTo, &next.PreDNAT,
 		&next.UntrackedFrom, &next.UntrackedTo, &next.In, &next.Out} {
 		if *r != nil {
-			*r = NewRuled((*r).Program)
+			*r = NewRuled((*r).Program, len((*r).hits))
 		}
 	}
 	return &next

@@ -21,6 +21,7 @@ type loss struct {
 // A lossKey tells losses apart. An interface's index keeps the losses of two
 // that had the same name, one after the other, apart.
 type lossKey struct {
+	worker       int
 	port         uint32 // 0: a node of the graph
 	node, reason string
 }
@@ -41,7 +42,7 @@ func (s *service) GetErrors(ctx context.Context, r *pb.GetErrorsRequest) (*pb.Ge
 	m := &pb.GetErrorsResponse{}
 	for _, l := range all {
 		if l.count > 0 || r.All {
-			m.Errors = append(m.Errors, &pb.ErrorCount{Count: l.count, Node: l.node, Reason: l.reason, Severity: l.severity})
+			m.Errors = append(m.Errors, &pb.ErrorCount{Count: l.count, Node: l.node, Reason: l.reason, Severity: l.severity, Worker: uint32(l.worker)})
 		}
 	}
 	return m, nil
@@ -59,7 +60,7 @@ func (g *ledger) read(ctx context.Context, c *control.Control) ([]loss, error) {
 		all[i].count += g.offset[all[i].lossKey]
 	}
 	slices.SortStableFunc(all, func(a, b loss) int {
-		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.reason, b.reason))
+		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.reason, b.reason), cmp.Compare(a.worker, b.worker))
 	})
 	return all, nil
 }
@@ -77,15 +78,19 @@ func (g *ledger) clear(ctx context.Context, c *control.Control, r *pb.ClearCount
 		if err != nil {
 			return err
 		}
-		g.keep(nodeLosses(was))
+		for worker, all := range was {
+			g.keep(nodeLosses(worker, all))
+		}
 	}
 	if r.Interfaces {
 		was, err := c.ClearPorts(ctx)
 		if err != nil {
 			return err
 		}
-		for i, st := range was {
-			g.keep([]loss{fullLoss(i, c.Name(i), st)})
+		for worker, ports := range was {
+			for i, st := range ports {
+				g.keep([]loss{fullLoss(worker, i, c.Name(i), st)})
+			}
 		}
 	}
 	if !r.Errors {
@@ -110,30 +115,32 @@ func (g *ledger) keep(all []loss) {
 }
 
 // counted returns the losses as the counters have them.
-func counted(ctx context.Context, c *control.Control) ([]loss, error) {
-	r, err := c.Runtime(ctx)
+func counted(ctx context.Context, c *control.Control) (all []loss, err error) {
+	workers, err := c.Runtime(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ports, err := c.PortStats(ctx)
+	ports, err := c.WorkerPorts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all := nodeLosses(r.Nodes)
-	for i, st := range ports {
-		if name := c.Name(i); name != "" { // else it is going
-			all = append(all, fullLoss(i, name, st))
-			all = append(all, driverLosses(i, name, st)...)
+	for worker, r := range workers {
+		all = append(all, nodeLosses(worker, r.Nodes)...)
+		for i, st := range ports[worker] {
+			if name := c.Name(i); name != "" { // else it is going
+				all = append(all, fullLoss(worker, i, name, st))
+				all = append(all, driverLosses(worker, i, name, st)...)
+			}
 		}
 	}
 	return all, nil
 }
 
-func nodeLosses(all []graph.NodeStats) (out []loss) {
+func nodeLosses(worker int, all []graph.NodeStats) (out []loss) {
 	for _, n := range all {
 		for _, a := range n.Arcs {
 			if a.Drop {
-				out = append(out, loss{lossKey{0, n.Name, a.Reason}, severity(a), a.Count})
+				out = append(out, loss{lossKey{worker, 0, n.Name, a.Reason}, severity(a), a.Count})
 			}
 		}
 	}
@@ -158,18 +165,18 @@ func ownReason(a graph.ArcStats) bool {
 }
 
 // fullLoss is what was to be sent and found no room.
-func fullLoss(i uint32, name string, st graph.PortStats) loss {
-	return loss{lossKey{i, name + "-tx", "device has no room"}, pb.Severity_SEVERITY_ERROR, st.TxFull}
+func fullLoss(worker int, i uint32, name string, st graph.PortStats) loss {
+	return loss{lossKey{worker, i, name + "-tx", "device has no room"}, pb.Severity_SEVERITY_ERROR, st.TxFull}
 }
 
 // driverLosses are what has ended outside the graph.
-func driverLosses(i uint32, name string, st graph.PortStats) []loss {
+func driverLosses(worker int, i uint32, name string, st graph.PortStats) []loss {
 	sum := queueSum(st.Queues)
 	of := func(reason string, n uint64) loss {
-		return loss{lossKey{i, name, reason}, pb.Severity_SEVERITY_ERROR, n}
+		return loss{lossKey{worker, i, name, reason}, pb.Severity_SEVERITY_ERROR, n}
 	}
 	wanted := func(reason string, n uint64) loss { // as the nodes of that name drop
-		return loss{lossKey{i, name, reason}, pb.Severity_SEVERITY_WARNING, n}
+		return loss{lossKey{worker, i, name, reason}, pb.Severity_SEVERITY_WARNING, n}
 	}
 	return []loss{
 		of("packet could not be received whole", sum.RxErrors),

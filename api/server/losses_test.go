@@ -34,15 +34,15 @@ func TestDeaths(t *testing.T) {
 func TestNoLossIsSilent(t *testing.T) {
 	st := graph.PortStats{PortCounters: graph.PortCounters{TxFull: 1}, Queues: []drivers.Stats{
 		{RxErrors: 2, RxDropped: 3, RxNoBufs: 4, TxErrors: 5, RxDenied: 6, RxLimited: 7}, {RxErrors: 10, RxDropped: 10, RxNoBufs: 10, TxErrors: 10, RxDenied: 10, RxLimited: 10}}}
-	got := append(driverLosses(7, "tun0", st), fullLoss(7, "tun0", st))
+	got := append(driverLosses(3, 7, "tun0", st), fullLoss(3, 7, "tun0", st))
 	want := []loss{
-		{lossKey{7, "tun0", "packet could not be received whole"}, pb.Severity_SEVERITY_ERROR, 12},
-		{lossKey{7, "tun0", "kernel dropped before reception"}, pb.Severity_SEVERITY_ERROR, 13},
-		{lossKey{7, "tun0", "no free buffer to receive into"}, pb.Severity_SEVERITY_ERROR, 14},
-		{lossKey{7, "tun0", "kernel refused to send"}, pb.Severity_SEVERITY_ERROR, 15},
-		{lossKey{7, "tun0", "source is on the deny list (XDP)"}, pb.Severity_SEVERITY_WARNING, 16},
-		{lossKey{7, "tun0", "receive rate limit exceeded (XDP)"}, pb.Severity_SEVERITY_WARNING, 17},
-		{lossKey{7, "tun0-tx", "device has no room"}, pb.Severity_SEVERITY_ERROR, 1},
+		{lossKey{3, 7, "tun0", "packet could not be received whole"}, pb.Severity_SEVERITY_ERROR, 12},
+		{lossKey{3, 7, "tun0", "kernel dropped before reception"}, pb.Severity_SEVERITY_ERROR, 13},
+		{lossKey{3, 7, "tun0", "no free buffer to receive into"}, pb.Severity_SEVERITY_ERROR, 14},
+		{lossKey{3, 7, "tun0", "kernel refused to send"}, pb.Severity_SEVERITY_ERROR, 15},
+		{lossKey{3, 7, "tun0", "source is on the deny list (XDP)"}, pb.Severity_SEVERITY_WARNING, 16},
+		{lossKey{3, 7, "tun0", "receive rate limit exceeded (XDP)"}, pb.Severity_SEVERITY_WARNING, 17},
+		{lossKey{3, 7, "tun0-tx", "device has no room"}, pb.Severity_SEVERITY_ERROR, 1},
 	}
 	for i := range want {
 		if got[i] != want[i] {

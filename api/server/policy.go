@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	pb "github.com/skein-dataplane/skein/api/skeinpb"
@@ -184,8 +185,9 @@ func (s *service) tracedBytes(ctx context.Context, id uint64) ([]byte, string, e
 	if err != nil {
 		return nil, "", err
 	}
-	for i := range all {
-		r := &all[i]
+	flat := slices.Concat(all...)
+	for i := range flat {
+		r := &flat[i]
 		p := packet(r)
 		if r.Packet != id || len(p) == 0 || r.L3 < 0 {
 			continue

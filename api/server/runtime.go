@@ -7,16 +7,25 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	pb "github.com/skein-dataplane/skein/api/skeinpb"
+	"github.com/skein-dataplane/skein/control"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/nodes"
 )
 
 func (s *service) GetRuntime(ctx context.Context, _ *pb.GetRuntimeRequest) (*pb.GetRuntimeResponse, error) {
-	r, err := s.control.Runtime(ctx)
+	all, err := s.control.Runtime(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m := &pb.WorkerRuntime{Elapsed: durationpb.New(r.Elapsed), Busy: durationpb.New(r.Load.BusyFor), Slept: durationpb.New(r.Load.Slept),
+	m := &pb.GetRuntimeResponse{}
+	for i := range all {
+		m.Workers = append(m.Workers, workerRuntime(i, &all[i]))
+	}
+	return m, nil
+}
+
+func workerRuntime(worker int, r *control.Runtime) *pb.WorkerRuntime {
+	m := &pb.WorkerRuntime{Worker: uint32(worker), Elapsed: durationpb.New(r.Elapsed), Busy: durationpb.New(r.Load.BusyFor), Slept: durationpb.New(r.Load.Slept),
 		Loops: r.Load.Rounds, BusyLoops: r.Load.Busy, RxPackets: r.Load.Packets, Drops: died(r.Nodes)}
 	for _, n := range r.Nodes {
 		m.Nodes = append(m.Nodes, &pb.NodeRuntime{Name: n.Name, Calls: n.Calls, Packets: n.Packets, ClocksPerPacket: n.Clocks})
@@ -28,7 +37,7 @@ func (s *service) GetRuntime(ctx context.Context, _ *pb.GetRuntimeRequest) (*pb.
 			m.TxPackets += sent(n)
 		}
 	}
-	return &pb.GetRuntimeResponse{Workers: []*pb.WorkerRuntime{m}}, nil
+	return m
 }
 
 // sent returns how many packets an output node has handed to devices.
@@ -74,12 +83,12 @@ func (s *service) ClearCounters(ctx context.Context, r *pb.ClearCountersRequest)
 }
 
 func (s *service) GetGraph(ctx context.Context, _ *pb.GetGraphRequest) (*pb.GetGraphResponse, error) {
-	r, err := s.control.Runtime(ctx)
+	all, err := s.control.Nodes(ctx)
 	if err != nil {
 		return nil, err
 	}
 	m := &pb.GetGraphResponse{}
-	for _, n := range r.Nodes {
+	for _, n := range all {
 		m.Nodes = append(m.Nodes, graphNode(n))
 	}
 	for _, a := range nodes.FeatureArcs() {

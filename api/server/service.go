@@ -72,17 +72,21 @@ func (s *service) GetVersion(context.Context, *pb.GetVersionRequest) (*pb.GetVer
 }
 
 func (s *service) GetBuffers(ctx context.Context, _ *pb.GetBuffersRequest) (*pb.GetBuffersResponse, error) {
-	st, err := s.control.Buffers(ctx)
+	all, err := s.control.Buffers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.GetBuffersResponse{Pools: []*pb.BufferPool{
-		pool("small", buf.SmallStride, st.Small, st.SmallFree, st.Misses),
-		pool("large", buf.LargeStride, st.Large, st.LargeFree, st.LargeMisses),
-	}}, nil
+	m := &pb.GetBuffersResponse{}
+	for i, st := range all {
+		m.Pools = append(m.Pools, pool(i, "small", buf.SmallStride, st.Small, st.SmallFree, st.Misses),
+			pool(i, "large", buf.LargeStride, st.Large, st.LargeFree, st.LargeMisses))
+	}
+	return m, nil
 }
 
-func pool(name string, size, total, free int, misses uint64) *pb.BufferPool {
-	return &pb.BufferPool{Name: name, FrameSize: uint32(size), Total: uint64(total), Free: uint64(free),
-		Used: uint64(total - free), Misses: misses}
+// pool describes a worker's buffers of one size. It may hold more than its share
+// for a while: others' then.
+func pool(worker int, name string, size, total, free int, misses uint64) *pb.BufferPool {
+	return &pb.BufferPool{Name: name, Worker: uint32(worker), FrameSize: uint32(size), Total: uint64(total), Free: uint64(free),
+		Used: uint64(max(0, total-free)), Misses: misses}
 }

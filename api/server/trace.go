@@ -47,7 +47,17 @@ func (s *service) GetTrace(ctx context.Context, r *pb.GetTraceRequest) (*pb.GetT
 	if err != nil {
 		return nil, err
 	}
-	return &pb.GetTraceResponse{Packets: tracedPackets(all, int(r.Max)), Missed: missed}, nil
+	m := &pb.GetTraceResponse{Missed: missed}
+	for worker, records := range all {
+		for _, p := range tracedPackets(records, int(r.Max)) {
+			p.Worker = uint32(worker)
+			m.Packets = append(m.Packets, p)
+		}
+	}
+	if r.Max > 0 && len(m.Packets) > int(r.Max) {
+		m.Packets = m.Packets[:r.Max]
+	}
+	return m, nil
 }
 
 func (s *service) ClearTrace(ctx context.Context, _ *pb.ClearTraceRequest) (*pb.ClearTraceResponse, error) {
