@@ -47,7 +47,7 @@ func (m ip4Masquerade) decide(w *graph.Worker, b *buf.Buffer, d *session.Draft[s
 	if d.Out != d.Key {
 		return masqueradeOpen
 	}
-	if d.Flags&flagRemember != 0 {
+	if d.Flags&flagRemember != 0 || d.Session == 0 && answersLeave(w, b, adj, nat.Addr4(d.Key.Src()), nat.Addr4(d.Key.Dst()), d.Key.Proto(), d.Key.DstPort()) {
 		return masqueradeOpen
 	}
 	return 0

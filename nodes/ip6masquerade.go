@@ -45,7 +45,7 @@ func (m ip6Masquerade) decide(w *graph.Worker, b *buf.Buffer, d *session.Draft[s
 	if d.Out != d.Key {
 		return masqueradeOpen
 	}
-	if d.Flags&flagRemember != 0 {
+	if d.Flags&flagRemember != 0 || d.Session == 0 && answersLeave(w, b, adj, d.Key.Src(), d.Key.Dst(), d.Key.Proto(), d.Key.DstPort()) {
 		return masqueradeOpen
 	}
 	return 0

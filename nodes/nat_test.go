@@ -186,6 +186,8 @@ func TestMasquerade(t *testing.T) {
 			{packet: "$b > $a: udp 1 > 53", meta: kept, reason: "remember"},
 			{packet: "$b > $a: udp 1 > 53", meta: by(pod2), reason: "not translated: forward"},
 			{packet: "$x > $l: udp 1 > 53", meta: by(eth0), reason: "not translated: resolve"},
+			{packet: "$x > $a: udp 1 > 53", meta: by(eth0), reason: "remember"}, // or its answers would be masqueraded
+			{packet: "$h > $a: udp 1 > 53", meta: by(tap0), reason: "not translated: forward"},
 			{packet: "$a > $n: udp 1 > 53", meta: by(pod1), reason: "not translated: local"},
 			{packet: "$a > $h: udp 1 > 53", meta: by(pod1), reason: "not translated: punt"},
 			{packet: "$a > $x: icmpX time-exceeded", meta: by(pod1), reason: "ipX packet of no flow to masquerade"},

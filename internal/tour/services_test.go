@@ -241,4 +241,8 @@ func TestServiceAndMasquerade(t *testing.T) {
 	} {
 		w.wants(t, x.from, x.addr, x.want)
 	}
+	// Answers of pods leave as what was asked, not as flows of their own.
+	w.tell(t, w.PodA, "a", 8080)
+	w.wants(t, w.Remote, lab.PodAddr+":8080", "a "+lab.RemoteAddr)
+	w.wants(t, w.Remote, "["+lab.PodAddr6+"]:8080", "a "+lab.RemoteAddr6)
 }
