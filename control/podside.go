@@ -30,6 +30,11 @@ func (c *Control) configurePod(pod configs.Pod, addrs []netip.Prefix) error {
 	if err := c.setPodUp(link, pod, addrs, routes); err != nil {
 		return fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}
+	// Last, as it is seldom waited for then. Who sets the interface down
+	// meanwhile has asked for it.
+	if err := errors.Join(link.AwaitRunning(), awaitVeth(pod)); err != nil {
+		c.log.Warn("a pod's first packets may be lost", zap.String("interface", pod.Name), zap.Error(err))
+	}
 	return nil
 }
 

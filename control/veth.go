@@ -72,6 +72,14 @@ func quietVeth(v tuntap.Veth) (drivers.Device, error) {
 	return afpacket.Open(afpacket.Config{Interface: v.Name, RxBytes: vethRxBytes, TxBytes: vethTxBytes})
 }
 
+// awaitVeth waits until packets reach a pod's Ethernet device.
+func awaitVeth(pod configs.Pod) error {
+	if pod.Type != configs.TypeVeth {
+		return nil
+	}
+	return vethOf(pod).AwaitRunning()
+}
+
 // deletePodDevice deletes what openPod has made.
 func deletePodDevice(p *port) error {
 	if p.peer.MAC != nil {

@@ -71,6 +71,16 @@ func (v Veth) Quiet() error {
 	return errors.Join(err, link.SetUp())
 }
 
+// AwaitRunning waits until frames pass between both sides, which are up.
+func (v Veth) AwaitRunning() error {
+	link, err := OpenLink("", v.Name)
+	if err != nil {
+		return err
+	}
+	defer link.Close()
+	return link.AwaitRunning()
+}
+
 // Exists reports whether the host's side is there, and is one of a veth pair.
 func (v Veth) Exists() (bool, error) {
 	link, err := netlink.LinkByName(v.Name)
