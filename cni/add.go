@@ -14,11 +14,14 @@ import (
 
 	"github.com/skein-dataplane/skein/api"
 	"github.com/skein-dataplane/skein/api/skeinpb"
+	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/control/pending"
 	"github.com/skein-dataplane/skein/tuntap"
 )
 
-// add makes an attachment: addresses, then the interface (CNI 1.1.0, "ADD").
+// add makes an attachment: addresses, then the interface (CNI 1.1.0, "ADD"). An
+// Ethernet device comes before its addresses, as whoever assigns them may ask
+// for them there.
 func add(ctx context.Context, c *Conf, args *skel.CmdArgs) error {
 	req, err := c.request(args)
 	if err != nil {
@@ -52,6 +55,11 @@ func add(ctx context.Context, c *Conf, args *skel.CmdArgs) error {
 
 // attach does what has to be undone if it fails.
 func (c *Conf) attach(ctx context.Context, args *skel.CmdArgs, client *api.Client, req *skeinpb.CreateTunRequest, prev *current.Result) error {
+	if req.Type == configs.TypeVeth {
+		if _, err := client.CreateTun(ctx, req); err != nil {
+			return err
+		}
+	}
 	assigned, err := c.assign(ctx, args.StdinData)
 	if err != nil {
 		return err
@@ -62,11 +70,27 @@ func (c *Conf) attach(ctx context.Context, args *skel.CmdArgs, client *api.Clien
 	if req.Routes, err = routes(assigned); err != nil {
 		return err
 	}
-	made, err := client.CreateTun(ctx, req)
+	made, err := c.create(ctx, client, req)
 	if err != nil {
 		return err
 	}
-	r, err := c.result(args, assigned, prev, made.GetInterface()).GetAsVersion(c.CNIVersion)
+	return c.answer(c.result(args, assigned, prev, made))
+}
+
+// create has the daemon make the interface or, where it is there, give it its
+// addresses.
+func (c *Conf) create(ctx context.Context, client *api.Client, req *skeinpb.CreateTunRequest) (*skeinpb.Interface, error) {
+	if req.Type == configs.TypeVeth {
+		m, err := client.SetTunAddresses(ctx, &skeinpb.SetTunAddressesRequest{Name: req.Name, Addresses: req.Addresses, Routes: req.Routes})
+		return m.GetInterface(), err
+	}
+	m, err := client.CreateTun(ctx, req)
+	return m.GetInterface(), err
+}
+
+// answer prints a result in the version that the runtime speaks.
+func (c *Conf) answer(all *current.Result) error {
+	r, err := all.GetAsVersion(c.CNIVersion)
 	if err != nil {
 		return fail(types.ErrIncompatibleCNIVersion, "%v", err)
 	}
@@ -85,10 +109,7 @@ func (c *Conf) attach(ctx context.Context, args *skel.CmdArgs, client *api.Clien
 func (c *Conf) undo(args *skel.CmdArgs) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if err := c.detach(ctx, args); err != nil {
-		return err // and the addresses stay, which it may still have
-	}
-	return c.release(ctx, args.StdinData)
+	return c.end(ctx, args)
 }
 
 // request returns what the daemon is asked for, but for what IPAM decides.
@@ -105,8 +126,11 @@ func (c *Conf) request(args *skel.CmdArgs) (*skeinpb.CreateTunRequest, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.leases() && c.interfaceType() != configs.TypeVeth {
+		return nil, fail(types.ErrInvalidNetworkConfig, "ipam.type: %s asks over an Ethernet device, which a TUN is not: set interfaceType to veth", c.IPAM.Type)
+	}
 	return &skeinpb.CreateTunRequest{Name: TunName(args.ContainerID, args.IfName), Netns: args.Netns, Ifname: args.IfName,
-		Mtu: uint32(c.MTU), Type: c.interfaceType(), Offload: c.Offload, Workload: w, Sysctls: c.Sysctls, Bandwidth: rate,
+		Mtu: uint32(c.MTU), Type: c.interfaceType(), Offload: c.Offload, Workload: w, Sysctls: c.Sysctls, Bandwidth: rate, Dhcp: c.leases(),
 		Attachment: &skeinpb.Attachment{ContainerId: args.ContainerID, Network: c.Name, PortMappings: ports}}, nil
 }
 

@@ -10,14 +10,23 @@ import (
 	"github.com/skein-dataplane/skein/control/pending"
 )
 
-// del ends an attachment, also one that is not there (CNI 1.1.0, "DEL"): the
-// interface first, so that its addresses are nobody's when they are released.
+// del ends an attachment, also one that is not there (CNI 1.1.0, "DEL").
 func del(ctx context.Context, c *Conf, args *skel.CmdArgs) error {
 	unlock, err := lock(ctx, c.RunDir, TunName(args.ContainerID, args.IfName))
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	return c.end(ctx, args)
+}
+
+// end ends an attachment: the interface first, so that its addresses are
+// nobody's when they are released. If it stays, so do they, as it may still have
+// them. A lease is given back over the interface, and so before.
+func (c *Conf) end(ctx context.Context, args *skel.CmdArgs) error {
+	if c.leases() {
+		return errors.Join(c.release(ctx, args.StdinData), c.detach(ctx, args))
+	}
 	if err := c.detach(ctx, args); err != nil {
 		return err
 	}
@@ -51,6 +60,9 @@ func (c *Conf) collect(ctx context.Context, args *skel.CmdArgs, a *skeinpb.Attac
 		return err
 	}
 	defer unlock()
+	if c.leases() {
+		return errors.Join(c.releaseOf(ctx, args.StdinData, a), c.deleteTun(ctx, a.Name))
+	}
 	if err := c.deleteTun(ctx, a.Name); err != nil {
 		return err
 	}

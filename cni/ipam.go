@@ -13,10 +13,17 @@ import (
 	"github.com/skein-dataplane/skein/api/skeinpb"
 )
 
+// leases reports whether addresses are leased by DHCP, by the plugin of
+// containernetworking.
+func (c *Conf) leases() bool { return c.IPAM.Type == "dhcp" }
+
 // assign has the IPAM plugin assign addresses, and checks that they can be
 // used.
 func (c *Conf) assign(ctx context.Context, stdin []byte) (*current.Result, error) {
 	answer, err := invoke.DelegateAdd(ctx, c.IPAM.Type, stdin, nil)
+	if ctx.Err() != nil {
+		return nil, fail(types.ErrTryAgainLater, "%s has not answered within %v", c.IPAM.Type, limit)
+	}
 	if err != nil {
 		return nil, err
 	}

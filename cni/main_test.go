@@ -14,6 +14,7 @@ var plugins = []string{
 	"github.com/skein-dataplane/skein/cmd/skeind",
 	"github.com/skein-dataplane/skein/cmd/skeinctl",
 	"github.com/containernetworking/cni/cnitool",
+	"github.com/containernetworking/plugins/plugins/ipam/dhcp",
 	"github.com/containernetworking/plugins/plugins/ipam/host-local",
 	"github.com/containernetworking/plugins/plugins/ipam/static",
 	"github.com/containernetworking/plugins/plugins/meta/bandwidth",

@@ -122,3 +122,18 @@ func SysctlKey(name, ifName string) (string, error) {
 	}
 	return key, nil
 }
+
+func (c *checker) dhcp(cfg CNI) {
+	for field, text := range map[string]string{"cni.dhcp_server": cfg.DHCPServer, "cni.dhcp_subnet": cfg.DHCPSubnet} {
+		if text == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(text)
+		if err != nil || !a.Is4() || a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+			c.add(field, "%q where an IPv4 address was expected", text)
+		}
+	}
+	if cfg.DHCPSubnet != "" && cfg.DHCPServer == "" {
+		c.add("cni.dhcp_subnet", "without cni.dhcp_server there is nobody to assign from it")
+	}
+}

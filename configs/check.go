@@ -59,6 +59,7 @@ func (cfg *Config) check(d *strictyaml.Document) {
 	if path := cfg.CNI.CalicoSocket; path != "" && (!filepath.IsAbs(path) || len(path) > 107 || path == cfg.API.Socket) {
 		c.add("cni.calico_socket", "%q where an absolute path of at most 107 bytes was expected, other than api.socket", path)
 	}
+	c.dhcp(cfg.CNI)
 	if g := cfg.API.Group; g != "" {
 		if _, err := user.LookupGroup(g); err != nil {
 			c.add("api.group", "%q is not a group of this machine", g)

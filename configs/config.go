@@ -87,6 +87,9 @@ type Pod struct {
 	// Sysctls are parameters of the pod's network; see SysctlKey.
 	Sysctls   map[string]string `yaml:"sysctls" json:",omitempty"`
 	Bandwidth Bandwidth         `yaml:"bandwidth" json:",omitzero"`
+	// DHCP says that its addresses are leased over its own interface, which is an
+	// Ethernet device. It is not for files.
+	DHCP bool `yaml:"-" json:",omitempty"`
 	// Attachment is what a container runtime knows it by. It is not for files.
 	Attachment Attachment `yaml:"-" json:",omitzero"`
 }
@@ -145,6 +148,12 @@ type CNI struct {
 	// CalicoSocket is the path at which Calico's own CNI plugin is served;
 	// empty: it is not.
 	CalicoSocket string `yaml:"calico_socket"`
+	// DHCPServer is the address to which what pods' Ethernet devices ask of DHCP
+	// is relayed; empty: nowhere.
+	DHCPServer string `yaml:"dhcp_server"`
+	// DHCPSubnet is an address of the subnet that the server is asked to assign
+	// from; empty: the server goes by the node's address.
+	DHCPSubnet string `yaml:"dhcp_subnet"`
 }
 
 // Log says what is written to where.

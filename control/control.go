@@ -25,6 +25,7 @@ import (
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/configs"
+	"github.com/skein-dataplane/skein/control/dhcprelay"
 	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/control/takeover"
 	"github.com/skein-dataplane/skein/fib"
@@ -53,6 +54,7 @@ type Control struct {
 	keep    atomic.Pointer[Hand] // leave uplinks standing for a successor
 	lock    *takeover.Lock
 	store   *store.Store
+	relay   *dhcprelay.Relay // nil without a server
 
 	pools   []*buf.Pool // the workers', once they run
 	workers *graph.Workers
@@ -88,6 +90,7 @@ func New(cfg configs.Config, log *zap.Logger) (*Control, error) {
 	c := &Control{cfg: cfg, log: log, started: time.Now(), pub: state.NewPublisher(), rib: newRIBs(),
 		ports: make([]*port, 1), neighbors: map[neighborKey]*neighbor{}, nat: newTranslation(&cfg),
 		turns: turns{names: map[string]chan struct{}{}, addrs: map[netip.Addr]string{}}, ready: make(chan struct{}), failed: make(chan error, 1)}
+	c.relay = newRelay(cfg.CNI, log)
 	var err error
 	if c.policies, err = newPolicies(cfg.Policy); err != nil {
 		return nil, err
@@ -138,6 +141,9 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 		err = c.letGo(stop, *give)
 	} else {
 		err = errors.Join(err, c.giveBack(), stop(), c.workers.Close())
+	}
+	if c.relay != nil {
+		c.relay.Close()
 	}
 	return errors.Join(err, c.closeSessions(), c.release(), c.pools[0].Arena().Close())
 }

@@ -132,7 +132,7 @@ func (c *Control) tellPods() {
 				t.table.AddPod(a.Addr())
 			}
 		}
-		if len(p.peer.Attachment.Ports) > 0 {
+		if len(p.peer.Attachment.Ports) > 0 && len(p.peer.Addrs) > 0 {
 			name := p.Name
 			if w := p.peer.Workload.String(); w != "" {
 				name = w + " at " + name // a pod that comes again may meet the one that goes

@@ -32,6 +32,9 @@ func (c *Control) CreateTun(ctx context.Context, pod configs.Pod) (*Interface, e
 	if err := c.AwaitReady(ctx); err != nil {
 		return nil, err
 	}
+	if err := c.checkDHCP(pod); err != nil {
+		return nil, err
+	}
 	return c.addTun(ctx, pod, tunNew)
 }
 
@@ -73,7 +76,7 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 	if err != nil {
 		return nil, fmt.Errorf("control: pod %s: %w", pod.Name, err)
 	}
-	p, err := tunPort(pod, addrs, dev)
+	p, err := c.tunPort(pod, addrs, dev)
 	discard := func() error {
 		if made {
 			return nil
@@ -86,7 +89,7 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 	if err := c.addPort(ctx, p); err != nil {
 		return nil, errors.Join(err, discard())
 	}
-	if err := errors.Join(c.routePod(p), c.configurePod(pod, addrs)); err != nil {
+	if err := errors.Join(c.routePod(p), c.configurePod(pod, addrs), c.relayFor(p, pod)); err != nil {
 		return nil, errors.Join(err, c.removePort(ctx, p), discard())
 	}
 	c.log.Info("pod attached", zap.String("interface", pod.Name), zap.String("netns", pod.NetNS),
@@ -95,12 +98,15 @@ func (c *Control) addTun(ctx context.Context, pod configs.Pod, origin tunOrigin)
 }
 
 // tunPort returns what a pod's TUN is to the data plane.
-func tunPort(pod configs.Pod, addrs []netip.Prefix, dev drivers.Device) (*port, error) {
+func (c *Control) tunPort(pod configs.Pod, addrs []netip.Prefix, dev drivers.Device) (*port, error) {
 	p := &port{device: dev, Iface: iface.Iface{Kind: iface.Tun, Name: pod.Name, Up: true, Offload: dev.Info().Offload, MTU: uint32(pod.MTU)},
 		peer: Peer{Name: pod.Interface, NetNS: pod.NetNS, Addrs: addrs, Workload: pod.Workload,
 			Attachment: pod.Attachment, Routes: pod.Routes, Bandwidth: pod.Bandwidth}}
 	if pod.Type == configs.TypeVeth {
 		p.becomeEthernet(podMAC(pod))
+	}
+	if pod.DHCP && c.relay != nil {
+		p.undo = func() error { c.relay.Remove(pod.Name); return nil }
 	}
 	var err error
 	if p.space, err = tuntap.IdentifyNetNS(pod.NetNS); err != nil {
@@ -276,6 +282,12 @@ func (c *Control) free(name string, addrs []netip.Prefix) error {
 	if _, taken := c.index(name); taken {
 		return fmt.Errorf("control: interface %s: %w", name, ErrExists)
 	}
+	return c.reserve(name, addrs)
+}
+
+// reserve reports whether a pod may have addresses, and keeps them for it until
+// its turn ends. c.mu is held.
+func (c *Control) reserve(name string, addrs []netip.Prefix) error {
 	for _, p := range c.ports {
 		if p == nil {
 			continue
@@ -319,7 +331,24 @@ func (c *Control) podMTU() int {
 func (c *Control) routePod(p *port) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var routes []fib.Route
+	return c.wayTo(p)
+}
+
+// wayTo is routePod with c.mu held.
+func (c *Control) wayTo(p *port) error {
+	if p.Ethernet {
+		if err := c.knowPod(p); err != nil {
+			return err
+		}
+	}
+	if err := c.rib.Add(p.waysTo()...); err != nil {
+		return fmt.Errorf("control: routes of %s: %w", p.Name, err)
+	}
+	return c.publish()
+}
+
+// waysTo returns the routes to a pod's addresses.
+func (p *port) waysTo() (routes []fib.Route) {
 	for _, a := range p.peer.Addrs {
 		hop := fib.NextHop{Iface: p.index}
 		if p.Ethernet {
@@ -328,13 +357,5 @@ func (c *Control) routePod(p *port) error {
 		routes = append(routes, fib.Route{Prefix: netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), Type: fib.TypeUnicast,
 			Source: fib.SourcePod, NextHops: []fib.NextHop{hop}})
 	}
-	if p.Ethernet {
-		if err := c.knowPod(p); err != nil {
-			return err
-		}
-	}
-	if err := c.rib.Add(routes...); err != nil {
-		return fmt.Errorf("control: routes of %s: %w", p.Name, err)
-	}
-	return c.publish()
+	return routes
 }

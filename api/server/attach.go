@@ -35,7 +35,7 @@ func peerType(p *control.Peer) string {
 // podOf reads what a request says of a pod.
 func podOf(r *pb.CreateTunRequest) configs.Pod {
 	return configs.Pod{Name: r.Name, NetNS: r.Netns, Interface: r.Ifname, Type: r.Type, Addresses: r.Addresses, MTU: int(r.Mtu), Offload: offloadSwitch(r.Offload),
-		Workload: workload(r.Workload), Routes: podRoutes(r.Routes), Sysctls: r.Sysctls, Bandwidth: bandwidth(r.Bandwidth), Attachment: attachment(r.Attachment)}
+		Workload: workload(r.Workload), Routes: podRoutes(r.Routes), Sysctls: r.Sysctls, Bandwidth: bandwidth(r.Bandwidth), Attachment: attachment(r.Attachment), DHCP: r.Dhcp}
 }
 
 // checkExtras refuses what makes no sense of an attachment, routes and sysctls.
@@ -54,13 +54,20 @@ func checkExtras(r *pb.CreateTunRequest) error {
 			return invalid("a mapping of port %d to %d by %q: ports from 1 to 65535, and tcp, udp or sctp were expected", p.HostPort, p.ContainerPort, p.Protocol)
 		}
 	}
-	for _, line := range podRoutes(r.Routes) {
-		if _, err := configs.ParsePodRoute(line); err != nil {
-			return invalid("%s", strings.TrimPrefix(err.Error(), "configs: "))
-		}
+	if err := checkRoutes(r.Routes); err != nil {
+		return err
 	}
 	for name := range r.Sysctls {
 		if _, err := configs.SysctlKey(name, "IFNAME"); err != nil {
+			return invalid("%s", strings.TrimPrefix(err.Error(), "configs: "))
+		}
+	}
+	return nil
+}
+
+func checkRoutes(all []*pb.PodRoute) error {
+	for _, line := range podRoutes(all) {
+		if _, err := configs.ParsePodRoute(line); err != nil {
 			return invalid("%s", strings.TrimPrefix(err.Error(), "configs: "))
 		}
 	}

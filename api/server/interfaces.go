@@ -68,6 +68,24 @@ func (s *service) CreateTun(ctx context.Context, r *pb.CreateTunRequest) (*pb.Cr
 	return &pb.CreateTunResponse{Interface: interfaceMessage(made)}, nil
 }
 
+func (s *service) SetTunAddresses(ctx context.Context, r *pb.SetTunAddressesRequest) (*pb.SetTunAddressesResponse, error) {
+	addrs, err := addresses(r.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	if len(addrs) == 0 {
+		return nil, invalid("no address: what a pod has stays as it is")
+	}
+	if err := checkRoutes(r.Routes); err != nil {
+		return nil, err
+	}
+	made, err := s.control.SetTunAddresses(ctx, r.Name, r.Addresses, podRoutes(r.Routes))
+	if err != nil {
+		return nil, err
+	}
+	return &pb.SetTunAddressesResponse{Interface: interfaceMessage(made)}, nil
+}
+
 // maxTunMTU is the kernel's bound for a TUN, in bytes (IP_MAX_MTU).
 const maxTunMTU = 65535
 

@@ -1489,6 +1489,7 @@ type CreateTunRequest struct {
 	Sysctls       map[string]string      `protobuf:"bytes,11,rep,name=sysctls,proto3" json:"sysctls,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the other end: "net.ipv4.tcp_rmem"; IFNAME stands for ifname
 	Bandwidth     *Bandwidth             `protobuf:"bytes,12,opt,name=bandwidth,proto3" json:"bandwidth,omitempty"`                                                                       // absent: no limit
 	Type          string                 `protobuf:"bytes,13,opt,name=type,proto3" json:"type,omitempty"`                                                                                 // "tun", or "veth" for an Ethernet device; "tun" if empty
+	Dhcp          bool                   `protobuf:"varint,14,opt,name=dhcp,proto3" json:"dhcp,omitempty"`                                                                                // its addresses are leased over its own interface, a veth
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1614,6 +1615,117 @@ func (x *CreateTunRequest) GetType() string {
 	return ""
 }
 
+func (x *CreateTunRequest) GetDhcp() bool {
+	if x != nil {
+		return x.Dhcp
+	}
+	return false
+}
+
+type SetTunAddressesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Addresses     []string               `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"` // as in CreateTunRequest, as are
+	Routes        []*PodRoute            `protobuf:"bytes,3,rep,name=routes,proto3" json:"routes,omitempty"`       // these
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTunAddressesRequest) Reset() {
+	*x = SetTunAddressesRequest{}
+	mi := &file_skein_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTunAddressesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTunAddressesRequest) ProtoMessage() {}
+
+func (x *SetTunAddressesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTunAddressesRequest.ProtoReflect.Descriptor instead.
+func (*SetTunAddressesRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SetTunAddressesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetTunAddressesRequest) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *SetTunAddressesRequest) GetRoutes() []*PodRoute {
+	if x != nil {
+		return x.Routes
+	}
+	return nil
+}
+
+type SetTunAddressesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Interface     *Interface             `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTunAddressesResponse) Reset() {
+	*x = SetTunAddressesResponse{}
+	mi := &file_skein_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTunAddressesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTunAddressesResponse) ProtoMessage() {}
+
+func (x *SetTunAddressesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTunAddressesResponse.ProtoReflect.Descriptor instead.
+func (*SetTunAddressesResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SetTunAddressesResponse) GetInterface() *Interface {
+	if x != nil {
+		return x.Interface
+	}
+	return nil
+}
+
 // An Attachment is a pod's interface as a container runtime knows it: the pair
 // of container_id and the interface's name (CNI 1.1.0, "attachment").
 type Attachment struct {
@@ -1627,7 +1739,7 @@ type Attachment struct {
 
 func (x *Attachment) Reset() {
 	*x = Attachment{}
-	mi := &file_skein_proto_msgTypes[16]
+	mi := &file_skein_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1751,7 @@ func (x *Attachment) String() string {
 func (*Attachment) ProtoMessage() {}
 
 func (x *Attachment) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[16]
+	mi := &file_skein_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1764,7 @@ func (x *Attachment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attachment.ProtoReflect.Descriptor instead.
 func (*Attachment) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{16}
+	return file_skein_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Attachment) GetContainerId() string {
@@ -1689,7 +1801,7 @@ type PortMapping struct {
 
 func (x *PortMapping) Reset() {
 	*x = PortMapping{}
-	mi := &file_skein_proto_msgTypes[17]
+	mi := &file_skein_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1813,7 @@ func (x *PortMapping) String() string {
 func (*PortMapping) ProtoMessage() {}
 
 func (x *PortMapping) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[17]
+	mi := &file_skein_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1826,7 @@ func (x *PortMapping) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortMapping.ProtoReflect.Descriptor instead.
 func (*PortMapping) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{17}
+	return file_skein_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PortMapping) GetHostPort() uint32 {
@@ -1759,7 +1871,7 @@ type PodRoute struct {
 
 func (x *PodRoute) Reset() {
 	*x = PodRoute{}
-	mi := &file_skein_proto_msgTypes[18]
+	mi := &file_skein_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1771,7 +1883,7 @@ func (x *PodRoute) String() string {
 func (*PodRoute) ProtoMessage() {}
 
 func (x *PodRoute) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[18]
+	mi := &file_skein_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1784,7 +1896,7 @@ func (x *PodRoute) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PodRoute.ProtoReflect.Descriptor instead.
 func (*PodRoute) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{18}
+	return file_skein_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PodRoute) GetPrefix() string {
@@ -1835,7 +1947,7 @@ type Bandwidth struct {
 
 func (x *Bandwidth) Reset() {
 	*x = Bandwidth{}
-	mi := &file_skein_proto_msgTypes[19]
+	mi := &file_skein_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1959,7 @@ func (x *Bandwidth) String() string {
 func (*Bandwidth) ProtoMessage() {}
 
 func (x *Bandwidth) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[19]
+	mi := &file_skein_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1972,7 @@ func (x *Bandwidth) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bandwidth.ProtoReflect.Descriptor instead.
 func (*Bandwidth) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{19}
+	return file_skein_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Bandwidth) GetIngressRate() uint64 {
@@ -1906,7 +2018,7 @@ type Workload struct {
 
 func (x *Workload) Reset() {
 	*x = Workload{}
-	mi := &file_skein_proto_msgTypes[20]
+	mi := &file_skein_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2030,7 @@ func (x *Workload) String() string {
 func (*Workload) ProtoMessage() {}
 
 func (x *Workload) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[20]
+	mi := &file_skein_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2043,7 @@ func (x *Workload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Workload.ProtoReflect.Descriptor instead.
 func (*Workload) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{20}
+	return file_skein_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Workload) GetNamespace() string {
@@ -1987,7 +2099,7 @@ type NamedPort struct {
 
 func (x *NamedPort) Reset() {
 	*x = NamedPort{}
-	mi := &file_skein_proto_msgTypes[21]
+	mi := &file_skein_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2111,7 @@ func (x *NamedPort) String() string {
 func (*NamedPort) ProtoMessage() {}
 
 func (x *NamedPort) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[21]
+	mi := &file_skein_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2124,7 @@ func (x *NamedPort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedPort.ProtoReflect.Descriptor instead.
 func (*NamedPort) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{21}
+	return file_skein_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NamedPort) GetName() string {
@@ -2045,7 +2157,7 @@ type CreateTunResponse struct {
 
 func (x *CreateTunResponse) Reset() {
 	*x = CreateTunResponse{}
-	mi := &file_skein_proto_msgTypes[22]
+	mi := &file_skein_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +2169,7 @@ func (x *CreateTunResponse) String() string {
 func (*CreateTunResponse) ProtoMessage() {}
 
 func (x *CreateTunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[22]
+	mi := &file_skein_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +2182,7 @@ func (x *CreateTunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTunResponse.ProtoReflect.Descriptor instead.
 func (*CreateTunResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{22}
+	return file_skein_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateTunResponse) GetInterface() *Interface {
@@ -2089,7 +2201,7 @@ type DeleteInterfaceRequest struct {
 
 func (x *DeleteInterfaceRequest) Reset() {
 	*x = DeleteInterfaceRequest{}
-	mi := &file_skein_proto_msgTypes[23]
+	mi := &file_skein_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2213,7 @@ func (x *DeleteInterfaceRequest) String() string {
 func (*DeleteInterfaceRequest) ProtoMessage() {}
 
 func (x *DeleteInterfaceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[23]
+	mi := &file_skein_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2226,7 @@ func (x *DeleteInterfaceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteInterfaceRequest.ProtoReflect.Descriptor instead.
 func (*DeleteInterfaceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{23}
+	return file_skein_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeleteInterfaceRequest) GetName() string {
@@ -2132,7 +2244,7 @@ type DeleteInterfaceResponse struct {
 
 func (x *DeleteInterfaceResponse) Reset() {
 	*x = DeleteInterfaceResponse{}
-	mi := &file_skein_proto_msgTypes[24]
+	mi := &file_skein_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2144,7 +2256,7 @@ func (x *DeleteInterfaceResponse) String() string {
 func (*DeleteInterfaceResponse) ProtoMessage() {}
 
 func (x *DeleteInterfaceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[24]
+	mi := &file_skein_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2157,7 +2269,7 @@ func (x *DeleteInterfaceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteInterfaceResponse.ProtoReflect.Descriptor instead.
 func (*DeleteInterfaceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{24}
+	return file_skein_proto_rawDescGZIP(), []int{26}
 }
 
 type ListAttachmentsRequest struct {
@@ -2168,7 +2280,7 @@ type ListAttachmentsRequest struct {
 
 func (x *ListAttachmentsRequest) Reset() {
 	*x = ListAttachmentsRequest{}
-	mi := &file_skein_proto_msgTypes[25]
+	mi := &file_skein_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2180,7 +2292,7 @@ func (x *ListAttachmentsRequest) String() string {
 func (*ListAttachmentsRequest) ProtoMessage() {}
 
 func (x *ListAttachmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[25]
+	mi := &file_skein_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2193,7 +2305,7 @@ func (x *ListAttachmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttachmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAttachmentsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{25}
+	return file_skein_proto_rawDescGZIP(), []int{27}
 }
 
 type ListAttachmentsResponse struct {
@@ -2205,7 +2317,7 @@ type ListAttachmentsResponse struct {
 
 func (x *ListAttachmentsResponse) Reset() {
 	*x = ListAttachmentsResponse{}
-	mi := &file_skein_proto_msgTypes[26]
+	mi := &file_skein_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2217,7 +2329,7 @@ func (x *ListAttachmentsResponse) String() string {
 func (*ListAttachmentsResponse) ProtoMessage() {}
 
 func (x *ListAttachmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[26]
+	mi := &file_skein_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2230,7 +2342,7 @@ func (x *ListAttachmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttachmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAttachmentsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{26}
+	return file_skein_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListAttachmentsResponse) GetAttachments() []*AttachedTun {
@@ -2258,7 +2370,7 @@ type AttachedTun struct {
 
 func (x *AttachedTun) Reset() {
 	*x = AttachedTun{}
-	mi := &file_skein_proto_msgTypes[27]
+	mi := &file_skein_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2382,7 @@ func (x *AttachedTun) String() string {
 func (*AttachedTun) ProtoMessage() {}
 
 func (x *AttachedTun) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[27]
+	mi := &file_skein_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2395,7 @@ func (x *AttachedTun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachedTun.ProtoReflect.Descriptor instead.
 func (*AttachedTun) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{27}
+	return file_skein_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AttachedTun) GetName() string {
@@ -2357,7 +2469,7 @@ type GetRuntimeRequest struct {
 
 func (x *GetRuntimeRequest) Reset() {
 	*x = GetRuntimeRequest{}
-	mi := &file_skein_proto_msgTypes[28]
+	mi := &file_skein_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2481,7 @@ func (x *GetRuntimeRequest) String() string {
 func (*GetRuntimeRequest) ProtoMessage() {}
 
 func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[28]
+	mi := &file_skein_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2494,7 @@ func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*GetRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{28}
+	return file_skein_proto_rawDescGZIP(), []int{30}
 }
 
 type GetRuntimeResponse struct {
@@ -2394,7 +2506,7 @@ type GetRuntimeResponse struct {
 
 func (x *GetRuntimeResponse) Reset() {
 	*x = GetRuntimeResponse{}
-	mi := &file_skein_proto_msgTypes[29]
+	mi := &file_skein_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2518,7 @@ func (x *GetRuntimeResponse) String() string {
 func (*GetRuntimeResponse) ProtoMessage() {}
 
 func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[29]
+	mi := &file_skein_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2531,7 @@ func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeResponse.ProtoReflect.Descriptor instead.
 func (*GetRuntimeResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{29}
+	return file_skein_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetRuntimeResponse) GetWorkers() []*WorkerRuntime {
@@ -2449,7 +2561,7 @@ type WorkerRuntime struct {
 
 func (x *WorkerRuntime) Reset() {
 	*x = WorkerRuntime{}
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2461,7 +2573,7 @@ func (x *WorkerRuntime) String() string {
 func (*WorkerRuntime) ProtoMessage() {}
 
 func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2474,7 +2586,7 @@ func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRuntime.ProtoReflect.Descriptor instead.
 func (*WorkerRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{30}
+	return file_skein_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *WorkerRuntime) GetWorker() uint32 {
@@ -2566,7 +2678,7 @@ type NodeRuntime struct {
 
 func (x *NodeRuntime) Reset() {
 	*x = NodeRuntime{}
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2690,7 @@ func (x *NodeRuntime) String() string {
 func (*NodeRuntime) ProtoMessage() {}
 
 func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2703,7 @@ func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRuntime.ProtoReflect.Descriptor instead.
 func (*NodeRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{31}
+	return file_skein_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *NodeRuntime) GetName() string {
@@ -2631,7 +2743,7 @@ type GetErrorsRequest struct {
 
 func (x *GetErrorsRequest) Reset() {
 	*x = GetErrorsRequest{}
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2643,7 +2755,7 @@ func (x *GetErrorsRequest) String() string {
 func (*GetErrorsRequest) ProtoMessage() {}
 
 func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2656,7 +2768,7 @@ func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsRequest.ProtoReflect.Descriptor instead.
 func (*GetErrorsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{32}
+	return file_skein_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetErrorsRequest) GetAll() bool {
@@ -2675,7 +2787,7 @@ type GetErrorsResponse struct {
 
 func (x *GetErrorsResponse) Reset() {
 	*x = GetErrorsResponse{}
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2687,7 +2799,7 @@ func (x *GetErrorsResponse) String() string {
 func (*GetErrorsResponse) ProtoMessage() {}
 
 func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2700,7 +2812,7 @@ func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsResponse.ProtoReflect.Descriptor instead.
 func (*GetErrorsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{33}
+	return file_skein_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetErrorsResponse) GetErrors() []*ErrorCount {
@@ -2724,7 +2836,7 @@ type ErrorCount struct {
 
 func (x *ErrorCount) Reset() {
 	*x = ErrorCount{}
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +2848,7 @@ func (x *ErrorCount) String() string {
 func (*ErrorCount) ProtoMessage() {}
 
 func (x *ErrorCount) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +2861,7 @@ func (x *ErrorCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorCount.ProtoReflect.Descriptor instead.
 func (*ErrorCount) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{34}
+	return file_skein_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ErrorCount) GetCount() uint64 {
@@ -2795,7 +2907,7 @@ type GetBuffersRequest struct {
 
 func (x *GetBuffersRequest) Reset() {
 	*x = GetBuffersRequest{}
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2807,7 +2919,7 @@ func (x *GetBuffersRequest) String() string {
 func (*GetBuffersRequest) ProtoMessage() {}
 
 func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2820,7 +2932,7 @@ func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersRequest.ProtoReflect.Descriptor instead.
 func (*GetBuffersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{35}
+	return file_skein_proto_rawDescGZIP(), []int{37}
 }
 
 type GetBuffersResponse struct {
@@ -2832,7 +2944,7 @@ type GetBuffersResponse struct {
 
 func (x *GetBuffersResponse) Reset() {
 	*x = GetBuffersResponse{}
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +2956,7 @@ func (x *GetBuffersResponse) String() string {
 func (*GetBuffersResponse) ProtoMessage() {}
 
 func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +2969,7 @@ func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersResponse.ProtoReflect.Descriptor instead.
 func (*GetBuffersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{36}
+	return file_skein_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetBuffersResponse) GetPools() []*BufferPool {
@@ -2883,7 +2995,7 @@ type BufferPool struct {
 
 func (x *BufferPool) Reset() {
 	*x = BufferPool{}
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2895,7 +3007,7 @@ func (x *BufferPool) String() string {
 func (*BufferPool) ProtoMessage() {}
 
 func (x *BufferPool) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2908,7 +3020,7 @@ func (x *BufferPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferPool.ProtoReflect.Descriptor instead.
 func (*BufferPool) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{37}
+	return file_skein_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BufferPool) GetName() string {
@@ -2971,7 +3083,7 @@ type ClearCountersRequest struct {
 
 func (x *ClearCountersRequest) Reset() {
 	*x = ClearCountersRequest{}
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2983,7 +3095,7 @@ func (x *ClearCountersRequest) String() string {
 func (*ClearCountersRequest) ProtoMessage() {}
 
 func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2996,7 +3108,7 @@ func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersRequest.ProtoReflect.Descriptor instead.
 func (*ClearCountersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{38}
+	return file_skein_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ClearCountersRequest) GetInterfaces() bool {
@@ -3028,7 +3140,7 @@ type ClearCountersResponse struct {
 
 func (x *ClearCountersResponse) Reset() {
 	*x = ClearCountersResponse{}
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3040,7 +3152,7 @@ func (x *ClearCountersResponse) String() string {
 func (*ClearCountersResponse) ProtoMessage() {}
 
 func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3053,7 +3165,7 @@ func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersResponse.ProtoReflect.Descriptor instead.
 func (*ClearCountersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{39}
+	return file_skein_proto_rawDescGZIP(), []int{41}
 }
 
 type AddTraceRequest struct {
@@ -3070,7 +3182,7 @@ type AddTraceRequest struct {
 
 func (x *AddTraceRequest) Reset() {
 	*x = AddTraceRequest{}
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3194,7 @@ func (x *AddTraceRequest) String() string {
 func (*AddTraceRequest) ProtoMessage() {}
 
 func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3207,7 @@ func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceRequest.ProtoReflect.Descriptor instead.
 func (*AddTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{40}
+	return file_skein_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AddTraceRequest) GetAt() isAddTraceRequest_At {
@@ -3154,7 +3266,7 @@ type AddTraceResponse struct {
 
 func (x *AddTraceResponse) Reset() {
 	*x = AddTraceResponse{}
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3278,7 @@ func (x *AddTraceResponse) String() string {
 func (*AddTraceResponse) ProtoMessage() {}
 
 func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3291,7 @@ func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceResponse.ProtoReflect.Descriptor instead.
 func (*AddTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{41}
+	return file_skein_proto_rawDescGZIP(), []int{43}
 }
 
 type GetTraceRequest struct {
@@ -3191,7 +3303,7 @@ type GetTraceRequest struct {
 
 func (x *GetTraceRequest) Reset() {
 	*x = GetTraceRequest{}
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3315,7 @@ func (x *GetTraceRequest) String() string {
 func (*GetTraceRequest) ProtoMessage() {}
 
 func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3328,7 @@ func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceRequest.ProtoReflect.Descriptor instead.
 func (*GetTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{42}
+	return file_skein_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetTraceRequest) GetMax() uint32 {
@@ -3236,7 +3348,7 @@ type GetTraceResponse struct {
 
 func (x *GetTraceResponse) Reset() {
 	*x = GetTraceResponse{}
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3360,7 @@ func (x *GetTraceResponse) String() string {
 func (*GetTraceResponse) ProtoMessage() {}
 
 func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3373,7 @@ func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceResponse.ProtoReflect.Descriptor instead.
 func (*GetTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{43}
+	return file_skein_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetTraceResponse) GetPackets() []*TracedPacket {
@@ -3291,7 +3403,7 @@ type TracedPacket struct {
 
 func (x *TracedPacket) Reset() {
 	*x = TracedPacket{}
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3303,7 +3415,7 @@ func (x *TracedPacket) String() string {
 func (*TracedPacket) ProtoMessage() {}
 
 func (x *TracedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3316,7 +3428,7 @@ func (x *TracedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracedPacket.ProtoReflect.Descriptor instead.
 func (*TracedPacket) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{44}
+	return file_skein_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *TracedPacket) GetId() uint64 {
@@ -3368,7 +3480,7 @@ type TraceRecord struct {
 
 func (x *TraceRecord) Reset() {
 	*x = TraceRecord{}
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3492,7 @@ func (x *TraceRecord) String() string {
 func (*TraceRecord) ProtoMessage() {}
 
 func (x *TraceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3505,7 @@ func (x *TraceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRecord.ProtoReflect.Descriptor instead.
 func (*TraceRecord) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{45}
+	return file_skein_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *TraceRecord) GetOffsetNs() uint64 {
@@ -3439,7 +3551,7 @@ type ClearTraceRequest struct {
 
 func (x *ClearTraceRequest) Reset() {
 	*x = ClearTraceRequest{}
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3451,7 +3563,7 @@ func (x *ClearTraceRequest) String() string {
 func (*ClearTraceRequest) ProtoMessage() {}
 
 func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3464,7 +3576,7 @@ func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceRequest.ProtoReflect.Descriptor instead.
 func (*ClearTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{46}
+	return file_skein_proto_rawDescGZIP(), []int{48}
 }
 
 type ClearTraceResponse struct {
@@ -3475,7 +3587,7 @@ type ClearTraceResponse struct {
 
 func (x *ClearTraceResponse) Reset() {
 	*x = ClearTraceResponse{}
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3599,7 @@ func (x *ClearTraceResponse) String() string {
 func (*ClearTraceResponse) ProtoMessage() {}
 
 func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3612,7 @@ func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceResponse.ProtoReflect.Descriptor instead.
 func (*ClearTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{47}
+	return file_skein_proto_rawDescGZIP(), []int{49}
 }
 
 type NextHop struct {
@@ -3514,7 +3626,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3526,7 +3638,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3539,7 +3651,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{48}
+	return file_skein_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *NextHop) GetInterface() string {
@@ -3578,7 +3690,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3590,7 +3702,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3603,7 +3715,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{49}
+	return file_skein_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Route) GetPrefix() string {
@@ -3670,7 +3782,7 @@ type Adjacency struct {
 
 func (x *Adjacency) Reset() {
 	*x = Adjacency{}
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3682,7 +3794,7 @@ func (x *Adjacency) String() string {
 func (*Adjacency) ProtoMessage() {}
 
 func (x *Adjacency) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3695,7 +3807,7 @@ func (x *Adjacency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adjacency.ProtoReflect.Descriptor instead.
 func (*Adjacency) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{50}
+	return file_skein_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Adjacency) GetKind() string {
@@ -3754,7 +3866,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3766,7 +3878,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3779,7 +3891,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{51}
+	return file_skein_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListRoutesRequest) GetFamily() Family {
@@ -3839,7 +3951,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +3963,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +3976,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{52}
+	return file_skein_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -3884,7 +3996,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3896,7 +4008,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3909,7 +4021,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{53}
+	return file_skein_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -3934,7 +4046,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3946,7 +4058,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3959,7 +4071,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{54}
+	return file_skein_proto_rawDescGZIP(), []int{56}
 }
 
 type DeleteRouteRequest struct {
@@ -3971,7 +4083,7 @@ type DeleteRouteRequest struct {
 
 func (x *DeleteRouteRequest) Reset() {
 	*x = DeleteRouteRequest{}
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3983,7 +4095,7 @@ func (x *DeleteRouteRequest) String() string {
 func (*DeleteRouteRequest) ProtoMessage() {}
 
 func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3996,7 +4108,7 @@ func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{55}
+	return file_skein_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DeleteRouteRequest) GetRoute() *Route {
@@ -4014,7 +4126,7 @@ type DeleteRouteResponse struct {
 
 func (x *DeleteRouteResponse) Reset() {
 	*x = DeleteRouteResponse{}
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4026,7 +4138,7 @@ func (x *DeleteRouteResponse) String() string {
 func (*DeleteRouteResponse) ProtoMessage() {}
 
 func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4039,7 +4151,7 @@ func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{56}
+	return file_skein_proto_rawDescGZIP(), []int{58}
 }
 
 type Neighbor struct {
@@ -4056,7 +4168,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4068,7 +4180,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4081,7 +4193,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{57}
+	return file_skein_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Neighbor) GetIp() string {
@@ -4136,7 +4248,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4148,7 +4260,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4161,7 +4273,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{58}
+	return file_skein_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListNeighborsRequest) GetInterface() string {
@@ -4187,7 +4299,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4199,7 +4311,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4212,7 +4324,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{59}
+	return file_skein_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -4233,7 +4345,7 @@ type AddNeighborRequest struct {
 
 func (x *AddNeighborRequest) Reset() {
 	*x = AddNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4245,7 +4357,7 @@ func (x *AddNeighborRequest) String() string {
 func (*AddNeighborRequest) ProtoMessage() {}
 
 func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4258,7 +4370,7 @@ func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborRequest.ProtoReflect.Descriptor instead.
 func (*AddNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{60}
+	return file_skein_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *AddNeighborRequest) GetIp() string {
@@ -4290,7 +4402,7 @@ type AddNeighborResponse struct {
 
 func (x *AddNeighborResponse) Reset() {
 	*x = AddNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4302,7 +4414,7 @@ func (x *AddNeighborResponse) String() string {
 func (*AddNeighborResponse) ProtoMessage() {}
 
 func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4315,7 +4427,7 @@ func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborResponse.ProtoReflect.Descriptor instead.
 func (*AddNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{61}
+	return file_skein_proto_rawDescGZIP(), []int{63}
 }
 
 type DeleteNeighborRequest struct {
@@ -4328,7 +4440,7 @@ type DeleteNeighborRequest struct {
 
 func (x *DeleteNeighborRequest) Reset() {
 	*x = DeleteNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4340,7 +4452,7 @@ func (x *DeleteNeighborRequest) String() string {
 func (*DeleteNeighborRequest) ProtoMessage() {}
 
 func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4353,7 +4465,7 @@ func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{62}
+	return file_skein_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DeleteNeighborRequest) GetIp() string {
@@ -4378,7 +4490,7 @@ type DeleteNeighborResponse struct {
 
 func (x *DeleteNeighborResponse) Reset() {
 	*x = DeleteNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[63]
+	mi := &file_skein_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4390,7 +4502,7 @@ func (x *DeleteNeighborResponse) String() string {
 func (*DeleteNeighborResponse) ProtoMessage() {}
 
 func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[63]
+	mi := &file_skein_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4403,7 +4515,7 @@ func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{63}
+	return file_skein_proto_rawDescGZIP(), []int{65}
 }
 
 // A DenyEntry is a prefix from which nothing is wanted.
@@ -4417,7 +4529,7 @@ type DenyEntry struct {
 
 func (x *DenyEntry) Reset() {
 	*x = DenyEntry{}
-	mi := &file_skein_proto_msgTypes[64]
+	mi := &file_skein_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4429,7 +4541,7 @@ func (x *DenyEntry) String() string {
 func (*DenyEntry) ProtoMessage() {}
 
 func (x *DenyEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[64]
+	mi := &file_skein_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4442,7 +4554,7 @@ func (x *DenyEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyEntry.ProtoReflect.Descriptor instead.
 func (*DenyEntry) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{64}
+	return file_skein_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DenyEntry) GetPrefix() string {
@@ -4467,7 +4579,7 @@ type ListDenyRequest struct {
 
 func (x *ListDenyRequest) Reset() {
 	*x = ListDenyRequest{}
-	mi := &file_skein_proto_msgTypes[65]
+	mi := &file_skein_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4479,7 +4591,7 @@ func (x *ListDenyRequest) String() string {
 func (*ListDenyRequest) ProtoMessage() {}
 
 func (x *ListDenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[65]
+	mi := &file_skein_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4492,7 +4604,7 @@ func (x *ListDenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDenyRequest.ProtoReflect.Descriptor instead.
 func (*ListDenyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{65}
+	return file_skein_proto_rawDescGZIP(), []int{67}
 }
 
 type ListDenyResponse struct {
@@ -4504,7 +4616,7 @@ type ListDenyResponse struct {
 
 func (x *ListDenyResponse) Reset() {
 	*x = ListDenyResponse{}
-	mi := &file_skein_proto_msgTypes[66]
+	mi := &file_skein_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4516,7 +4628,7 @@ func (x *ListDenyResponse) String() string {
 func (*ListDenyResponse) ProtoMessage() {}
 
 func (x *ListDenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[66]
+	mi := &file_skein_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4529,7 +4641,7 @@ func (x *ListDenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDenyResponse.ProtoReflect.Descriptor instead.
 func (*ListDenyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{66}
+	return file_skein_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListDenyResponse) GetEntries() []*DenyEntry {
@@ -4548,7 +4660,7 @@ type AddDenyRequest struct {
 
 func (x *AddDenyRequest) Reset() {
 	*x = AddDenyRequest{}
-	mi := &file_skein_proto_msgTypes[67]
+	mi := &file_skein_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4560,7 +4672,7 @@ func (x *AddDenyRequest) String() string {
 func (*AddDenyRequest) ProtoMessage() {}
 
 func (x *AddDenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[67]
+	mi := &file_skein_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4573,7 +4685,7 @@ func (x *AddDenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddDenyRequest.ProtoReflect.Descriptor instead.
 func (*AddDenyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{67}
+	return file_skein_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *AddDenyRequest) GetPrefixes() []string {
@@ -4591,7 +4703,7 @@ type AddDenyResponse struct {
 
 func (x *AddDenyResponse) Reset() {
 	*x = AddDenyResponse{}
-	mi := &file_skein_proto_msgTypes[68]
+	mi := &file_skein_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4603,7 +4715,7 @@ func (x *AddDenyResponse) String() string {
 func (*AddDenyResponse) ProtoMessage() {}
 
 func (x *AddDenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[68]
+	mi := &file_skein_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4616,7 +4728,7 @@ func (x *AddDenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddDenyResponse.ProtoReflect.Descriptor instead.
 func (*AddDenyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{68}
+	return file_skein_proto_rawDescGZIP(), []int{70}
 }
 
 type DeleteDenyRequest struct {
@@ -4628,7 +4740,7 @@ type DeleteDenyRequest struct {
 
 func (x *DeleteDenyRequest) Reset() {
 	*x = DeleteDenyRequest{}
-	mi := &file_skein_proto_msgTypes[69]
+	mi := &file_skein_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4640,7 +4752,7 @@ func (x *DeleteDenyRequest) String() string {
 func (*DeleteDenyRequest) ProtoMessage() {}
 
 func (x *DeleteDenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[69]
+	mi := &file_skein_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4653,7 +4765,7 @@ func (x *DeleteDenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDenyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDenyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{69}
+	return file_skein_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DeleteDenyRequest) GetPrefixes() []string {
@@ -4671,7 +4783,7 @@ type DeleteDenyResponse struct {
 
 func (x *DeleteDenyResponse) Reset() {
 	*x = DeleteDenyResponse{}
-	mi := &file_skein_proto_msgTypes[70]
+	mi := &file_skein_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4683,7 +4795,7 @@ func (x *DeleteDenyResponse) String() string {
 func (*DeleteDenyResponse) ProtoMessage() {}
 
 func (x *DeleteDenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[70]
+	mi := &file_skein_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4696,7 +4808,7 @@ func (x *DeleteDenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDenyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDenyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{70}
+	return file_skein_proto_rawDescGZIP(), []int{72}
 }
 
 // A PolicyRef names a resource.
@@ -4712,7 +4824,7 @@ type PolicyRef struct {
 
 func (x *PolicyRef) Reset() {
 	*x = PolicyRef{}
-	mi := &file_skein_proto_msgTypes[71]
+	mi := &file_skein_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4724,7 +4836,7 @@ func (x *PolicyRef) String() string {
 func (*PolicyRef) ProtoMessage() {}
 
 func (x *PolicyRef) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[71]
+	mi := &file_skein_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4737,7 +4849,7 @@ func (x *PolicyRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRef.ProtoReflect.Descriptor instead.
 func (*PolicyRef) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{71}
+	return file_skein_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *PolicyRef) GetGroup() string {
@@ -4781,7 +4893,7 @@ type PolicyAlarm struct {
 
 func (x *PolicyAlarm) Reset() {
 	*x = PolicyAlarm{}
-	mi := &file_skein_proto_msgTypes[72]
+	mi := &file_skein_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4793,7 +4905,7 @@ func (x *PolicyAlarm) String() string {
 func (*PolicyAlarm) ProtoMessage() {}
 
 func (x *PolicyAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[72]
+	mi := &file_skein_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4806,7 +4918,7 @@ func (x *PolicyAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyAlarm.ProtoReflect.Descriptor instead.
 func (*PolicyAlarm) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{72}
+	return file_skein_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *PolicyAlarm) GetResource() string {
@@ -4847,7 +4959,7 @@ type ApplyPolicyRequest struct {
 
 func (x *ApplyPolicyRequest) Reset() {
 	*x = ApplyPolicyRequest{}
-	mi := &file_skein_proto_msgTypes[73]
+	mi := &file_skein_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4859,7 +4971,7 @@ func (x *ApplyPolicyRequest) String() string {
 func (*ApplyPolicyRequest) ProtoMessage() {}
 
 func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[73]
+	mi := &file_skein_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4872,7 +4984,7 @@ func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{73}
+	return file_skein_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ApplyPolicyRequest) GetName() string {
@@ -4899,7 +5011,7 @@ type ApplyPolicyResponse struct {
 
 func (x *ApplyPolicyResponse) Reset() {
 	*x = ApplyPolicyResponse{}
-	mi := &file_skein_proto_msgTypes[74]
+	mi := &file_skein_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4911,7 +5023,7 @@ func (x *ApplyPolicyResponse) String() string {
 func (*ApplyPolicyResponse) ProtoMessage() {}
 
 func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[74]
+	mi := &file_skein_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4924,7 +5036,7 @@ func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{74}
+	return file_skein_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ApplyPolicyResponse) GetApplied() []*PolicyRef {
@@ -4950,7 +5062,7 @@ type DeletePolicyRequest struct {
 
 func (x *DeletePolicyRequest) Reset() {
 	*x = DeletePolicyRequest{}
-	mi := &file_skein_proto_msgTypes[75]
+	mi := &file_skein_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4962,7 +5074,7 @@ func (x *DeletePolicyRequest) String() string {
 func (*DeletePolicyRequest) ProtoMessage() {}
 
 func (x *DeletePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[75]
+	mi := &file_skein_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4975,7 +5087,7 @@ func (x *DeletePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicyRequest.ProtoReflect.Descriptor instead.
 func (*DeletePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{75}
+	return file_skein_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *DeletePolicyRequest) GetRefs() []*PolicyRef {
@@ -4993,7 +5105,7 @@ type DeletePolicyResponse struct {
 
 func (x *DeletePolicyResponse) Reset() {
 	*x = DeletePolicyResponse{}
-	mi := &file_skein_proto_msgTypes[76]
+	mi := &file_skein_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5005,7 +5117,7 @@ func (x *DeletePolicyResponse) String() string {
 func (*DeletePolicyResponse) ProtoMessage() {}
 
 func (x *DeletePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[76]
+	mi := &file_skein_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5018,7 +5130,7 @@ func (x *DeletePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicyResponse.ProtoReflect.Descriptor instead.
 func (*DeletePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{76}
+	return file_skein_proto_rawDescGZIP(), []int{78}
 }
 
 type ListPolicyRequest struct {
@@ -5029,7 +5141,7 @@ type ListPolicyRequest struct {
 
 func (x *ListPolicyRequest) Reset() {
 	*x = ListPolicyRequest{}
-	mi := &file_skein_proto_msgTypes[77]
+	mi := &file_skein_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5041,7 +5153,7 @@ func (x *ListPolicyRequest) String() string {
 func (*ListPolicyRequest) ProtoMessage() {}
 
 func (x *ListPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[77]
+	mi := &file_skein_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5054,7 +5166,7 @@ func (x *ListPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{77}
+	return file_skein_proto_rawDescGZIP(), []int{79}
 }
 
 type ListPolicyResponse struct {
@@ -5069,7 +5181,7 @@ type ListPolicyResponse struct {
 
 func (x *ListPolicyResponse) Reset() {
 	*x = ListPolicyResponse{}
-	mi := &file_skein_proto_msgTypes[78]
+	mi := &file_skein_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5081,7 +5193,7 @@ func (x *ListPolicyResponse) String() string {
 func (*ListPolicyResponse) ProtoMessage() {}
 
 func (x *ListPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[78]
+	mi := &file_skein_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5094,7 +5206,7 @@ func (x *ListPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{78}
+	return file_skein_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListPolicyResponse) GetResources() []*PolicyResource {
@@ -5135,7 +5247,7 @@ type PolicyResource struct {
 
 func (x *PolicyResource) Reset() {
 	*x = PolicyResource{}
-	mi := &file_skein_proto_msgTypes[79]
+	mi := &file_skein_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5147,7 +5259,7 @@ func (x *PolicyResource) String() string {
 func (*PolicyResource) ProtoMessage() {}
 
 func (x *PolicyResource) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[79]
+	mi := &file_skein_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5160,7 +5272,7 @@ func (x *PolicyResource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyResource.ProtoReflect.Descriptor instead.
 func (*PolicyResource) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{79}
+	return file_skein_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *PolicyResource) GetRef() *PolicyRef {
@@ -5186,7 +5298,7 @@ type ListEndpointsRequest struct {
 
 func (x *ListEndpointsRequest) Reset() {
 	*x = ListEndpointsRequest{}
-	mi := &file_skein_proto_msgTypes[80]
+	mi := &file_skein_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5198,7 +5310,7 @@ func (x *ListEndpointsRequest) String() string {
 func (*ListEndpointsRequest) ProtoMessage() {}
 
 func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[80]
+	mi := &file_skein_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5211,7 +5323,7 @@ func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{80}
+	return file_skein_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListEndpointsRequest) GetName() string {
@@ -5230,7 +5342,7 @@ type ListEndpointsResponse struct {
 
 func (x *ListEndpointsResponse) Reset() {
 	*x = ListEndpointsResponse{}
-	mi := &file_skein_proto_msgTypes[81]
+	mi := &file_skein_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5242,7 +5354,7 @@ func (x *ListEndpointsResponse) String() string {
 func (*ListEndpointsResponse) ProtoMessage() {}
 
 func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[81]
+	mi := &file_skein_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5255,7 +5367,7 @@ func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{81}
+	return file_skein_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListEndpointsResponse) GetEndpoints() []*PolicyEndpoint {
@@ -5281,7 +5393,7 @@ type PolicyEndpoint struct {
 
 func (x *PolicyEndpoint) Reset() {
 	*x = PolicyEndpoint{}
-	mi := &file_skein_proto_msgTypes[82]
+	mi := &file_skein_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5293,7 +5405,7 @@ func (x *PolicyEndpoint) String() string {
 func (*PolicyEndpoint) ProtoMessage() {}
 
 func (x *PolicyEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[82]
+	mi := &file_skein_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5306,7 +5418,7 @@ func (x *PolicyEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyEndpoint.ProtoReflect.Descriptor instead.
 func (*PolicyEndpoint) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{82}
+	return file_skein_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *PolicyEndpoint) GetName() string {
@@ -5369,7 +5481,7 @@ type PolicyGate struct {
 
 func (x *PolicyGate) Reset() {
 	*x = PolicyGate{}
-	mi := &file_skein_proto_msgTypes[83]
+	mi := &file_skein_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5381,7 +5493,7 @@ func (x *PolicyGate) String() string {
 func (*PolicyGate) ProtoMessage() {}
 
 func (x *PolicyGate) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[83]
+	mi := &file_skein_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5394,7 +5506,7 @@ func (x *PolicyGate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyGate.ProtoReflect.Descriptor instead.
 func (*PolicyGate) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{83}
+	return file_skein_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *PolicyGate) GetName() string {
@@ -5423,7 +5535,7 @@ type PolicyTier struct {
 
 func (x *PolicyTier) Reset() {
 	*x = PolicyTier{}
-	mi := &file_skein_proto_msgTypes[84]
+	mi := &file_skein_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5435,7 +5547,7 @@ func (x *PolicyTier) String() string {
 func (*PolicyTier) ProtoMessage() {}
 
 func (x *PolicyTier) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[84]
+	mi := &file_skein_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5448,7 +5560,7 @@ func (x *PolicyTier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyTier.ProtoReflect.Descriptor instead.
 func (*PolicyTier) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{84}
+	return file_skein_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *PolicyTier) GetName() string {
@@ -5491,7 +5603,7 @@ type PolicyRules struct {
 
 func (x *PolicyRules) Reset() {
 	*x = PolicyRules{}
-	mi := &file_skein_proto_msgTypes[85]
+	mi := &file_skein_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5503,7 +5615,7 @@ func (x *PolicyRules) String() string {
 func (*PolicyRules) ProtoMessage() {}
 
 func (x *PolicyRules) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[85]
+	mi := &file_skein_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5516,7 +5628,7 @@ func (x *PolicyRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRules.ProtoReflect.Descriptor instead.
 func (*PolicyRules) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{85}
+	return file_skein_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *PolicyRules) GetName() string {
@@ -5558,7 +5670,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_skein_proto_msgTypes[86]
+	mi := &file_skein_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5570,7 +5682,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[86]
+	mi := &file_skein_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5583,7 +5695,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{86}
+	return file_skein_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *PolicyRule) GetNumber() uint32 {
@@ -5617,7 +5729,7 @@ type SetWorkloadRequest struct {
 
 func (x *SetWorkloadRequest) Reset() {
 	*x = SetWorkloadRequest{}
-	mi := &file_skein_proto_msgTypes[87]
+	mi := &file_skein_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5629,7 +5741,7 @@ func (x *SetWorkloadRequest) String() string {
 func (*SetWorkloadRequest) ProtoMessage() {}
 
 func (x *SetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[87]
+	mi := &file_skein_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5642,7 +5754,7 @@ func (x *SetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*SetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{87}
+	return file_skein_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *SetWorkloadRequest) GetInterface() string {
@@ -5667,7 +5779,7 @@ type SetWorkloadResponse struct {
 
 func (x *SetWorkloadResponse) Reset() {
 	*x = SetWorkloadResponse{}
-	mi := &file_skein_proto_msgTypes[88]
+	mi := &file_skein_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5679,7 +5791,7 @@ func (x *SetWorkloadResponse) String() string {
 func (*SetWorkloadResponse) ProtoMessage() {}
 
 func (x *SetWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[88]
+	mi := &file_skein_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5692,7 +5804,7 @@ func (x *SetWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*SetWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{88}
+	return file_skein_proto_rawDescGZIP(), []int{90}
 }
 
 type ExplainRequest struct {
@@ -5709,7 +5821,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_skein_proto_msgTypes[89]
+	mi := &file_skein_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5721,7 +5833,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[89]
+	mi := &file_skein_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5734,7 +5846,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{89}
+	return file_skein_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ExplainRequest) GetPacket() isExplainRequest_Packet {
@@ -5798,7 +5910,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_skein_proto_msgTypes[90]
+	mi := &file_skein_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5810,7 +5922,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[90]
+	mi := &file_skein_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5823,7 +5935,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{90}
+	return file_skein_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ExplainResponse) GetPacket() string {
@@ -5871,7 +5983,7 @@ type ExplainStep struct {
 
 func (x *ExplainStep) Reset() {
 	*x = ExplainStep{}
-	mi := &file_skein_proto_msgTypes[91]
+	mi := &file_skein_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5883,7 +5995,7 @@ func (x *ExplainStep) String() string {
 func (*ExplainStep) ProtoMessage() {}
 
 func (x *ExplainStep) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[91]
+	mi := &file_skein_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5896,7 +6008,7 @@ func (x *ExplainStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainStep.ProtoReflect.Descriptor instead.
 func (*ExplainStep) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{91}
+	return file_skein_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *ExplainStep) GetWhat() string {
@@ -5927,7 +6039,7 @@ type SessionFilter struct {
 
 func (x *SessionFilter) Reset() {
 	*x = SessionFilter{}
-	mi := &file_skein_proto_msgTypes[92]
+	mi := &file_skein_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5939,7 +6051,7 @@ func (x *SessionFilter) String() string {
 func (*SessionFilter) ProtoMessage() {}
 
 func (x *SessionFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[92]
+	mi := &file_skein_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5952,7 +6064,7 @@ func (x *SessionFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionFilter.ProtoReflect.Descriptor instead.
 func (*SessionFilter) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{92}
+	return file_skein_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *SessionFilter) GetSrc() string {
@@ -6001,7 +6113,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_skein_proto_msgTypes[93]
+	mi := &file_skein_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6013,7 +6125,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[93]
+	mi := &file_skein_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6026,7 +6138,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{93}
+	return file_skein_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ListSessionsRequest) GetFilter() *SessionFilter {
@@ -6060,7 +6172,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_skein_proto_msgTypes[94]
+	mi := &file_skein_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6072,7 +6184,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[94]
+	mi := &file_skein_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6085,7 +6197,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{94}
+	return file_skein_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -6117,7 +6229,7 @@ type SessionStats struct {
 
 func (x *SessionStats) Reset() {
 	*x = SessionStats{}
-	mi := &file_skein_proto_msgTypes[95]
+	mi := &file_skein_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6129,7 +6241,7 @@ func (x *SessionStats) String() string {
 func (*SessionStats) ProtoMessage() {}
 
 func (x *SessionStats) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[95]
+	mi := &file_skein_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6142,7 +6254,7 @@ func (x *SessionStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionStats.ProtoReflect.Descriptor instead.
 func (*SessionStats) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{95}
+	return file_skein_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *SessionStats) GetCapacity() uint64 {
@@ -6218,7 +6330,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_skein_proto_msgTypes[96]
+	mi := &file_skein_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6230,7 +6342,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[96]
+	mi := &file_skein_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6243,7 +6355,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{96}
+	return file_skein_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *Session) GetProtocol() string {
@@ -6360,7 +6472,7 @@ type ClearSessionsRequest struct {
 
 func (x *ClearSessionsRequest) Reset() {
 	*x = ClearSessionsRequest{}
-	mi := &file_skein_proto_msgTypes[97]
+	mi := &file_skein_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6372,7 +6484,7 @@ func (x *ClearSessionsRequest) String() string {
 func (*ClearSessionsRequest) ProtoMessage() {}
 
 func (x *ClearSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[97]
+	mi := &file_skein_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6385,7 +6497,7 @@ func (x *ClearSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ClearSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{97}
+	return file_skein_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ClearSessionsRequest) GetFilter() *SessionFilter {
@@ -6404,7 +6516,7 @@ type ClearSessionsResponse struct {
 
 func (x *ClearSessionsResponse) Reset() {
 	*x = ClearSessionsResponse{}
-	mi := &file_skein_proto_msgTypes[98]
+	mi := &file_skein_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6416,7 +6528,7 @@ func (x *ClearSessionsResponse) String() string {
 func (*ClearSessionsResponse) ProtoMessage() {}
 
 func (x *ClearSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[98]
+	mi := &file_skein_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6429,7 +6541,7 @@ func (x *ClearSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ClearSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{98}
+	return file_skein_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ClearSessionsResponse) GetCleared() uint64 {
@@ -6447,7 +6559,7 @@ type GetGraphRequest struct {
 
 func (x *GetGraphRequest) Reset() {
 	*x = GetGraphRequest{}
-	mi := &file_skein_proto_msgTypes[99]
+	mi := &file_skein_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6459,7 +6571,7 @@ func (x *GetGraphRequest) String() string {
 func (*GetGraphRequest) ProtoMessage() {}
 
 func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[99]
+	mi := &file_skein_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6472,7 +6584,7 @@ func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphRequest.ProtoReflect.Descriptor instead.
 func (*GetGraphRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{99}
+	return file_skein_proto_rawDescGZIP(), []int{101}
 }
 
 type GetGraphResponse struct {
@@ -6485,7 +6597,7 @@ type GetGraphResponse struct {
 
 func (x *GetGraphResponse) Reset() {
 	*x = GetGraphResponse{}
-	mi := &file_skein_proto_msgTypes[100]
+	mi := &file_skein_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6497,7 +6609,7 @@ func (x *GetGraphResponse) String() string {
 func (*GetGraphResponse) ProtoMessage() {}
 
 func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[100]
+	mi := &file_skein_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6510,7 +6622,7 @@ func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphResponse.ProtoReflect.Descriptor instead.
 func (*GetGraphResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{100}
+	return file_skein_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *GetGraphResponse) GetNodes() []*GraphNode {
@@ -6538,7 +6650,7 @@ type GraphNode struct {
 
 func (x *GraphNode) Reset() {
 	*x = GraphNode{}
-	mi := &file_skein_proto_msgTypes[101]
+	mi := &file_skein_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6550,7 +6662,7 @@ func (x *GraphNode) String() string {
 func (*GraphNode) ProtoMessage() {}
 
 func (x *GraphNode) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[101]
+	mi := &file_skein_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6563,7 +6675,7 @@ func (x *GraphNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphNode.ProtoReflect.Descriptor instead.
 func (*GraphNode) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{101}
+	return file_skein_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *GraphNode) GetName() string {
@@ -6601,7 +6713,7 @@ type GraphArc struct {
 
 func (x *GraphArc) Reset() {
 	*x = GraphArc{}
-	mi := &file_skein_proto_msgTypes[102]
+	mi := &file_skein_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6613,7 +6725,7 @@ func (x *GraphArc) String() string {
 func (*GraphArc) ProtoMessage() {}
 
 func (x *GraphArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[102]
+	mi := &file_skein_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6626,7 +6738,7 @@ func (x *GraphArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphArc.ProtoReflect.Descriptor instead.
 func (*GraphArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{102}
+	return file_skein_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *GraphArc) GetReason() string {
@@ -6676,7 +6788,7 @@ type FeatureArc struct {
 
 func (x *FeatureArc) Reset() {
 	*x = FeatureArc{}
-	mi := &file_skein_proto_msgTypes[103]
+	mi := &file_skein_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6688,7 +6800,7 @@ func (x *FeatureArc) String() string {
 func (*FeatureArc) ProtoMessage() {}
 
 func (x *FeatureArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[103]
+	mi := &file_skein_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6701,7 +6813,7 @@ func (x *FeatureArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureArc.ProtoReflect.Descriptor instead.
 func (*FeatureArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{103}
+	return file_skein_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *FeatureArc) GetName() string {
@@ -6739,7 +6851,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_skein_proto_msgTypes[104]
+	mi := &file_skein_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6751,7 +6863,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[104]
+	mi := &file_skein_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6764,7 +6876,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{104}
+	return file_skein_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *PingRequest) GetAddress() string {
@@ -6824,7 +6936,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_skein_proto_msgTypes[105]
+	mi := &file_skein_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6836,7 +6948,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[105]
+	mi := &file_skein_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6849,7 +6961,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{105}
+	return file_skein_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *PingResponse) GetSequence() uint32 {
@@ -6911,7 +7023,7 @@ type ApplyServicesRequest struct {
 
 func (x *ApplyServicesRequest) Reset() {
 	*x = ApplyServicesRequest{}
-	mi := &file_skein_proto_msgTypes[106]
+	mi := &file_skein_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6923,7 +7035,7 @@ func (x *ApplyServicesRequest) String() string {
 func (*ApplyServicesRequest) ProtoMessage() {}
 
 func (x *ApplyServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[106]
+	mi := &file_skein_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6936,7 +7048,7 @@ func (x *ApplyServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyServicesRequest.ProtoReflect.Descriptor instead.
 func (*ApplyServicesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{106}
+	return file_skein_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *ApplyServicesRequest) GetName() string {
@@ -6962,7 +7074,7 @@ type ApplyServicesResponse struct {
 
 func (x *ApplyServicesResponse) Reset() {
 	*x = ApplyServicesResponse{}
-	mi := &file_skein_proto_msgTypes[107]
+	mi := &file_skein_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6974,7 +7086,7 @@ func (x *ApplyServicesResponse) String() string {
 func (*ApplyServicesResponse) ProtoMessage() {}
 
 func (x *ApplyServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[107]
+	mi := &file_skein_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6987,7 +7099,7 @@ func (x *ApplyServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyServicesResponse.ProtoReflect.Descriptor instead.
 func (*ApplyServicesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{107}
+	return file_skein_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ApplyServicesResponse) GetApplied() []string {
@@ -7006,7 +7118,7 @@ type DeleteServicesRequest struct {
 
 func (x *DeleteServicesRequest) Reset() {
 	*x = DeleteServicesRequest{}
-	mi := &file_skein_proto_msgTypes[108]
+	mi := &file_skein_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7018,7 +7130,7 @@ func (x *DeleteServicesRequest) String() string {
 func (*DeleteServicesRequest) ProtoMessage() {}
 
 func (x *DeleteServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[108]
+	mi := &file_skein_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7031,7 +7143,7 @@ func (x *DeleteServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServicesRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServicesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{108}
+	return file_skein_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *DeleteServicesRequest) GetObjects() []string {
@@ -7049,7 +7161,7 @@ type DeleteServicesResponse struct {
 
 func (x *DeleteServicesResponse) Reset() {
 	*x = DeleteServicesResponse{}
-	mi := &file_skein_proto_msgTypes[109]
+	mi := &file_skein_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7061,7 +7173,7 @@ func (x *DeleteServicesResponse) String() string {
 func (*DeleteServicesResponse) ProtoMessage() {}
 
 func (x *DeleteServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[109]
+	mi := &file_skein_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7074,7 +7186,7 @@ func (x *DeleteServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServicesResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServicesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{109}
+	return file_skein_proto_rawDescGZIP(), []int{111}
 }
 
 type ListServicesRequest struct {
@@ -7086,7 +7198,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_skein_proto_msgTypes[110]
+	mi := &file_skein_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7098,7 +7210,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[110]
+	mi := &file_skein_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7111,7 +7223,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{110}
+	return file_skein_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *ListServicesRequest) GetName() string {
@@ -7131,7 +7243,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_skein_proto_msgTypes[111]
+	mi := &file_skein_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7143,7 +7255,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[111]
+	mi := &file_skein_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7156,7 +7268,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{111}
+	return file_skein_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ListServicesResponse) GetServices() []*ServicePort {
@@ -7191,7 +7303,7 @@ type ServicePort struct {
 
 func (x *ServicePort) Reset() {
 	*x = ServicePort{}
-	mi := &file_skein_proto_msgTypes[112]
+	mi := &file_skein_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7203,7 +7315,7 @@ func (x *ServicePort) String() string {
 func (*ServicePort) ProtoMessage() {}
 
 func (x *ServicePort) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[112]
+	mi := &file_skein_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7216,7 +7328,7 @@ func (x *ServicePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
 func (*ServicePort) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{112}
+	return file_skein_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *ServicePort) GetName() string {
@@ -7293,7 +7405,7 @@ type ServiceAddress struct {
 
 func (x *ServiceAddress) Reset() {
 	*x = ServiceAddress{}
-	mi := &file_skein_proto_msgTypes[113]
+	mi := &file_skein_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7305,7 +7417,7 @@ func (x *ServiceAddress) String() string {
 func (*ServiceAddress) ProtoMessage() {}
 
 func (x *ServiceAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[113]
+	mi := &file_skein_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7318,7 +7430,7 @@ func (x *ServiceAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceAddress.ProtoReflect.Descriptor instead.
 func (*ServiceAddress) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{113}
+	return file_skein_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *ServiceAddress) GetKind() string {
@@ -7355,7 +7467,7 @@ type ServiceBackend struct {
 
 func (x *ServiceBackend) Reset() {
 	*x = ServiceBackend{}
-	mi := &file_skein_proto_msgTypes[114]
+	mi := &file_skein_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7367,7 +7479,7 @@ func (x *ServiceBackend) String() string {
 func (*ServiceBackend) ProtoMessage() {}
 
 func (x *ServiceBackend) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[114]
+	mi := &file_skein_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7380,7 +7492,7 @@ func (x *ServiceBackend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceBackend.ProtoReflect.Descriptor instead.
 func (*ServiceBackend) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{114}
+	return file_skein_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *ServiceBackend) GetAddress() string {
@@ -7429,7 +7541,7 @@ type ServiceClient struct {
 
 func (x *ServiceClient) Reset() {
 	*x = ServiceClient{}
-	mi := &file_skein_proto_msgTypes[115]
+	mi := &file_skein_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7441,7 +7553,7 @@ func (x *ServiceClient) String() string {
 func (*ServiceClient) ProtoMessage() {}
 
 func (x *ServiceClient) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[115]
+	mi := &file_skein_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7454,7 +7566,7 @@ func (x *ServiceClient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceClient.ProtoReflect.Descriptor instead.
 func (*ServiceClient) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{115}
+	return file_skein_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ServiceClient) GetAddress() string {
@@ -7486,7 +7598,7 @@ type GetNATRequest struct {
 
 func (x *GetNATRequest) Reset() {
 	*x = GetNATRequest{}
-	mi := &file_skein_proto_msgTypes[116]
+	mi := &file_skein_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7498,7 +7610,7 @@ func (x *GetNATRequest) String() string {
 func (*GetNATRequest) ProtoMessage() {}
 
 func (x *GetNATRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[116]
+	mi := &file_skein_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7511,7 +7623,7 @@ func (x *GetNATRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNATRequest.ProtoReflect.Descriptor instead.
 func (*GetNATRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{116}
+	return file_skein_proto_rawDescGZIP(), []int{118}
 }
 
 type GetNATResponse struct {
@@ -7531,7 +7643,7 @@ type GetNATResponse struct {
 
 func (x *GetNATResponse) Reset() {
 	*x = GetNATResponse{}
-	mi := &file_skein_proto_msgTypes[117]
+	mi := &file_skein_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7543,7 +7655,7 @@ func (x *GetNATResponse) String() string {
 func (*GetNATResponse) ProtoMessage() {}
 
 func (x *GetNATResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[117]
+	mi := &file_skein_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7556,7 +7668,7 @@ func (x *GetNATResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNATResponse.ProtoReflect.Descriptor instead.
 func (*GetNATResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{117}
+	return file_skein_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *GetNATResponse) GetActive() bool {
@@ -7633,7 +7745,7 @@ type NATPool struct {
 
 func (x *NATPool) Reset() {
 	*x = NATPool{}
-	mi := &file_skein_proto_msgTypes[118]
+	mi := &file_skein_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7645,7 +7757,7 @@ func (x *NATPool) String() string {
 func (*NATPool) ProtoMessage() {}
 
 func (x *NATPool) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[118]
+	mi := &file_skein_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7658,7 +7770,7 @@ func (x *NATPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NATPool.ProtoReflect.Descriptor instead.
 func (*NATPool) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{118}
+	return file_skein_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *NATPool) GetPrefix() string {
@@ -7692,7 +7804,7 @@ type NATStatic struct {
 
 func (x *NATStatic) Reset() {
 	*x = NATStatic{}
-	mi := &file_skein_proto_msgTypes[119]
+	mi := &file_skein_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7704,7 +7816,7 @@ func (x *NATStatic) String() string {
 func (*NATStatic) ProtoMessage() {}
 
 func (x *NATStatic) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[119]
+	mi := &file_skein_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7717,7 +7829,7 @@ func (x *NATStatic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NATStatic.ProtoReflect.Descriptor instead.
 func (*NATStatic) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{119}
+	return file_skein_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *NATStatic) GetMapping() string {
@@ -7749,7 +7861,7 @@ type NATExhausted struct {
 
 func (x *NATExhausted) Reset() {
 	*x = NATExhausted{}
-	mi := &file_skein_proto_msgTypes[120]
+	mi := &file_skein_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7761,7 +7873,7 @@ func (x *NATExhausted) String() string {
 func (*NATExhausted) ProtoMessage() {}
 
 func (x *NATExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[120]
+	mi := &file_skein_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7774,7 +7886,7 @@ func (x *NATExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NATExhausted.ProtoReflect.Descriptor instead.
 func (*NATExhausted) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{120}
+	return file_skein_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *NATExhausted) GetFamily() string {
@@ -7833,7 +7945,7 @@ type ChangeNATRequest struct {
 
 func (x *ChangeNATRequest) Reset() {
 	*x = ChangeNATRequest{}
-	mi := &file_skein_proto_msgTypes[121]
+	mi := &file_skein_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7845,7 +7957,7 @@ func (x *ChangeNATRequest) String() string {
 func (*ChangeNATRequest) ProtoMessage() {}
 
 func (x *ChangeNATRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[121]
+	mi := &file_skein_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7858,7 +7970,7 @@ func (x *ChangeNATRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeNATRequest.ProtoReflect.Descriptor instead.
 func (*ChangeNATRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{121}
+	return file_skein_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *ChangeNATRequest) GetWhat() isChangeNATRequest_What {
@@ -7917,7 +8029,7 @@ type ChangeNATResponse struct {
 
 func (x *ChangeNATResponse) Reset() {
 	*x = ChangeNATResponse{}
-	mi := &file_skein_proto_msgTypes[122]
+	mi := &file_skein_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7929,7 +8041,7 @@ func (x *ChangeNATResponse) String() string {
 func (*ChangeNATResponse) ProtoMessage() {}
 
 func (x *ChangeNATResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[122]
+	mi := &file_skein_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7942,7 +8054,7 @@ func (x *ChangeNATResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeNATResponse.ProtoReflect.Descriptor instead.
 func (*ChangeNATResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{122}
+	return file_skein_proto_rawDescGZIP(), []int{124}
 }
 
 var File_skein_proto protoreflect.FileDescriptor
@@ -8049,7 +8161,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x03arc\x18\x01 \x01(\tR\x03arc\x12\x18\n" +
 	"\afeature\x18\x02 \x01(\tR\afeature\x12\x16\n" +
 	"\x06enable\x18\x03 \x01(\bR\x06enable\"\x16\n" +
-	"\x14SetInterfaceResponse\"\x9f\x04\n" +
+	"\x14SetInterfaceResponse\"\xb3\x04\n" +
 	"\x10CreateTunRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05netns\x18\x02 \x01(\tR\x05netns\x12\x16\n" +
@@ -8066,12 +8178,19 @@ const file_skein_proto_rawDesc = "" +
 	" \x03(\v2\x12.skein.v1.PodRouteR\x06routes\x12A\n" +
 	"\asysctls\x18\v \x03(\v2'.skein.v1.CreateTunRequest.SysctlsEntryR\asysctls\x121\n" +
 	"\tbandwidth\x18\f \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\x12\x12\n" +
-	"\x04type\x18\r \x01(\tR\x04type\x1a:\n" +
+	"\x04type\x18\r \x01(\tR\x04type\x12\x12\n" +
+	"\x04dhcp\x18\x0e \x01(\bR\x04dhcp\x1a:\n" +
 	"\fSysctlsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\n" +
 	"\n" +
-	"\b_offload\"\x85\x01\n" +
+	"\b_offload\"v\n" +
+	"\x16SetTunAddressesRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\taddresses\x18\x02 \x03(\tR\taddresses\x12*\n" +
+	"\x06routes\x18\x03 \x03(\v2\x12.skein.v1.PodRouteR\x06routes\"L\n" +
+	"\x17SetTunAddressesResponse\x121\n" +
+	"\tinterface\x18\x01 \x01(\v2\x13.skein.v1.InterfaceR\tinterface\"\x85\x01\n" +
 	"\n" +
 	"Attachment\x12!\n" +
 	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x18\n" +
@@ -8546,13 +8665,14 @@ const file_skein_proto_rawDesc = "" +
 	"\x11PING_RESULT_REPLY\x10\x01\x12\x17\n" +
 	"\x13PING_RESULT_TIMEOUT\x10\x02\x12\x1b\n" +
 	"\x17PING_RESULT_UNREACHABLE\x10\x03\x12\x18\n" +
-	"\x14PING_RESULT_NOT_SENT\x10\x042\xd6\x15\n" +
+	"\x14PING_RESULT_NOT_SENT\x10\x042\xae\x16\n" +
 	"\x05Skein\x12G\n" +
 	"\n" +
 	"GetVersion\x12\x1b.skein.v1.GetVersionRequest\x1a\x1c.skein.v1.GetVersionResponse\x12S\n" +
 	"\x0eListInterfaces\x12\x1f.skein.v1.ListInterfacesRequest\x1a .skein.v1.ListInterfacesResponse\x12M\n" +
 	"\fSetInterface\x12\x1d.skein.v1.SetInterfaceRequest\x1a\x1e.skein.v1.SetInterfaceResponse\x12D\n" +
 	"\tCreateTun\x12\x1a.skein.v1.CreateTunRequest\x1a\x1b.skein.v1.CreateTunResponse\x12V\n" +
+	"\x0fSetTunAddresses\x12 .skein.v1.SetTunAddressesRequest\x1a!.skein.v1.SetTunAddressesResponse\x12V\n" +
 	"\x0fDeleteInterface\x12 .skein.v1.DeleteInterfaceRequest\x1a!.skein.v1.DeleteInterfaceResponse\x12V\n" +
 	"\x0fListAttachments\x12 .skein.v1.ListAttachmentsRequest\x1a!.skein.v1.ListAttachmentsResponse\x12G\n" +
 	"\n" +
@@ -8606,7 +8726,7 @@ func file_skein_proto_rawDescGZIP() []byte {
 }
 
 var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 127)
+var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
 	(Severity)(0),                   // 1: skein.v1.Severity
@@ -8630,121 +8750,123 @@ var file_skein_proto_goTypes = []any{
 	(*FeatureChange)(nil),           // 19: skein.v1.FeatureChange
 	(*SetInterfaceResponse)(nil),    // 20: skein.v1.SetInterfaceResponse
 	(*CreateTunRequest)(nil),        // 21: skein.v1.CreateTunRequest
-	(*Attachment)(nil),              // 22: skein.v1.Attachment
-	(*PortMapping)(nil),             // 23: skein.v1.PortMapping
-	(*PodRoute)(nil),                // 24: skein.v1.PodRoute
-	(*Bandwidth)(nil),               // 25: skein.v1.Bandwidth
-	(*Workload)(nil),                // 26: skein.v1.Workload
-	(*NamedPort)(nil),               // 27: skein.v1.NamedPort
-	(*CreateTunResponse)(nil),       // 28: skein.v1.CreateTunResponse
-	(*DeleteInterfaceRequest)(nil),  // 29: skein.v1.DeleteInterfaceRequest
-	(*DeleteInterfaceResponse)(nil), // 30: skein.v1.DeleteInterfaceResponse
-	(*ListAttachmentsRequest)(nil),  // 31: skein.v1.ListAttachmentsRequest
-	(*ListAttachmentsResponse)(nil), // 32: skein.v1.ListAttachmentsResponse
-	(*AttachedTun)(nil),             // 33: skein.v1.AttachedTun
-	(*GetRuntimeRequest)(nil),       // 34: skein.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),      // 35: skein.v1.GetRuntimeResponse
-	(*WorkerRuntime)(nil),           // 36: skein.v1.WorkerRuntime
-	(*NodeRuntime)(nil),             // 37: skein.v1.NodeRuntime
-	(*GetErrorsRequest)(nil),        // 38: skein.v1.GetErrorsRequest
-	(*GetErrorsResponse)(nil),       // 39: skein.v1.GetErrorsResponse
-	(*ErrorCount)(nil),              // 40: skein.v1.ErrorCount
-	(*GetBuffersRequest)(nil),       // 41: skein.v1.GetBuffersRequest
-	(*GetBuffersResponse)(nil),      // 42: skein.v1.GetBuffersResponse
-	(*BufferPool)(nil),              // 43: skein.v1.BufferPool
-	(*ClearCountersRequest)(nil),    // 44: skein.v1.ClearCountersRequest
-	(*ClearCountersResponse)(nil),   // 45: skein.v1.ClearCountersResponse
-	(*AddTraceRequest)(nil),         // 46: skein.v1.AddTraceRequest
-	(*AddTraceResponse)(nil),        // 47: skein.v1.AddTraceResponse
-	(*GetTraceRequest)(nil),         // 48: skein.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),        // 49: skein.v1.GetTraceResponse
-	(*TracedPacket)(nil),            // 50: skein.v1.TracedPacket
-	(*TraceRecord)(nil),             // 51: skein.v1.TraceRecord
-	(*ClearTraceRequest)(nil),       // 52: skein.v1.ClearTraceRequest
-	(*ClearTraceResponse)(nil),      // 53: skein.v1.ClearTraceResponse
-	(*NextHop)(nil),                 // 54: skein.v1.NextHop
-	(*Route)(nil),                   // 55: skein.v1.Route
-	(*Adjacency)(nil),               // 56: skein.v1.Adjacency
-	(*ListRoutesRequest)(nil),       // 57: skein.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 58: skein.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),         // 59: skein.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),        // 60: skein.v1.AddRouteResponse
-	(*DeleteRouteRequest)(nil),      // 61: skein.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),     // 62: skein.v1.DeleteRouteResponse
-	(*Neighbor)(nil),                // 63: skein.v1.Neighbor
-	(*ListNeighborsRequest)(nil),    // 64: skein.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),   // 65: skein.v1.ListNeighborsResponse
-	(*AddNeighborRequest)(nil),      // 66: skein.v1.AddNeighborRequest
-	(*AddNeighborResponse)(nil),     // 67: skein.v1.AddNeighborResponse
-	(*DeleteNeighborRequest)(nil),   // 68: skein.v1.DeleteNeighborRequest
-	(*DeleteNeighborResponse)(nil),  // 69: skein.v1.DeleteNeighborResponse
-	(*DenyEntry)(nil),               // 70: skein.v1.DenyEntry
-	(*ListDenyRequest)(nil),         // 71: skein.v1.ListDenyRequest
-	(*ListDenyResponse)(nil),        // 72: skein.v1.ListDenyResponse
-	(*AddDenyRequest)(nil),          // 73: skein.v1.AddDenyRequest
-	(*AddDenyResponse)(nil),         // 74: skein.v1.AddDenyResponse
-	(*DeleteDenyRequest)(nil),       // 75: skein.v1.DeleteDenyRequest
-	(*DeleteDenyResponse)(nil),      // 76: skein.v1.DeleteDenyResponse
-	(*PolicyRef)(nil),               // 77: skein.v1.PolicyRef
-	(*PolicyAlarm)(nil),             // 78: skein.v1.PolicyAlarm
-	(*ApplyPolicyRequest)(nil),      // 79: skein.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),     // 80: skein.v1.ApplyPolicyResponse
-	(*DeletePolicyRequest)(nil),     // 81: skein.v1.DeletePolicyRequest
-	(*DeletePolicyResponse)(nil),    // 82: skein.v1.DeletePolicyResponse
-	(*ListPolicyRequest)(nil),       // 83: skein.v1.ListPolicyRequest
-	(*ListPolicyResponse)(nil),      // 84: skein.v1.ListPolicyResponse
-	(*PolicyResource)(nil),          // 85: skein.v1.PolicyResource
-	(*ListEndpointsRequest)(nil),    // 86: skein.v1.ListEndpointsRequest
-	(*ListEndpointsResponse)(nil),   // 87: skein.v1.ListEndpointsResponse
-	(*PolicyEndpoint)(nil),          // 88: skein.v1.PolicyEndpoint
-	(*PolicyGate)(nil),              // 89: skein.v1.PolicyGate
-	(*PolicyTier)(nil),              // 90: skein.v1.PolicyTier
-	(*PolicyRules)(nil),             // 91: skein.v1.PolicyRules
-	(*PolicyRule)(nil),              // 92: skein.v1.PolicyRule
-	(*SetWorkloadRequest)(nil),      // 93: skein.v1.SetWorkloadRequest
-	(*SetWorkloadResponse)(nil),     // 94: skein.v1.SetWorkloadResponse
-	(*ExplainRequest)(nil),          // 95: skein.v1.ExplainRequest
-	(*ExplainResponse)(nil),         // 96: skein.v1.ExplainResponse
-	(*ExplainStep)(nil),             // 97: skein.v1.ExplainStep
-	(*SessionFilter)(nil),           // 98: skein.v1.SessionFilter
-	(*ListSessionsRequest)(nil),     // 99: skein.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 100: skein.v1.ListSessionsResponse
-	(*SessionStats)(nil),            // 101: skein.v1.SessionStats
-	(*Session)(nil),                 // 102: skein.v1.Session
-	(*ClearSessionsRequest)(nil),    // 103: skein.v1.ClearSessionsRequest
-	(*ClearSessionsResponse)(nil),   // 104: skein.v1.ClearSessionsResponse
-	(*GetGraphRequest)(nil),         // 105: skein.v1.GetGraphRequest
-	(*GetGraphResponse)(nil),        // 106: skein.v1.GetGraphResponse
-	(*GraphNode)(nil),               // 107: skein.v1.GraphNode
-	(*GraphArc)(nil),                // 108: skein.v1.GraphArc
-	(*FeatureArc)(nil),              // 109: skein.v1.FeatureArc
-	(*PingRequest)(nil),             // 110: skein.v1.PingRequest
-	(*PingResponse)(nil),            // 111: skein.v1.PingResponse
-	(*ApplyServicesRequest)(nil),    // 112: skein.v1.ApplyServicesRequest
-	(*ApplyServicesResponse)(nil),   // 113: skein.v1.ApplyServicesResponse
-	(*DeleteServicesRequest)(nil),   // 114: skein.v1.DeleteServicesRequest
-	(*DeleteServicesResponse)(nil),  // 115: skein.v1.DeleteServicesResponse
-	(*ListServicesRequest)(nil),     // 116: skein.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 117: skein.v1.ListServicesResponse
-	(*ServicePort)(nil),             // 118: skein.v1.ServicePort
-	(*ServiceAddress)(nil),          // 119: skein.v1.ServiceAddress
-	(*ServiceBackend)(nil),          // 120: skein.v1.ServiceBackend
-	(*ServiceClient)(nil),           // 121: skein.v1.ServiceClient
-	(*GetNATRequest)(nil),           // 122: skein.v1.GetNATRequest
-	(*GetNATResponse)(nil),          // 123: skein.v1.GetNATResponse
-	(*NATPool)(nil),                 // 124: skein.v1.NATPool
-	(*NATStatic)(nil),               // 125: skein.v1.NATStatic
-	(*NATExhausted)(nil),            // 126: skein.v1.NATExhausted
-	(*ChangeNATRequest)(nil),        // 127: skein.v1.ChangeNATRequest
-	(*ChangeNATResponse)(nil),       // 128: skein.v1.ChangeNATResponse
-	nil,                             // 129: skein.v1.CreateTunRequest.SysctlsEntry
-	nil,                             // 130: skein.v1.Workload.LabelsEntry
-	nil,                             // 131: skein.v1.PolicyEndpoint.LabelsEntry
-	nil,                             // 132: skein.v1.SessionStats.RefusedEntry
-	(*durationpb.Duration)(nil),     // 133: google.protobuf.Duration
+	(*SetTunAddressesRequest)(nil),  // 22: skein.v1.SetTunAddressesRequest
+	(*SetTunAddressesResponse)(nil), // 23: skein.v1.SetTunAddressesResponse
+	(*Attachment)(nil),              // 24: skein.v1.Attachment
+	(*PortMapping)(nil),             // 25: skein.v1.PortMapping
+	(*PodRoute)(nil),                // 26: skein.v1.PodRoute
+	(*Bandwidth)(nil),               // 27: skein.v1.Bandwidth
+	(*Workload)(nil),                // 28: skein.v1.Workload
+	(*NamedPort)(nil),               // 29: skein.v1.NamedPort
+	(*CreateTunResponse)(nil),       // 30: skein.v1.CreateTunResponse
+	(*DeleteInterfaceRequest)(nil),  // 31: skein.v1.DeleteInterfaceRequest
+	(*DeleteInterfaceResponse)(nil), // 32: skein.v1.DeleteInterfaceResponse
+	(*ListAttachmentsRequest)(nil),  // 33: skein.v1.ListAttachmentsRequest
+	(*ListAttachmentsResponse)(nil), // 34: skein.v1.ListAttachmentsResponse
+	(*AttachedTun)(nil),             // 35: skein.v1.AttachedTun
+	(*GetRuntimeRequest)(nil),       // 36: skein.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),      // 37: skein.v1.GetRuntimeResponse
+	(*WorkerRuntime)(nil),           // 38: skein.v1.WorkerRuntime
+	(*NodeRuntime)(nil),             // 39: skein.v1.NodeRuntime
+	(*GetErrorsRequest)(nil),        // 40: skein.v1.GetErrorsRequest
+	(*GetErrorsResponse)(nil),       // 41: skein.v1.GetErrorsResponse
+	(*ErrorCount)(nil),              // 42: skein.v1.ErrorCount
+	(*GetBuffersRequest)(nil),       // 43: skein.v1.GetBuffersRequest
+	(*GetBuffersResponse)(nil),      // 44: skein.v1.GetBuffersResponse
+	(*BufferPool)(nil),              // 45: skein.v1.BufferPool
+	(*ClearCountersRequest)(nil),    // 46: skein.v1.ClearCountersRequest
+	(*ClearCountersResponse)(nil),   // 47: skein.v1.ClearCountersResponse
+	(*AddTraceRequest)(nil),         // 48: skein.v1.AddTraceRequest
+	(*AddTraceResponse)(nil),        // 49: skein.v1.AddTraceResponse
+	(*GetTraceRequest)(nil),         // 50: skein.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),        // 51: skein.v1.GetTraceResponse
+	(*TracedPacket)(nil),            // 52: skein.v1.TracedPacket
+	(*TraceRecord)(nil),             // 53: skein.v1.TraceRecord
+	(*ClearTraceRequest)(nil),       // 54: skein.v1.ClearTraceRequest
+	(*ClearTraceResponse)(nil),      // 55: skein.v1.ClearTraceResponse
+	(*NextHop)(nil),                 // 56: skein.v1.NextHop
+	(*Route)(nil),                   // 57: skein.v1.Route
+	(*Adjacency)(nil),               // 58: skein.v1.Adjacency
+	(*ListRoutesRequest)(nil),       // 59: skein.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 60: skein.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),         // 61: skein.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),        // 62: skein.v1.AddRouteResponse
+	(*DeleteRouteRequest)(nil),      // 63: skein.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),     // 64: skein.v1.DeleteRouteResponse
+	(*Neighbor)(nil),                // 65: skein.v1.Neighbor
+	(*ListNeighborsRequest)(nil),    // 66: skein.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),   // 67: skein.v1.ListNeighborsResponse
+	(*AddNeighborRequest)(nil),      // 68: skein.v1.AddNeighborRequest
+	(*AddNeighborResponse)(nil),     // 69: skein.v1.AddNeighborResponse
+	(*DeleteNeighborRequest)(nil),   // 70: skein.v1.DeleteNeighborRequest
+	(*DeleteNeighborResponse)(nil),  // 71: skein.v1.DeleteNeighborResponse
+	(*DenyEntry)(nil),               // 72: skein.v1.DenyEntry
+	(*ListDenyRequest)(nil),         // 73: skein.v1.ListDenyRequest
+	(*ListDenyResponse)(nil),        // 74: skein.v1.ListDenyResponse
+	(*AddDenyRequest)(nil),          // 75: skein.v1.AddDenyRequest
+	(*AddDenyResponse)(nil),         // 76: skein.v1.AddDenyResponse
+	(*DeleteDenyRequest)(nil),       // 77: skein.v1.DeleteDenyRequest
+	(*DeleteDenyResponse)(nil),      // 78: skein.v1.DeleteDenyResponse
+	(*PolicyRef)(nil),               // 79: skein.v1.PolicyRef
+	(*PolicyAlarm)(nil),             // 80: skein.v1.PolicyAlarm
+	(*ApplyPolicyRequest)(nil),      // 81: skein.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),     // 82: skein.v1.ApplyPolicyResponse
+	(*DeletePolicyRequest)(nil),     // 83: skein.v1.DeletePolicyRequest
+	(*DeletePolicyResponse)(nil),    // 84: skein.v1.DeletePolicyResponse
+	(*ListPolicyRequest)(nil),       // 85: skein.v1.ListPolicyRequest
+	(*ListPolicyResponse)(nil),      // 86: skein.v1.ListPolicyResponse
+	(*PolicyResource)(nil),          // 87: skein.v1.PolicyResource
+	(*ListEndpointsRequest)(nil),    // 88: skein.v1.ListEndpointsRequest
+	(*ListEndpointsResponse)(nil),   // 89: skein.v1.ListEndpointsResponse
+	(*PolicyEndpoint)(nil),          // 90: skein.v1.PolicyEndpoint
+	(*PolicyGate)(nil),              // 91: skein.v1.PolicyGate
+	(*PolicyTier)(nil),              // 92: skein.v1.PolicyTier
+	(*PolicyRules)(nil),             // 93: skein.v1.PolicyRules
+	(*PolicyRule)(nil),              // 94: skein.v1.PolicyRule
+	(*SetWorkloadRequest)(nil),      // 95: skein.v1.SetWorkloadRequest
+	(*SetWorkloadResponse)(nil),     // 96: skein.v1.SetWorkloadResponse
+	(*ExplainRequest)(nil),          // 97: skein.v1.ExplainRequest
+	(*ExplainResponse)(nil),         // 98: skein.v1.ExplainResponse
+	(*ExplainStep)(nil),             // 99: skein.v1.ExplainStep
+	(*SessionFilter)(nil),           // 100: skein.v1.SessionFilter
+	(*ListSessionsRequest)(nil),     // 101: skein.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 102: skein.v1.ListSessionsResponse
+	(*SessionStats)(nil),            // 103: skein.v1.SessionStats
+	(*Session)(nil),                 // 104: skein.v1.Session
+	(*ClearSessionsRequest)(nil),    // 105: skein.v1.ClearSessionsRequest
+	(*ClearSessionsResponse)(nil),   // 106: skein.v1.ClearSessionsResponse
+	(*GetGraphRequest)(nil),         // 107: skein.v1.GetGraphRequest
+	(*GetGraphResponse)(nil),        // 108: skein.v1.GetGraphResponse
+	(*GraphNode)(nil),               // 109: skein.v1.GraphNode
+	(*GraphArc)(nil),                // 110: skein.v1.GraphArc
+	(*FeatureArc)(nil),              // 111: skein.v1.FeatureArc
+	(*PingRequest)(nil),             // 112: skein.v1.PingRequest
+	(*PingResponse)(nil),            // 113: skein.v1.PingResponse
+	(*ApplyServicesRequest)(nil),    // 114: skein.v1.ApplyServicesRequest
+	(*ApplyServicesResponse)(nil),   // 115: skein.v1.ApplyServicesResponse
+	(*DeleteServicesRequest)(nil),   // 116: skein.v1.DeleteServicesRequest
+	(*DeleteServicesResponse)(nil),  // 117: skein.v1.DeleteServicesResponse
+	(*ListServicesRequest)(nil),     // 118: skein.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 119: skein.v1.ListServicesResponse
+	(*ServicePort)(nil),             // 120: skein.v1.ServicePort
+	(*ServiceAddress)(nil),          // 121: skein.v1.ServiceAddress
+	(*ServiceBackend)(nil),          // 122: skein.v1.ServiceBackend
+	(*ServiceClient)(nil),           // 123: skein.v1.ServiceClient
+	(*GetNATRequest)(nil),           // 124: skein.v1.GetNATRequest
+	(*GetNATResponse)(nil),          // 125: skein.v1.GetNATResponse
+	(*NATPool)(nil),                 // 126: skein.v1.NATPool
+	(*NATStatic)(nil),               // 127: skein.v1.NATStatic
+	(*NATExhausted)(nil),            // 128: skein.v1.NATExhausted
+	(*ChangeNATRequest)(nil),        // 129: skein.v1.ChangeNATRequest
+	(*ChangeNATResponse)(nil),       // 130: skein.v1.ChangeNATResponse
+	nil,                             // 131: skein.v1.CreateTunRequest.SysctlsEntry
+	nil,                             // 132: skein.v1.Workload.LabelsEntry
+	nil,                             // 133: skein.v1.PolicyEndpoint.LabelsEntry
+	nil,                             // 134: skein.v1.SessionStats.RefusedEntry
+	(*durationpb.Duration)(nil),     // 135: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	133, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	135, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
 	0,   // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
 	10,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
 	12,  // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
@@ -8754,168 +8876,172 @@ var file_skein_proto_depIdxs = []int32{
 	9,   // 7: skein.v1.Interface.tx_limit:type_name -> skein.v1.RateLimit
 	11,  // 8: skein.v1.Driver.candidates:type_name -> skein.v1.DriverCandidate
 	14,  // 9: skein.v1.Driver.counters:type_name -> skein.v1.DriverCounters
-	26,  // 10: skein.v1.Peer.workload:type_name -> skein.v1.Workload
-	22,  // 11: skein.v1.Peer.attachment:type_name -> skein.v1.Attachment
-	24,  // 12: skein.v1.Peer.routes:type_name -> skein.v1.PodRoute
-	25,  // 13: skein.v1.Peer.bandwidth:type_name -> skein.v1.Bandwidth
+	28,  // 10: skein.v1.Peer.workload:type_name -> skein.v1.Workload
+	24,  // 11: skein.v1.Peer.attachment:type_name -> skein.v1.Attachment
+	26,  // 12: skein.v1.Peer.routes:type_name -> skein.v1.PodRoute
+	27,  // 13: skein.v1.Peer.bandwidth:type_name -> skein.v1.Bandwidth
 	8,   // 14: skein.v1.ListInterfacesResponse.interfaces:type_name -> skein.v1.Interface
 	19,  // 15: skein.v1.SetInterfaceRequest.features:type_name -> skein.v1.FeatureChange
 	9,   // 16: skein.v1.SetInterfaceRequest.rx_limit:type_name -> skein.v1.RateLimit
 	9,   // 17: skein.v1.SetInterfaceRequest.tx_limit:type_name -> skein.v1.RateLimit
-	26,  // 18: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
-	22,  // 19: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
-	24,  // 20: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
-	129, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
-	25,  // 22: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
-	23,  // 23: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
-	130, // 24: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
-	27,  // 25: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
-	8,   // 26: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
-	33,  // 27: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
-	22,  // 28: skein.v1.AttachedTun.attachment:type_name -> skein.v1.Attachment
-	26,  // 29: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
-	25,  // 30: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
-	36,  // 31: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	133, // 32: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	133, // 33: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	133, // 34: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
-	37,  // 35: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	40,  // 36: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
-	1,   // 37: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	43,  // 38: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	50,  // 39: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	133, // 40: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	51,  // 41: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
-	2,   // 42: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	54,  // 43: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	56,  // 44: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	3,   // 45: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
-	55,  // 46: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	55,  // 47: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	55,  // 48: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	4,   // 49: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	133, // 50: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	3,   // 51: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
-	63,  // 52: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	70,  // 53: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
-	77,  // 54: skein.v1.ApplyPolicyResponse.applied:type_name -> skein.v1.PolicyRef
-	78,  // 55: skein.v1.ApplyPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
-	77,  // 56: skein.v1.DeletePolicyRequest.refs:type_name -> skein.v1.PolicyRef
-	85,  // 57: skein.v1.ListPolicyResponse.resources:type_name -> skein.v1.PolicyResource
-	78,  // 58: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
-	77,  // 59: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
-	88,  // 60: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
-	131, // 61: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
-	89,  // 62: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
-	90,  // 63: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
-	91,  // 64: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
-	77,  // 65: skein.v1.PolicyRules.ref:type_name -> skein.v1.PolicyRef
-	92,  // 66: skein.v1.PolicyRules.rules:type_name -> skein.v1.PolicyRule
-	26,  // 67: skein.v1.SetWorkloadRequest.workload:type_name -> skein.v1.Workload
-	97,  // 68: skein.v1.ExplainResponse.steps:type_name -> skein.v1.ExplainStep
-	98,  // 69: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
-	102, // 70: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
-	101, // 71: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
-	132, // 72: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
-	133, // 73: skein.v1.Session.idle:type_name -> google.protobuf.Duration
-	133, // 74: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
-	98,  // 75: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
-	107, // 76: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	109, // 77: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	108, // 78: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	133, // 79: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	133, // 80: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	5,   // 81: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	133, // 82: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	118, // 83: skein.v1.ListServicesResponse.services:type_name -> skein.v1.ServicePort
-	119, // 84: skein.v1.ServicePort.addresses:type_name -> skein.v1.ServiceAddress
-	120, // 85: skein.v1.ServicePort.backends:type_name -> skein.v1.ServiceBackend
-	133, // 86: skein.v1.ServicePort.affinity:type_name -> google.protobuf.Duration
-	121, // 87: skein.v1.ServicePort.clients:type_name -> skein.v1.ServiceClient
-	133, // 88: skein.v1.ServiceClient.left:type_name -> google.protobuf.Duration
-	124, // 89: skein.v1.GetNATResponse.pools:type_name -> skein.v1.NATPool
-	125, // 90: skein.v1.GetNATResponse.statics:type_name -> skein.v1.NATStatic
-	126, // 91: skein.v1.GetNATResponse.exhausted:type_name -> skein.v1.NATExhausted
-	124, // 92: skein.v1.ChangeNATRequest.pool:type_name -> skein.v1.NATPool
-	6,   // 93: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	16,  // 94: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	18,  // 95: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	21,  // 96: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	29,  // 97: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	31,  // 98: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
-	34,  // 99: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	38,  // 100: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	41,  // 101: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	44,  // 102: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	46,  // 103: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	48,  // 104: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	52,  // 105: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	57,  // 106: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	59,  // 107: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	61,  // 108: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	64,  // 109: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	66,  // 110: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	68,  // 111: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	71,  // 112: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
-	73,  // 113: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
-	75,  // 114: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
-	79,  // 115: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
-	81,  // 116: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
-	83,  // 117: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
-	86,  // 118: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
-	93,  // 119: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
-	95,  // 120: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
-	99,  // 121: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
-	103, // 122: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
-	112, // 123: skein.v1.Skein.ApplyServices:input_type -> skein.v1.ApplyServicesRequest
-	114, // 124: skein.v1.Skein.DeleteServices:input_type -> skein.v1.DeleteServicesRequest
-	116, // 125: skein.v1.Skein.ListServices:input_type -> skein.v1.ListServicesRequest
-	122, // 126: skein.v1.Skein.GetNAT:input_type -> skein.v1.GetNATRequest
-	127, // 127: skein.v1.Skein.ChangeNAT:input_type -> skein.v1.ChangeNATRequest
-	105, // 128: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	110, // 129: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,   // 130: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	17,  // 131: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	20,  // 132: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	28,  // 133: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	30,  // 134: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	32,  // 135: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
-	35,  // 136: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	39,  // 137: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	42,  // 138: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	45,  // 139: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	47,  // 140: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	49,  // 141: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	53,  // 142: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	58,  // 143: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	60,  // 144: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	62,  // 145: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	65,  // 146: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	67,  // 147: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	69,  // 148: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	72,  // 149: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
-	74,  // 150: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
-	76,  // 151: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
-	80,  // 152: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
-	82,  // 153: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
-	84,  // 154: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
-	87,  // 155: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
-	94,  // 156: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
-	96,  // 157: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
-	100, // 158: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
-	104, // 159: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
-	113, // 160: skein.v1.Skein.ApplyServices:output_type -> skein.v1.ApplyServicesResponse
-	115, // 161: skein.v1.Skein.DeleteServices:output_type -> skein.v1.DeleteServicesResponse
-	117, // 162: skein.v1.Skein.ListServices:output_type -> skein.v1.ListServicesResponse
-	123, // 163: skein.v1.Skein.GetNAT:output_type -> skein.v1.GetNATResponse
-	128, // 164: skein.v1.Skein.ChangeNAT:output_type -> skein.v1.ChangeNATResponse
-	106, // 165: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	111, // 166: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	130, // [130:167] is the sub-list for method output_type
-	93,  // [93:130] is the sub-list for method input_type
-	93,  // [93:93] is the sub-list for extension type_name
-	93,  // [93:93] is the sub-list for extension extendee
-	0,   // [0:93] is the sub-list for field type_name
+	28,  // 18: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
+	24,  // 19: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
+	26,  // 20: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
+	131, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
+	27,  // 22: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
+	26,  // 23: skein.v1.SetTunAddressesRequest.routes:type_name -> skein.v1.PodRoute
+	8,   // 24: skein.v1.SetTunAddressesResponse.interface:type_name -> skein.v1.Interface
+	25,  // 25: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
+	132, // 26: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
+	29,  // 27: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
+	8,   // 28: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
+	35,  // 29: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
+	24,  // 30: skein.v1.AttachedTun.attachment:type_name -> skein.v1.Attachment
+	28,  // 31: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
+	27,  // 32: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
+	38,  // 33: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	135, // 34: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	135, // 35: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	135, // 36: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	39,  // 37: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	42,  // 38: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	1,   // 39: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
+	45,  // 40: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	52,  // 41: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	135, // 42: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	53,  // 43: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	2,   // 44: skein.v1.Route.type:type_name -> skein.v1.RouteType
+	56,  // 45: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	58,  // 46: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	3,   // 47: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
+	57,  // 48: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	57,  // 49: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	57,  // 50: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	4,   // 51: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	135, // 52: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	3,   // 53: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
+	65,  // 54: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	72,  // 55: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
+	79,  // 56: skein.v1.ApplyPolicyResponse.applied:type_name -> skein.v1.PolicyRef
+	80,  // 57: skein.v1.ApplyPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	79,  // 58: skein.v1.DeletePolicyRequest.refs:type_name -> skein.v1.PolicyRef
+	87,  // 59: skein.v1.ListPolicyResponse.resources:type_name -> skein.v1.PolicyResource
+	80,  // 60: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	79,  // 61: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
+	90,  // 62: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
+	133, // 63: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
+	91,  // 64: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
+	92,  // 65: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
+	93,  // 66: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
+	79,  // 67: skein.v1.PolicyRules.ref:type_name -> skein.v1.PolicyRef
+	94,  // 68: skein.v1.PolicyRules.rules:type_name -> skein.v1.PolicyRule
+	28,  // 69: skein.v1.SetWorkloadRequest.workload:type_name -> skein.v1.Workload
+	99,  // 70: skein.v1.ExplainResponse.steps:type_name -> skein.v1.ExplainStep
+	100, // 71: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	104, // 72: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
+	103, // 73: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
+	134, // 74: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
+	135, // 75: skein.v1.Session.idle:type_name -> google.protobuf.Duration
+	135, // 76: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
+	100, // 77: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	109, // 78: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	111, // 79: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	110, // 80: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	135, // 81: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	135, // 82: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	5,   // 83: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	135, // 84: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	120, // 85: skein.v1.ListServicesResponse.services:type_name -> skein.v1.ServicePort
+	121, // 86: skein.v1.ServicePort.addresses:type_name -> skein.v1.ServiceAddress
+	122, // 87: skein.v1.ServicePort.backends:type_name -> skein.v1.ServiceBackend
+	135, // 88: skein.v1.ServicePort.affinity:type_name -> google.protobuf.Duration
+	123, // 89: skein.v1.ServicePort.clients:type_name -> skein.v1.ServiceClient
+	135, // 90: skein.v1.ServiceClient.left:type_name -> google.protobuf.Duration
+	126, // 91: skein.v1.GetNATResponse.pools:type_name -> skein.v1.NATPool
+	127, // 92: skein.v1.GetNATResponse.statics:type_name -> skein.v1.NATStatic
+	128, // 93: skein.v1.GetNATResponse.exhausted:type_name -> skein.v1.NATExhausted
+	126, // 94: skein.v1.ChangeNATRequest.pool:type_name -> skein.v1.NATPool
+	6,   // 95: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	16,  // 96: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	18,  // 97: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	21,  // 98: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	22,  // 99: skein.v1.Skein.SetTunAddresses:input_type -> skein.v1.SetTunAddressesRequest
+	31,  // 100: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	33,  // 101: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
+	36,  // 102: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	40,  // 103: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	43,  // 104: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	46,  // 105: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	48,  // 106: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	50,  // 107: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	54,  // 108: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	59,  // 109: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	61,  // 110: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	63,  // 111: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	66,  // 112: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	68,  // 113: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	70,  // 114: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	73,  // 115: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
+	75,  // 116: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
+	77,  // 117: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
+	81,  // 118: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
+	83,  // 119: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
+	85,  // 120: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
+	88,  // 121: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
+	95,  // 122: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
+	97,  // 123: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
+	101, // 124: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
+	105, // 125: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
+	114, // 126: skein.v1.Skein.ApplyServices:input_type -> skein.v1.ApplyServicesRequest
+	116, // 127: skein.v1.Skein.DeleteServices:input_type -> skein.v1.DeleteServicesRequest
+	118, // 128: skein.v1.Skein.ListServices:input_type -> skein.v1.ListServicesRequest
+	124, // 129: skein.v1.Skein.GetNAT:input_type -> skein.v1.GetNATRequest
+	129, // 130: skein.v1.Skein.ChangeNAT:input_type -> skein.v1.ChangeNATRequest
+	107, // 131: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	112, // 132: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,   // 133: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	17,  // 134: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	20,  // 135: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	30,  // 136: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	23,  // 137: skein.v1.Skein.SetTunAddresses:output_type -> skein.v1.SetTunAddressesResponse
+	32,  // 138: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	34,  // 139: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
+	37,  // 140: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	41,  // 141: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	44,  // 142: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	47,  // 143: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	49,  // 144: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	51,  // 145: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	55,  // 146: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	60,  // 147: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	62,  // 148: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	64,  // 149: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	67,  // 150: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	69,  // 151: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	71,  // 152: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	74,  // 153: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
+	76,  // 154: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
+	78,  // 155: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
+	82,  // 156: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
+	84,  // 157: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
+	86,  // 158: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
+	89,  // 159: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
+	96,  // 160: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
+	98,  // 161: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
+	102, // 162: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
+	106, // 163: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
+	115, // 164: skein.v1.Skein.ApplyServices:output_type -> skein.v1.ApplyServicesResponse
+	117, // 165: skein.v1.Skein.DeleteServices:output_type -> skein.v1.DeleteServicesResponse
+	119, // 166: skein.v1.Skein.ListServices:output_type -> skein.v1.ListServicesResponse
+	125, // 167: skein.v1.Skein.GetNAT:output_type -> skein.v1.GetNATResponse
+	130, // 168: skein.v1.Skein.ChangeNAT:output_type -> skein.v1.ChangeNATResponse
+	108, // 169: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	113, // 170: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	133, // [133:171] is the sub-list for method output_type
+	95,  // [95:133] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -8925,21 +9051,21 @@ func file_skein_proto_init() {
 	}
 	file_skein_proto_msgTypes[12].OneofWrappers = []any{}
 	file_skein_proto_msgTypes[15].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[40].OneofWrappers = []any{
+	file_skein_proto_msgTypes[42].OneofWrappers = []any{
 		(*AddTraceRequest_Node)(nil),
 		(*AddTraceRequest_Interface)(nil),
 	}
-	file_skein_proto_msgTypes[51].OneofWrappers = []any{
+	file_skein_proto_msgTypes[53].OneofWrappers = []any{
 		(*ListRoutesRequest_Prefix)(nil),
 		(*ListRoutesRequest_Address)(nil),
 	}
-	file_skein_proto_msgTypes[85].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[89].OneofWrappers = []any{
+	file_skein_proto_msgTypes[87].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[91].OneofWrappers = []any{
 		(*ExplainRequest_Line)(nil),
 		(*ExplainRequest_Trace)(nil),
 	}
-	file_skein_proto_msgTypes[104].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[121].OneofWrappers = []any{
+	file_skein_proto_msgTypes[106].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[123].OneofWrappers = []any{
 		(*ChangeNATRequest_Pool)(nil),
 		(*ChangeNATRequest_Static)(nil),
 	}
@@ -8949,7 +9075,7 @@ func file_skein_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   127,
+			NumMessages:   129,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

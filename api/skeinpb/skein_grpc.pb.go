@@ -43,6 +43,7 @@ const (
 	Skein_ListInterfaces_FullMethodName  = "/skein.v1.Skein/ListInterfaces"
 	Skein_SetInterface_FullMethodName    = "/skein.v1.Skein/SetInterface"
 	Skein_CreateTun_FullMethodName       = "/skein.v1.Skein/CreateTun"
+	Skein_SetTunAddresses_FullMethodName = "/skein.v1.Skein/SetTunAddresses"
 	Skein_DeleteInterface_FullMethodName = "/skein.v1.Skein/DeleteInterface"
 	Skein_ListAttachments_FullMethodName = "/skein.v1.Skein/ListAttachments"
 	Skein_GetRuntime_FullMethodName      = "/skein.v1.Skein/GetRuntime"
@@ -88,6 +89,9 @@ type SkeinClient interface {
 	ListInterfaces(ctx context.Context, in *ListInterfacesRequest, opts ...grpc.CallOption) (*ListInterfacesResponse, error)
 	SetInterface(ctx context.Context, in *SetInterfaceRequest, opts ...grpc.CallOption) (*SetInterfaceResponse, error)
 	CreateTun(ctx context.Context, in *CreateTunRequest, opts ...grpc.CallOption) (*CreateTunResponse, error)
+	// SetTunAddresses gives a TUN or veth that was made without addresses what
+	// came to be known later. ALREADY_EXISTS: it has some.
+	SetTunAddresses(ctx context.Context, in *SetTunAddressesRequest, opts ...grpc.CallOption) (*SetTunAddressesResponse, error)
 	DeleteInterface(ctx context.Context, in *DeleteInterfaceRequest, opts ...grpc.CallOption) (*DeleteInterfaceResponse, error)
 	// ListAttachments answers from what the daemon remembers, and asks no kernel.
 	ListAttachments(ctx context.Context, in *ListAttachmentsRequest, opts ...grpc.CallOption) (*ListAttachmentsResponse, error)
@@ -185,6 +189,16 @@ func (c *skeinClient) CreateTun(ctx context.Context, in *CreateTunRequest, opts 
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateTunResponse)
 	err := c.cc.Invoke(ctx, Skein_CreateTun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) SetTunAddresses(ctx context.Context, in *SetTunAddressesRequest, opts ...grpc.CallOption) (*SetTunAddressesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetTunAddressesResponse)
+	err := c.cc.Invoke(ctx, Skein_SetTunAddresses_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -558,6 +572,9 @@ type SkeinServer interface {
 	ListInterfaces(context.Context, *ListInterfacesRequest) (*ListInterfacesResponse, error)
 	SetInterface(context.Context, *SetInterfaceRequest) (*SetInterfaceResponse, error)
 	CreateTun(context.Context, *CreateTunRequest) (*CreateTunResponse, error)
+	// SetTunAddresses gives a TUN or veth that was made without addresses what
+	// came to be known later. ALREADY_EXISTS: it has some.
+	SetTunAddresses(context.Context, *SetTunAddressesRequest) (*SetTunAddressesResponse, error)
 	DeleteInterface(context.Context, *DeleteInterfaceRequest) (*DeleteInterfaceResponse, error)
 	// ListAttachments answers from what the daemon remembers, and asks no kernel.
 	ListAttachments(context.Context, *ListAttachmentsRequest) (*ListAttachmentsResponse, error)
@@ -632,6 +649,9 @@ func (UnimplementedSkeinServer) SetInterface(context.Context, *SetInterfaceReque
 }
 func (UnimplementedSkeinServer) CreateTun(context.Context, *CreateTunRequest) (*CreateTunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateTun not implemented")
+}
+func (UnimplementedSkeinServer) SetTunAddresses(context.Context, *SetTunAddressesRequest) (*SetTunAddressesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetTunAddresses not implemented")
 }
 func (UnimplementedSkeinServer) DeleteInterface(context.Context, *DeleteInterfaceRequest) (*DeleteInterfaceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteInterface not implemented")
@@ -821,6 +841,24 @@ func _Skein_CreateTun_Handler(srv interface{}, ctx context.Context, dec func(int
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SkeinServer).CreateTun(ctx, req.(*CreateTunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_SetTunAddresses_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetTunAddressesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).SetTunAddresses(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_SetTunAddresses_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).SetTunAddresses(ctx, req.(*SetTunAddressesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1420,6 +1458,10 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateTun",
 			Handler:    _Skein_CreateTun_Handler,
+		},
+		{
+			MethodName: "SetTunAddresses",
+			Handler:    _Skein_SetTunAddresses_Handler,
 		},
 		{
 			MethodName: "DeleteInterface",
