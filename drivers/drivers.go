@@ -76,10 +76,11 @@ type Info struct {
 type Offload uint8
 
 const (
-	Checksum Offload = 1 << iota // CsumPartial packets
-	TSO4                         // GSOTCPv4 superpackets
-	TSO6                         // GSOTCPv6 superpackets
-	USO                          // GSOUDP superpackets
+	Checksum    Offload = 1 << iota // CsumPartial packets
+	TSO4                            // GSOTCPv4 superpackets
+	TSO6                            // GSOTCPv6 superpackets
+	USO                             // GSOUDP superpackets
+	ChecksumTCP                     // CsumPartial packets of TCP, where not of all
 )
 
 // AllOffloads is what a virtio-net header can carry.

@@ -111,10 +111,19 @@ func fit(b *buf.Buffer, out *iface.Iface) graph.Arc {
 	if need := gsoOffload(b.GSOType); need&^out.Offload != 0 {
 		return outSegment
 	}
-	if b.Flags&buf.CsumPartial != 0 && out.Offload&drivers.Checksum == 0 && !finishChecksum(b) {
+	if b.Flags&buf.CsumPartial != 0 && out.Offload&sumOffload(b) == 0 && !finishChecksum(b) {
 		return outSum
 	}
 	return 0
+}
+
+// sumOffload returns what a device must be able to do, one of it, to take a
+// packet with an unfinished checksum.
+func sumOffload(b *buf.Buffer) drivers.Offload {
+	if b.CsumOffset == tcpChecksumAt {
+		return drivers.Checksum | drivers.ChecksumTCP
+	}
+	return drivers.Checksum
 }
 
 // gsoOffload returns what a device must be able to do to take such a packet.

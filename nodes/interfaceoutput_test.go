@@ -86,6 +86,31 @@ func TestInterfaceOutputChecksum(t *testing.T) {
 	}
 }
 
+// A device may finish checksums of TCP only.
+func TestInterfaceOutputChecksumTCP(t *testing.T) {
+	w := newWorld(t, aNode+"interface pod1 tun offload tcpcsum")
+	rig := on(t, nodes.InterfaceOutput, w.state)
+	for _, x := range []struct {
+		line   string
+		l4, at uint16
+		left   bool
+	}{
+		{"10.1.0.7 > 10.1.0.8: tcp 1 > 2 len 1000", 20, 16, true},
+		{"fd00::7 > fd00::8: tcp 1 > 2 len 10", 40, 16, true},
+		{"10.1.0.7 > 10.1.0.8: udp 1 > 2 len 33", 20, 6, false},
+		{"fd00::7 > fd00::8: udp 1 > 2 len 33", 40, 6, false},
+	} {
+		b := rig.Load(t, line(t, x.line))[0]
+		b.TxIf, b.Flags = pod1, b.Flags|buf.CsumPartial
+		b.CsumStart, b.CsumOffset = uint16(b.Off())+x.l4, x.at
+		got := rig.RunBufs(t, b)
+		if left := got[0].Flags&buf.CsumPartial != 0; left != x.left {
+			t.Errorf("%s: left to the device: %v, want %v", x.line, left, x.left)
+		}
+		rig.Put(got)
+	}
+}
+
 // A UDP checksum that comes out as zero is sent as all ones (RFC 768).
 func TestChecksumZero(t *testing.T) {
 	w := newWorld(t, aNode)

@@ -197,7 +197,7 @@ func (w *world) attribute(i uint32, words []string) (int, error) {
 		w.state.Ifaces[i].Peer = peer
 	case "offload":
 		in.Offload |= map[string]drivers.Offload{"csum": drivers.Checksum, "tso4": drivers.TSO4, "tso6": drivers.TSO6,
-			"uso": drivers.USO, "all": drivers.AllOffloads}[value]
+			"uso": drivers.USO, "tcpcsum": drivers.ChecksumTCP, "all": drivers.AllOffloads}[value]
 	case "feature":
 		err = enable(in, value)
 	default:

@@ -29,6 +29,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/drivers/internal/inns"
+	"github.com/skein-dataplane/skein/drivers/internal/packetsock"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,11 +37,8 @@ import (
 // (PACKET_FANOUT_MAX was 256 before Linux 5.7).
 const MaxQueues = 256
 
-// Defaults of a Config's zero fields.
-const (
-	defaultRxBytes = 16 << 20
-	defaultTxBytes = 4 << 20
-)
+// defaultRxBytes is the default of Config.RxBytes.
+const defaultRxBytes = 16 << 20
 
 // Config says what to open.
 type Config struct {
@@ -72,7 +70,7 @@ func Open(c Config) (*Device, error) {
 		c.RxBytes = defaultRxBytes
 	}
 	if c.TxBytes == 0 {
-		c.TxBytes = defaultTxBytes
+		c.TxBytes = packetsock.TxBytes
 	}
 	d := &Device{}
 	if err := inns.Do(c.NetNS, func() error { return d.open(c) }); err != nil {
@@ -94,9 +92,9 @@ func (d *Device) open(c Config) error {
 	}
 	fanout := 0
 	for range c.Queues {
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		fd, err := packetsock.New()
 		if err != nil {
-			return fmt.Errorf("packet socket: %w", needs(err))
+			return err
 		}
 		d.queues = append(d.queues, newQueue(fd))
 		if err := setUp(fd, link.Index, &c, &fanout); err != nil {
@@ -130,19 +128,22 @@ type queue struct {
 	fd    int
 	stats drivers.Stats
 	rx    receiver
-	tx    sender
+	tx    packetsock.Sender
 }
 
 func newQueue(fd int) *queue {
 	q := &queue{fd: fd}
 	q.rx.init()
-	q.tx.init()
+	q.tx.Init(fd, &q.stats)
 	return q
 }
 
 // FD implements drivers.Queue. When the interface goes down it polls readable
 // with an error, which the next Rx takes away.
 func (q *queue) FD() int { return q.fd }
+
+// Tx implements drivers.Queue. See packetsock.Sender.
+func (q *queue) Tx(p *buf.Pool, bufs []*buf.Buffer) (sent int) { return q.tx.Tx(p, bufs) }
 
 // Stats implements drivers.Queue. It makes one system call, that does not
 // block.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/drivers/internal/packetsock"
 	"github.com/skein-dataplane/skein/drivers/vnet"
 	"golang.org/x/sys/unix"
 )
@@ -102,7 +103,7 @@ func benchmarkRx(b *testing.B, rx func(drivers.Queue, *buf.Pool, []*buf.Buffer) 
 func BenchmarkRxStrategy(b *testing.B) {
 	var s struct {
 		large [batch]*buf.Buffer
-		msgs  [batch]mmsghdr
+		msgs  [batch]packetsock.Mmsghdr
 		iovs  [batch][2]unix.Iovec
 		hdrs  [batch]vnet.Header
 		aux   [batch]auxdata
@@ -134,7 +135,7 @@ func BenchmarkRxStrategy(b *testing.B) {
 			}
 			p.Get(into[n : n+int(got)])
 			for i := range int(got) {
-				s.large[i].SetLen(int(s.msgs[i].n) - vnet.HeaderLen)
+				s.large[i].SetLen(int(s.msgs[i].N) - vnet.HeaderLen)
 				into[n].Set(s.large[i].Bytes())
 				vnet.Decode(&s.hdrs[i], into[n])
 				n++

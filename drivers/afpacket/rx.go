@@ -4,23 +4,17 @@ import (
 	"unsafe"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/drivers/internal/packetsock"
 	"github.com/skein-dataplane/skein/drivers/vnet"
 	"golang.org/x/sys/unix"
 )
 
-// batch is the number of packets per system call. At 64, the call itself costs
-// 3 ns per packet; each queue keeps that many large buffers.
-const batch = 64
+// batch is the number of packets per system call; each queue keeps that many
+// large buffers.
+const batch = packetsock.Batch
 
 // firstPart is what of a packet goes into a small buffer, in bytes.
 const firstPart = buf.SmallStride - buf.Headroom
-
-// mmsghdr is struct mmsghdr (recvmmsg(2)).
-type mmsghdr struct {
-	unix.Msghdr
-	n uint32
-	_ [4]byte
-}
 
 // auxdata is the control message that PACKET_AUXDATA brings.
 type auxdata struct {
@@ -40,7 +34,7 @@ type auxdata struct {
 type receiver struct {
 	small, large [batch]*buf.Buffer // slots [:ready] have both
 	ready        int
-	msgs         [batch]mmsghdr
+	msgs         [batch]packetsock.Mmsghdr
 	iovs         [batch][3]unix.Iovec
 	hdrs         [batch]vnet.Header
 	aux          [batch]auxdata
@@ -111,7 +105,7 @@ func (q *queue) recvmmsg(want int) int {
 // returns nil, and leaves the slot as it is, if the packet is not usable.
 func (q *queue) take(i int) *buf.Buffer {
 	r := &q.rx
-	n := int(r.msgs[i].n) - vnet.HeaderLen
+	n := int(r.msgs[i].N) - vnet.HeaderLen
 	if n < 0 || r.msgs[i].Flags&unix.MSG_TRUNC != 0 {
 		q.stats.RxErrors++
 		return nil

@@ -2,27 +2,15 @@ package afpacket
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"unsafe"
 
-	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/drivers/internal/packetsock"
 	"golang.org/x/sys/unix"
 )
 
 // deaf is a classic BPF program that accepts no byte of any packet.
 var deaf = unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
-
-// needs says what to do about errors that have a usual cause.
-func needs(err error) error {
-	switch {
-	case errors.Is(err, unix.EPERM):
-		return &drivers.Missing{What: "CAP_NET_RAW and CAP_NET_ADMIN", Remedy: "run as root or grant them", Err: err}
-	case errors.Is(err, unix.EAFNOSUPPORT):
-		return &drivers.Missing{What: "packet sockets", Remedy: "use a kernel built with CONFIG_PACKET", Err: err}
-	}
-	return err
-}
 
 // setUp makes a new socket a queue of the interface. The first one makes the
 // fanout group, if there are several queues; the others join it.
@@ -35,19 +23,14 @@ func setUp(fd, ifindex int, c *Config, fanout *int) error {
 		&unix.SockFprog{Len: 1, Filter: &filter}); err != nil {
 		return fmt.Errorf("SO_ATTACH_FILTER: %w", err)
 	}
-	for _, o := range []struct {
-		name              string
-		level, opt, value int
-	}{
-		{"SO_RCVBUFFORCE", unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, c.RxBytes},
-		{"SO_SNDBUFFORCE", unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, c.TxBytes},
-		{"PACKET_VNET_HDR", unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1},
-		{"PACKET_AUXDATA", unix.SOL_PACKET, unix.PACKET_AUXDATA, 1},
-		{"PACKET_IGNORE_OUTGOING", unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1},
-	} {
-		if err := unix.SetsockoptInt(fd, o.level, o.opt, o.value); err != nil {
-			return fmt.Errorf("%s: %w", o.name, needs(err))
-		}
+	if err := packetsock.Set(fd,
+		packetsock.Option{Name: "SO_RCVBUFFORCE", Level: unix.SOL_SOCKET, Opt: unix.SO_RCVBUFFORCE, Value: c.RxBytes},
+		packetsock.Option{Name: "SO_SNDBUFFORCE", Level: unix.SOL_SOCKET, Opt: unix.SO_SNDBUFFORCE, Value: c.TxBytes},
+		packetsock.Option{Name: "PACKET_VNET_HDR", Level: unix.SOL_PACKET, Opt: unix.PACKET_VNET_HDR, Value: 1},
+		packetsock.Option{Name: "PACKET_AUXDATA", Level: unix.SOL_PACKET, Opt: unix.PACKET_AUXDATA, Value: 1},
+		packetsock.Option{Name: "PACKET_IGNORE_OUTGOING", Level: unix.SOL_PACKET, Opt: unix.PACKET_IGNORE_OUTGOING, Value: 1},
+	); err != nil {
+		return err
 	}
 	// A membership ends with the socket; the interface's flag would not.
 	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,

@@ -21,9 +21,10 @@
 // into, and as many again while they are being sent. In zero-copy mode half of
 // the pool's small buffers cannot be used at all (see aside).
 //
-// Frames hold at most MaxFrame bytes, and there is no offload: superpackets
-// must be cut and checksums finished before Tx. Attaching natively makes the
-// other end of a veth cable stop sending superpackets.
+// Frames hold at most MaxFrame bytes, so superpackets must be cut, and checksums
+// finished, before they go into a ring. Where the kernel copies frames anyway,
+// TCP's go to it whole instead, by a packet socket (see Superpackets). Attaching
+// natively makes the other end of a veth cable stop sending superpackets.
 //
 // A NIC that takes VLAN tags out of frames hides them from XDP: that offload
 // (rx-vlan-offload in ethtool -k) is off while the device is open. A veth shows
@@ -83,7 +84,17 @@ type Config struct {
 	Ring      int    // entries per ring, a power of two; 0: DefaultRing
 	Mode      Mode
 	Attach    Attach
-	Guard     drivers.Guard // holds from the first packet on; see SetGuard
+	// Superpackets says whether those of TCP go whole.
+	Superpackets Superpackets
+	// BusyPoll, if it is not 0, has the worker run the NIC's driver, when it asks
+	// for packets, for as many of them at a time, instead of interrupts. So the
+	// two do not compete for a core, which pays for one that has nothing else to
+	// do: the queue has no descriptor to sleep on, and its worker never sleeps. It
+	// takes effect where the interface holds interrupts back meanwhile, by
+	// napi_defer_hard_irqs and gro_flush_timeout in /sys/class/net/NAME. A veth
+	// gains nothing.
+	BusyPoll int
+	Guard    drivers.Guard // holds from the first packet on; see SetGuard
 }
 
 // A Device is an interface whose packets come by AF_XDP.
@@ -118,7 +129,7 @@ func Open(c Config, pools []*buf.Pool) (*Device, error) {
 	}
 	if err != nil {
 		for _, q := range d.queues {
-			err = errors.Join(err, q.(*queue).socket.close())
+			err = errors.Join(err, q.(*queue).closeFDs())
 		}
 		return nil, fmt.Errorf("afxdp: open %s: %w", c.Interface, errors.Join(err, d.Close()))
 	}
@@ -133,6 +144,10 @@ func (c *Config) check(pools []*buf.Pool) error {
 		return fmt.Errorf("%d queues", c.Queues)
 	case c.Ring < chunk || c.Ring&(c.Ring-1) != 0:
 		return fmt.Errorf("%d entries per ring: not a power of two from %d up", c.Ring, chunk)
+	case c.Superpackets != AutoSuperpackets && c.Superpackets != Whole && c.Superpackets != Cut:
+		return fmt.Errorf("superpackets %q: neither whole nor cut", c.Superpackets)
+	case c.BusyPoll < 0 || c.BusyPoll > MaxBusyPoll:
+		return fmt.Errorf("busy polling of %d packets: not in 0..%d", c.BusyPoll, MaxBusyPoll)
 	case c.Mode == ZeroCopy && c.Attach == Generic:
 		return errors.New("zero-copy needs the program to be attached natively")
 	}
@@ -172,7 +187,10 @@ func (d *Device) open(c Config, pools []*buf.Pool) error {
 	}
 	d.info = drivers.Info{Driver: "af_xdp", Ethernet: true, MAC: nic.HardwareAddr, MTU: nic.MTU,
 		Detail: d.detail(serve, total)}
-	return nil
+	if err := d.takeWhole(c.Superpackets, nic.Index); err != nil {
+		return err
+	}
+	return d.poll(c.BusyPoll)
 }
 
 // Info implements drivers.Device.

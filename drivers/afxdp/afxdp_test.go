@@ -95,7 +95,7 @@ func TestInfo(t *testing.T) {
 	w := newWire(t, 2).open(t, Config{})
 	i := w.dev.Info()
 	t.Log(i.Detail)
-	if i.Driver != "af_xdp" || !i.Ethernet || i.MTU != 1500 || i.Offload != 0 || len(w.dev.Queues()) != 2 ||
+	if i.Driver != "af_xdp" || !i.Ethernet || i.MTU != 1500 || i.Offload != wholeOffload || len(w.dev.Queues()) != 2 ||
 		!strings.HasPrefix(i.Detail, "copy, native, queues: 2 of 2, zero-copy refused: ") {
 		t.Errorf("Info = %+v", i)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/drivers/internal/nstest"
+	"github.com/vishvananda/netlink"
 )
 
 // TestPoolExhausted checks that an empty pool is counted, loses what comes
@@ -143,6 +144,13 @@ func TestOpenWhileDown(t *testing.T) {
 		w.skein.Down(t, "s0")
 		w.open(t, c)
 		w.skein.Up(t, "s0")
+		// The kernel drops what is sent before it has looked at the carrier.
+		for range 500 {
+			if w.kernel.Link(t, "k0").Attrs().OperState == netlink.OperUp {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 		s := w.kernel.ListenUDP(t, "10.0.0.1:9")
 		if _, err := s.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 7}); err != nil {
 			t.Fatal(err)

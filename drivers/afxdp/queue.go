@@ -1,6 +1,7 @@
 package afxdp
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/skein-dataplane/skein/buf"
@@ -26,6 +27,8 @@ type queue struct {
 	dev   *Device
 	arena *buf.Arena
 	stats drivers.Stats
+	whole *whole // sends what the kernel is to cut and sum up; nil: nothing is
+	polls bool   // run the NIC's driver with each Rx
 	// lent marks the buffers that the kernel has, by their place in the
 	// arena. It says what to take back in the end, and catches an address
 	// that the kernel was never given.
@@ -44,8 +47,14 @@ func newQueue(d *Device, index int, s *socket, a *buf.Arena) *queue {
 	return q
 }
 
-// FD implements drivers.Queue.
-func (q *queue) FD() int { return q.fd }
+// FD implements drivers.Queue. There is none to sleep on while the queue itself
+// runs the NIC's driver.
+func (q *queue) FD() int {
+	if q.polls {
+		return -1
+	}
+	return q.fd
+}
 
 // usable reports whether the queue is open and p is the pool that Open was
 // given for it: the kernel reaches no other's frames.
@@ -58,6 +67,10 @@ func (q *queue) Starves() bool { return q.fd >= 0 && q.fill.pending() == 0 }
 func (q *queue) Rx(p *buf.Pool, into []*buf.Buffer) (n int) {
 	if !q.usable(p) {
 		return 0
+	}
+	if q.polls {
+		q.stats.Syscalls++
+		q.wake()
 	}
 	q.reap(p)
 	avail := min(q.rx.ready(uint32(len(into))), uint32(len(into)))
@@ -100,11 +113,19 @@ func (q *queue) take(d *unix.XDPDesc) *buf.Buffer {
 	return b
 }
 
-// Tx implements drivers.Queue. A small buffer of the queue's pool is sent
+// Tx implements drivers.Queue.
+func (q *queue) Tx(p *buf.Pool, bufs []*buf.Buffer) (sent int) {
+	if q.whole == nil {
+		return q.ringTx(p, bufs)
+	}
+	return q.splitTx(p, bufs)
+}
+
+// ringTx sends by the ring. A small buffer of the queue's pool is sent
 // where it is and comes back to p when the kernel is done with it, during a
 // later Rx or Tx. Any other is copied into one; what does not fit there counts
 // as TxErrors.
-func (q *queue) Tx(p *buf.Pool, bufs []*buf.Buffer) (sent int) {
+func (q *queue) ringTx(p *buf.Pool, bufs []*buf.Buffer) (sent int) {
 	if !q.usable(p) {
 		return 0
 	}
@@ -186,6 +207,8 @@ func (q *queue) Stats() drivers.Stats {
 	return s
 }
 
+func (q *queue) closeFDs() error { return errors.Join(q.socket.close(), q.whole.close()) }
+
 // Close implements drivers.Queue. From here on the interface's packets of this
 // queue go to the kernel's own stack.
 func (q *queue) Close(p *buf.Pool) error {
@@ -194,7 +217,7 @@ func (q *queue) Close(p *buf.Pool) error {
 	}
 	q.stats = q.Stats()
 	err := q.dev.unregister(q.index)
-	if e := q.socket.close(); err == nil {
+	if e := q.closeFDs(); err == nil {
 		err = e
 	}
 	q.aside.release(p)

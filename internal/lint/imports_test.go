@@ -31,11 +31,12 @@ var mayImport = []struct {
 	{"drivers", []string{"buf"}},
 	{"drivers/vnet", []string{"hdr", "buf"}},
 	{"drivers/internal/inns", nil},
+	{"drivers/internal/packetsock", []string{"buf", "drivers", "drivers/vnet"}},
 	{"drivers/internal/nstest", []string{"hdr", "buf", "drivers", "drivers/internal/inns"}},
 	{"drivers/mem", []string{"hdr", "buf", "drivers"}},
 	{"drivers/pcap", []string{"hdr", "buf", "drivers", "drivers/mem"}},
 	{"drivers/auto", []string{"buf", "drivers", "drivers/afpacket", "drivers/afxdp"}},
-	{"drivers/af*", []string{"hdr", "buf", "drivers", "drivers/vnet", "drivers/internal/inns"}},
+	{"drivers/af*", []string{"hdr", "buf", "drivers", "drivers/vnet", "drivers/internal/inns", "drivers/internal/packetsock"}},
 	{"tuntap", []string{"hdr", "buf", "drivers", "drivers/vnet"}},
 
 	// The data plane on top of them.
