@@ -173,7 +173,7 @@ func TestDataPlaneIsPlain(t *testing.T) {
 // mayBeUnsafe are the packages where unsafe may be: where packets' memory and
 // the kernel's structures are touched. Of graph it is one file, for one system
 // call that golang.org/x/sys has only in a slower form.
-var mayBeUnsafe = []string{"buf", "hdr", "session", "drivers/*", "tuntap", "api/*pb"}
+var mayBeUnsafe = []string{"buf", "hdr", "session", "drivers/*", "drivers/internal/packetsock", "tuntap", "api/*pb"}
 
 const unsafeInGraph = "epoll_linux.go"
 
