@@ -126,10 +126,24 @@ func (c *checker) uplinks(all []Uplink) {
 		}
 		seen[u.Interface] = true
 		c.oneOf(at+".driver", u.Driver, "auto", "af_xdp", "af_packet")
+		c.xdp(at+".af_xdp", u)
 		c.confirm(at+".confirm", u.Confirm)
 		for j, p := range u.HostRoutes {
 			c.prefix(fmt.Sprintf("%s.host_routes[%d]", at, j), p, true)
 		}
+	}
+}
+
+// maxBusyPoll is what SO_BUSY_POLL_BUDGET has room for, 16 bits.
+const maxBusyPoll = 1<<16 - 1
+
+func (c *checker) xdp(at string, u Uplink) {
+	c.oneOf(at+".superpackets", u.XDP.Superpackets, "auto", "whole", "cut")
+	if u.XDP.BusyPoll < 0 || u.XDP.BusyPoll > maxBusyPoll {
+		c.add(at+".busy_poll", "%d where 0 to %d packets were expected", u.XDP.BusyPoll, maxBusyPoll)
+	}
+	if u.Driver == "af_packet" && u.XDP != (XDP{Superpackets: "auto"}) {
+		c.add(at, "the driver is af_packet, which does not read this")
 	}
 }
 

@@ -50,12 +50,24 @@ type Config struct {
 type Uplink struct {
 	Interface string `yaml:"interface"` // as the host knows it
 	Driver    string `yaml:"driver"`    // auto, af_xdp or af_packet
+	XDP       XDP    `yaml:"af_xdp"`
 	// HostRoutes are prefixes that the host reaches through Skein, such as
 	// those of pods and services.
 	HostRoutes []string `yaml:"host_routes"`
 	Confirm    Confirm  `yaml:"confirm"`
 	// RateLimit is how much may come in by it.
 	RateLimit RateLimit `yaml:"rate_limit"`
+}
+
+// XDP is how an uplink is served by AF_XDP, where it is.
+type XDP struct {
+	// Superpackets says what becomes of TCP superpackets that are sent: whole, as
+	// the kernel or the NIC cuts them; cut, by Skein; auto, whole where the kernel
+	// copies frames anyway.
+	Superpackets string `yaml:"superpackets"`
+	// BusyPoll has the worker run the NIC's driver, for so many packets at a time,
+	// instead of interrupts; 0: it does not. Such a worker never sleeps.
+	BusyPoll int `yaml:"busy_poll"`
 }
 
 // Confirm says what has to be reached by the TAP for a takeover to hold. If it
@@ -208,6 +220,9 @@ func (c *Config) fill() {
 		u := &c.Uplinks[i]
 		if u.Driver == "" {
 			u.Driver = "auto"
+		}
+		if u.XDP.Superpackets == "" {
+			u.XDP.Superpackets = "auto"
 		}
 		if u.Confirm.Timeout == 0 {
 			u.Confirm.Timeout = ConfirmTimeout

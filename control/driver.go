@@ -14,6 +14,11 @@ import (
 // chosen or not.
 type Candidate = auto.Candidate
 
+// driverFor returns what an uplink's configuration says of its driver.
+func driverFor(u configs.Uplink) auto.Config {
+	return auto.Config{Interface: u.Interface, Driver: u.Driver, XDP: auto.XDP(u.XDP)}
+}
+
 // openUplink opens an uplink by the driver that is wanted. It does not touch
 // the pools, which are the workers'; only the queues do, once the workers have
 // them.
@@ -21,7 +26,9 @@ func (c *Control) openUplink(u configs.Uplink, netNS string) (drivers.Device, []
 	c.mu.Lock()
 	guard := deviceGuard(u.RateLimit, c.deny.all)
 	c.mu.Unlock()
-	dev, candidates, err := auto.Open(auto.Config{Interface: u.Interface, NetNS: netNS, Driver: u.Driver, Guard: guard}, c.pools)
+	wanted := driverFor(u)
+	wanted.NetNS, wanted.Guard = netNS, guard
+	dev, candidates, err := auto.Open(wanted, c.pools)
 	for _, x := range candidates {
 		c.log.Info("driver of the uplink", zap.String("uplink", u.Interface), zap.String("driver", x.Driver),
 			zap.Bool("chosen", x.Chosen), zap.String("reason", x.Reason))

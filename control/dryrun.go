@@ -23,7 +23,7 @@ func DryRun(cfg configs.Config, u configs.Uplink) (*takeover.Plan, []string) {
 	if plan.Err() != nil {
 		return plan, nil
 	}
-	chosen, candidates, err := auto.Choose(auto.Config{Interface: u.Interface, Driver: u.Driver})
+	chosen, candidates, err := auto.Choose(driverFor(u))
 	for _, x := range candidates {
 		verdict := takeover.Noted
 		if x.Chosen {

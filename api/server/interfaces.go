@@ -220,7 +220,7 @@ func offloads(o drivers.Offload) (names []string) {
 	for _, x := range []struct {
 		bit  drivers.Offload
 		name string
-	}{{drivers.Checksum, "checksum"}, {drivers.TSO4, "tso4"}, {drivers.TSO6, "tso6"}, {drivers.USO, "uso"}} {
+	}{{drivers.Checksum, "checksum"}, {drivers.ChecksumTCP, "checksum-tcp"}, {drivers.TSO4, "tso4"}, {drivers.TSO6, "tso6"}, {drivers.USO, "uso"}} {
 		if o&x.bit != 0 {
 			names = append(names, x.name)
 		}

@@ -30,7 +30,23 @@ type Config struct {
 	Interface string
 	NetNS     string        // path of its network namespace; empty: the caller's
 	Driver    string        // Auto, AFXDP or AFPacket; empty: Auto
+	XDP       XDP           // how, if it is AF_XDP
 	Guard     drivers.Guard // what a device that is drivers.Guarded drops from the first packet on
+}
+
+// XDP is what AF_XDP is asked for; see afxdp.Config.
+type XDP struct {
+	Superpackets string // "auto" or empty, "whole", "cut"
+	BusyPoll     int    // packets at a time; 0: none
+}
+
+// xdp returns the driver's own configuration.
+func (c Config) xdp(mode afxdp.Mode) afxdp.Config {
+	x := afxdp.Config{Interface: c.Interface, NetNS: c.NetNS, Mode: mode, Guard: c.Guard, BusyPoll: c.XDP.BusyPoll}
+	if c.XDP.Superpackets != Auto {
+		x.Superpackets = afxdp.Superpackets(c.XDP.Superpackets)
+	}
+	return x
 }
 
 // A Candidate is a driver that was thought of.
@@ -80,7 +96,7 @@ func Choose(c Config) (driver string, _ []Candidate, err error) {
 }
 
 func openXDP(c Config, pools []*buf.Pool, mode afxdp.Mode) (drivers.Device, error) {
-	d, err := afxdp.Open(afxdp.Config{Interface: c.Interface, NetNS: c.NetNS, Mode: mode, Guard: c.Guard}, pools)
+	d, err := afxdp.Open(c.xdp(mode), pools)
 	if err != nil {
 		return nil, err // and not a nil *afxdp.Device in an interface
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/drivers/internal/nstest"
 )
 
@@ -62,6 +63,47 @@ func TestOpen(t *testing.T) {
 		if err := q.Close(pools[i]); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestXDP checks that what AF_XDP is asked for reaches it.
+func TestXDP(t *testing.T) {
+	c := newLink(t)
+	c.Driver = AFXDP
+	pool := nstest.NewPool(t, 8192, 0)
+	for x, want := range map[XDP][]string{
+		{}:                                   {"TCP superpackets whole"},
+		{Superpackets: Auto}:                 {"TCP superpackets whole"},
+		{Superpackets: "whole", BusyPoll: 8}: {"TCP superpackets whole", "busy polling of 8 packets"},
+		{Superpackets: "cut", BusyPoll: 64}:  {"busy polling of 64 packets"},
+		{Superpackets: "cut"}:                nil,
+	} {
+		c.XDP = x
+		d, _, err := Open(c, []*buf.Pool{pool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := d.Info()
+		for _, word := range want {
+			if !strings.Contains(i.Detail, word) {
+				t.Errorf("%+v: %q lacks %q", x, i.Detail, word)
+			}
+		}
+		if whole := i.Offload&drivers.TSO4 != 0; whole != (x.Superpackets != "cut") {
+			t.Errorf("%+v: offload %b", x, i.Offload)
+		}
+		for _, q := range d.Queues() {
+			if err := q.Close(pool); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	c.XDP = XDP{Superpackets: "some"}
+	if _, _, err := Open(c, []*buf.Pool{pool}); err == nil {
+		t.Error("opened with superpackets \"some\"")
 	}
 }
 
