@@ -92,6 +92,7 @@ func TestBadInput(t *testing.T) {
 		{"a list on stdin", "[]", with(nil), types.ErrDecodingFailure},
 		{"text for a number", r.conf(`"mtu": "big",`), with(nil), types.ErrDecodingFailure},
 		{"a word that is not known", r.conf(`"mut": 1400,`), with(nil), types.ErrUnsupportedField},
+		{"a word of another IPAM plugin", r.conf(`"datastore_type": "etcdv3",`), with(nil), types.ErrUnsupportedField},
 		{"masquerading", r.conf(`"ipMasq": true,`), with(nil), types.ErrUnsupportedField},
 		{"a MAC by the runtime", r.conf(`"runtimeConfig": {"mac": "02:00:00:00:00:01"},`), with(nil), types.ErrUnsupportedField},
 		{"a MAC by args", r.conf(`"args": {"cni": {"mac": "02:00:00:00:00:01"}},`), with(nil), types.ErrUnsupportedField},

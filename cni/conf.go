@@ -85,6 +85,13 @@ var keys = []string{"cniVersion", "cniVersions", "name", "type", "ipam", "dns", 
 	"disableCheck", "disableGC", "loadOnlyInlinedPlugins", "ipMasq",
 	"socket", "runDir", "mtu", "sysctls", "bandwidth", "interfaceType", "offload"}
 
+// ipamKeys are those that an IPAM plugin reads beside its own section, by type:
+// Calico's has there how it reaches its datastore, and its logs.
+var ipamKeys = map[string][]string{"calico-ipam": {"datastore_type", "etcd_endpoints", "etcd_authority", "etcd_scheme", "etcd_discovery_srv",
+	"etcd_key_file", "etcd_cert_file", "etcd_ca_cert_file", "kubernetes", "policy", "calico_api_group", "qps", "burst",
+	"nodename", "nodename_file", "nodename_file_optional", "hostname", "ipam_lock_file",
+	"log_level", "log_file_path", "log_file_max_size", "log_file_max_age", "log_file_max_count"}}
+
 // parse reads a configuration. strict refuses what it does not know: a wrong
 // word must not be silently without effect. It is not for DEL, which has to end
 // what an earlier version has made.
@@ -108,7 +115,7 @@ func parse(stdin []byte, strict bool) (*Conf, error) {
 // check refuses what can't be done, by key and value (CNI 1.1.0, error code 2).
 func (c *Conf) check(all map[string]json.RawMessage) error {
 	for key, value := range all {
-		if !slices.Contains(keys, key) && !strings.HasPrefix(key, "cni.dev/") {
+		if !slices.Contains(keys, key) && !slices.Contains(ipamKeys[c.IPAM.Type], key) && !strings.HasPrefix(key, "cni.dev/") {
 			return fail(types.ErrUnsupportedField, "there is no field %q, which has the value %s", key, value)
 		}
 	}

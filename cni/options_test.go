@@ -192,3 +192,27 @@ func TestCnitool(t *testing.T) {
 		}
 	}
 }
+
+// TestCalicoIPAMKeys: Calico's IPAM plugin has its own words beside those of
+// ours. The static plugin stands in for it, under its name.
+func TestCalicoIPAMKeys(t *testing.T) {
+	r := newRig(t)
+	pod := r.pod("pod")
+	bin, err := os.ReadFile(filepath.Join(os.Getenv(envBin), "static"))
+	lab.Need(t, err)
+	lab.Need(t, os.WriteFile(filepath.Join(r.dir, "calico-ipam"), bin, 0o755))
+	conf := strings.Replace(r.conf(`"datastore_type": "etcdv3", "etcd_endpoints": "http://127.0.0.1:2379", "nodename": "n", "policy": {"type": "k8s"}, "log_level": "warn",`),
+		dualStackIn(r.dir), `{"type": "calico-ipam", "assign_ipv6": "true", "addresses": [{"address": "10.244.9.1/26"}]}`, 1)
+	e := env{"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "pod", "CNI_NETNS": pod.Path(), "CNI_IFNAME": "eth0", "CNI_PATH": r.dir}
+	out, failed := r.run(conf, e)
+	if failed != nil || !strings.Contains(string(out), "10.244.9.1/32") {
+		t.Fatalf("%s %v", out, failed)
+	}
+	e["CNI_COMMAND"] = "DEL"
+	if _, failed := r.run(conf, e); failed != nil {
+		t.Error(failed)
+	}
+	r.nothingLeft(pod)
+}
+
+func dualStackIn(dir string) string { return strings.ReplaceAll(dualStack, "DIR", dir) }
