@@ -114,6 +114,13 @@ func (h *IPv4) IsPlain(n int) bool {
 	return binary.BigEndian.Uint64(h[0:8])&mask == 0x45<<56|uint64(n)<<32 && h.SumsUp()
 }
 
+// IsWhole reports whether a header is of version 4, without options and of no
+// fragment.
+func (h *IPv4) IsWhole() bool {
+	const mask = 0xff<<56 | MoreFragments | FragOffset
+	return binary.BigEndian.Uint64(h[0:8])&mask == 0x45<<56
+}
+
 // SumsUp reports whether the checksum of a header of 20 bytes, not all of them
 // zero, is right: the ones' complement sum of its words is 0xffff (RFC 1071,
 // section 1), and so a multiple of that however wide the words are that one

@@ -6,6 +6,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/session"
 )
 
@@ -14,6 +15,7 @@ import (
 // sessionArcs are the ways out of ip4-session and ip6-session.
 func sessionArcs(ip string) []graph.To {
 	return []graph.To{
+		sessionForward:   {Reason: "forward", Node: ip + "-rewrite"},
 		sessionTranslate: {Reason: "translated", Node: ip + "-translate"},
 		sessionService:   {Reason: "new", Node: ip + "-service"},
 		sessionReleased:  {Reason: "first fragment has come", Node: ip + "-session"},
@@ -27,7 +29,8 @@ func sessionArcs(ip string) []graph.To {
 
 const (
 	_                graph.Arc = iota
-	sessionTranslate           // its session says what it is to become
+	sessionForward             // its session knows the route, see routeOf
+	sessionTranslate           // its session says what it is to become, and it is none that can be written here
 	sessionService             // it may be for a service
 	sessionReleased            // to find its session now
 	sessionBad                 // RFC 1858, section 3; RFC 3128
@@ -76,22 +79,49 @@ func packetsOf(b *buf.Buffer) uint32 {
 	return uint32(max(1, (b.End()-int(b.HdrEnd)+int(b.GSOSize)-1)/int(b.GSOSize)))
 }
 
-// leastL4 is how many bytes of transport header a packet needs to be parsed
-// in one look, by protocol; beyond all that is possible for those that session
-// has to parse.
-var leastL4 = func() (least [256]int32) {
-	for proto := range least {
+// A flowHead is what is known of a packet besides its key, in one word, as it is
+// written and read for each packet:
+//
+//	| nat.SumAt | later | flags of TCP | session.Part |   the lowest byte last
+//
+// SumAt is that of a packet that nat.Plain4 or Plain6 can translate, else 0.
+// later is 1 for a fragment but the first. The Part is Whole for fragments too
+// whose ports are known, and Bad for what has left.
+type flowHead uint32
+
+func (h flowHead) part() session.Part { return session.Part(h) }
+func (h flowHead) tcp() uint8         { return uint8(h >> 8) }
+func (h flowHead) later() bool        { return h>>16&1 != 0 }
+func (h flowHead) sumAt() uint8       { return uint8(h >> 24) }
+
+const laterHead = flowHead(1<<16) | flowHead(session.Whole)
+
+func headOf(part session.Part, tcp uint8) flowHead { return flowHead(part) | flowHead(tcp)<<8 }
+
+// A transport is what the sessions' nodes have to know of a protocol to read a
+// packet in one look.
+type transport struct {
+	ports uint32   // all bits set if it has any
+	least int32    // bytes of header; toParse: session has to parse it
+	tcp   flowHead // of TCP the bits of the flags
+	whole flowHead // all others, of a whole packet
+}
+
+// toParse is beyond the length of any packet.
+const toParse = 1 << 20
+
+var transports = func() (t [256]transport) {
+	for proto := range t {
+		t[proto] = transport{ports: portMask[proto], whole: flowHead(session.Whole) | flowHead(nat.SumAt[proto])<<24}
 		if hdr.IsExt(uint8(proto)) {
-			least[proto] = 1 << 20
+			t[proto].least = toParse
 		}
 	}
-	least[hdr.ProtoTCP], least[hdr.ProtoUDP], least[hdr.ProtoSCTP] = hdr.TCPLen, hdr.UDPLen, 12
-	least[hdr.ProtoICMP], least[hdr.ProtoICMPv6] = 1<<20, 1<<20
-	return least
+	t[hdr.ProtoTCP].least, t[hdr.ProtoTCP].tcp = hdr.TCPLen, 0xff00
+	t[hdr.ProtoUDP].least, t[hdr.ProtoSCTP].least = hdr.UDPLen, 12
+	t[hdr.ProtoICMP].least, t[hdr.ProtoICMPv6].least = toParse, toParse
+	return t
 }()
-
-// tcpMask has all bits set for TCP.
-var tcpMask = [256]uint8{hdr.ProtoTCP: 0xff}
 
 // An icmpKind is what rules look at in ICMP. Echo requests and replies are the
 // only kinds that sessions have.
@@ -133,8 +163,38 @@ func onward(w *graph.Worker, b *buf.Buffer, s *session.Session, fresh bool) grap
 	return graph.NextFeature(b)
 }
 
+// learned is the routes that the sessions of one family have learned from: a
+// session knows the adjacency of its packets for as long as the routes are the
+// same, so that its packets need no lookup.
+type learned[T any] struct{ from *T }
+
+// check has all sessions forget if there are others now. The table that they
+// have learned from is kept until then, so that no other can have its address.
+func (l *learned[T]) check(t *session.Table, now *T) {
+	if l.from != now {
+		l.from = now
+		t.ForgetRoutes()
+	}
+}
+
 // valid reports whether what a session remembers of policy is still true.
 func valid(s *session.Session, gen uint32) bool { return s.Gen == gen && s.Verdict == session.Allow }
+
+// describeSession4 and describeSession6 say what is known of a packet's flow, and
+// which way it goes if its session knows that.
+func describeSession4(r *graph.Record) string {
+	if r.Reason != "forward" {
+		return describeSession(r)
+	}
+	return describeSession(r) + " " + describeRoute(r)
+}
+
+func describeSession6(r *graph.Record) string {
+	if r.Reason != "forward" {
+		return describeSession(r)
+	}
+	return describeSession(r) + " " + describeRoute6(r)
+}
 
 // describeSession says what is known of a packet's flow.
 func describeSession(r *graph.Record) string {

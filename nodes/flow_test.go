@@ -51,8 +51,8 @@ func TestSession(t *testing.T) {
 		stale := f.insert(t, rig.Flows.Table, f.line(t, "$a > $x: udp 2 > 53"), f.line(t, "$x > $a: udp 53 > 2"))
 		next := "end of ipX-unicast"
 		rows := f.rows([]row{
-			{packet: "$a > $x: udp 1 > 53 len 10", reason: next},
-			{packet: "$x > $a: udp 53 > 1 len 10", reason: next},
+			{packet: "$a > $x: udp 1 > 53 len 10", reason: "forward"},
+			{packet: "$x > $a: udp 53 > 1 len 10", reason: "forward"},
 			{packet: "$a > $x: udp 2 > 53", reason: next},
 			{packet: "$a > $x: udp 3 > 53", reason: next},
 			{packet: "$a > $x: icmpX echo-request id 1 seq 1", reason: next},
@@ -181,7 +181,7 @@ func TestSessionFlood(t *testing.T) {
 			b.Feat = 1 << 63
 		}
 		leftBy(t, count(rig, rig.RunBufs(t, bufs...)),
-			map[string]int{"end of " + f.name + "-unicast": session.DraftRoom + 1, f.name + " too many new flows at once": 10})
+			map[string]int{"end of " + f.name + "-unicast": session.DraftRoom, "forward": 1, f.name + " too many new flows at once": 10})
 	})
 }
 

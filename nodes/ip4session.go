@@ -11,37 +11,39 @@ import (
 )
 
 // IP4Session finds the session of each packet. A packet of a flow that policy
-// has allowed visits this node and no other of policy's. Of all others it makes
+// has allowed visits this node and no other of policy's: it is translated here if
+// it is to be, and if the session knows the adjacency of the packets before, it
+// is not looked up either, for as long as the routes are the same. Of all others it makes
 // a draft, and has ip4-policy asked once ip4-lookup knows where they go.
 //
 // Later fragments go with the first one, and wait for it if it comes late. ICMP
 // errors go with the flow that they are about (RFC 5508, section 4).
 //
 // In: the packet starts at a sound IPv4 header; L4 is set.
-// Out: Flow is the session (session.Ref), or with buf.Judge the draft
+// Out: Flow is the session (session.Ref), Adj its adjacency if it knows that; or
+// Flow is, with buf.Judge, the draft
 // (session.Drafts4).
 var IP4Session = graph.Spec{
 	Name:     "ip4-session",
 	Arcs:     sessionArcs("ip4"),
 	On:       IP4UnicastArc,
 	New:      func() graph.Node { return new(ip4Session) },
-	Describe: describeSession,
+	Describe: describeSession4,
 }
 
 type ip4Session struct {
 	waiting
+	routes learned[fib.Table4]
 	keys   [graph.MaxVector]session.Key4
 	hashes [graph.MaxVector]uint64
 	refs   [graph.MaxVector]session.Ref
 	heads  [graph.MaxVector]flowHead
-	packet session.Packet4 // lent to session.Parse4
-}
-
-// A flowHead is what is known of a packet besides its key.
-type flowHead struct {
-	part  session.Part // Whole stands for fragments too whose ports are known; Bad: it has left
-	tcp   uint8        // flags
-	later bool         // a fragment but the first
+	rest   [graph.MaxVector]uint8 // indices of packets that steady leaves
+	rests  uint
+	// deleted: a session was removed since the vector was looked up, so what was
+	// found may be gone or another's.
+	deleted bool
+	packet  session.Packet4 // lent to session.Parse4
 }
 
 // Process looks all packets up at once, so that the cache misses of a large
@@ -54,36 +56,73 @@ func (s *ip4Session) Process(w *graph.Worker, v *graph.Vector) {
 		}
 		return
 	}
-	t, now, gen := w.Flows.Table, w.Second(), p.Gen
+	t := w.Flows.Table
+	s.routes.check(t, w.State.FIB4)
 	s.parse(w, v)
-	refs := s.refs[:len(bufs)]
-	t.FindVector4(s.keys[:len(bufs)], s.hashes[:], refs)
-	deleted := false
+	t.FindVector4(s.keys[:len(bufs)], s.hashes[:], s.refs[:])
+	s.steady(w, v, p.Gen)
+	s.deleted = false
+	for _, i := range s.rest[:s.rests] {
+		if s.heads[i].part() != session.Bad {
+			v.Arc[i] = s.rare(w, bufs[i], int(i))
+		}
+	}
+}
+
+// steady sends on packets of flows that go on, as nearly all are. The others are
+// left in rest: to deal with them here would cost these registers.
+func (s *ip4Session) steady(w *graph.Worker, v *graph.Vector, gen uint32) {
+	t, now, rests := w.Flows.Table, w.Second(), uint(0)
+	bufs := v.Bufs()
+	refs, heads := s.refs[:len(bufs)], s.heads[:len(bufs)]
 	for i, b := range bufs {
-		r, h := refs[i], s.heads[i]
-		if h.part == session.Bad {
+		r, h := refs[i], heads[i]
+		x := t.At(r.Index()) // of Ref 0 it is none that is valid
+		if h.part() != session.Whole || b.GSOType != buf.GSONone || !valid(x, gen) ||
+			!x.SeenSteady(r.Dir(), 1, uint32(b.Len()), h.tcp(), now) {
+			s.rest[rests%graph.MaxVector] = uint8(i)
+			rests++
 			continue
 		}
-		if deleted && r != 0 {
-			r = t.Find4(s.keys[i], s.hashes[i])
+		b.Flow, b.Adj = uint32(r), t.Route(r)
+		if x.Flags&flagTranslated != 0 && (h.sumAt() == 0 || !translatePlain4(t, b, r, h.sumAt())) {
+			v.Arc[i] = sessionTranslate
+			continue
 		}
-		if r != 0 && h.part == session.Whole {
-			x := t.At(r.Index())
-			if !x.SeenSteady(r.Dir(), packetsOf(b), uint32(b.Len()), h.tcp, now) &&
-				t.Seen(r, packetsOf(b), uint32(b.Len()), h.tcp, now) == session.Stale {
-				t.Delete(r.Index())
-				r, deleted = 0, true
-			} else if valid(x, gen) {
-				b.Flow = uint32(r)
-				v.Arc[i] = graph.NextFeature(b)
-				if x.Flags&flagTranslated != 0 {
-					v.Arc[i] = sessionTranslate
-				}
-				continue
-			}
+		if v.Arc[i] = sessionForward; b.Adj-1 >= session.NoRoute-1 {
+			v.Arc[i] = s.route(w, b, r)
 		}
-		v.Arc[i] = s.undecided(w, b, i, r)
 	}
+	s.rests = rests
+}
+
+// rare decides about a packet that is not just one more of a flow that goes on.
+func (s *ip4Session) rare(w *graph.Worker, b *buf.Buffer, i int) graph.Arc {
+	t, r, h := w.Flows.Table, s.refs[i], s.heads[i]
+	if s.deleted && r != 0 {
+		r = t.Find4(s.keys[i], s.hashes[i])
+	}
+	if r != 0 && h.part() == session.Whole {
+		if t.Seen(r, packetsOf(b), uint32(b.Len()), h.tcp(), w.Second()) == session.Stale {
+			t.Delete(r.Index())
+			r, s.deleted = 0, true
+		} else if x := t.At(r.Index()); valid(x, w.State.Policy.Gen) {
+			b.Flow, b.Adj = uint32(r), t.Route(r)
+			return s.known(w, b, x, r)
+		}
+	}
+	return s.undecided(w, b, i, r)
+}
+
+// known sends on a packet of session x, which knows of the route what Adj is.
+func (s *ip4Session) known(w *graph.Worker, b *buf.Buffer, x *session.Session, r session.Ref) graph.Arc {
+	switch {
+	case x.Flags&flagTranslated != 0:
+		return sessionTranslate
+	case b.Adj-1 >= session.NoRoute-1:
+		return s.route(w, b, r)
+	}
+	return sessionForward
 }
 
 // parse sets keys, hashes and heads. Packets that end here get their arc.
@@ -91,10 +130,10 @@ func (s *ip4Session) parse(w *graph.Worker, v *graph.Vector) {
 	t := w.Flows.Table
 	for i, b := range v.Bufs() {
 		h := b.IPv4()
-		proto := h.Protocol()
-		if h[0] == 0x45 && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0 && int32(b.End()-int(b.L4)) >= leastL4[proto] {
-			s.keys[i] = session.PlainKey4(h, h.PlainPorts()&portMask[proto])
-			s.heads[i] = flowHead{session.Whole, b.TCP().Flags() & tcpMask[proto], false}
+		is := transports[h.Protocol()]
+		if h.IsWhole() && int32(b.End()-int(b.L4)) >= is.least {
+			s.keys[i] = session.PlainKey4(h, h.PlainPorts()&is.ports)
+			s.heads[i] = is.whole | flowHead(b.TCP().Flags())<<8&is.tcp
 		} else {
 			v.Arc[i] = s.unusual(w, b, i)
 		}
@@ -102,11 +141,27 @@ func (s *ip4Session) parse(w *graph.Worker, v *graph.Vector) {
 	}
 }
 
+// route decides where a packet goes whose session does not know it, or knows
+// that ip4-lookup is to be asked. What it finds the session knows from then on.
+func (s *ip4Session) route(w *graph.Worker, b *buf.Buffer, r session.Ref) graph.Arc {
+	if b.Adj == session.NoRoute {
+		return graph.NextFeature(b)
+	}
+	routes := w.State.FIB4
+	b.Adj = routes.Lookup(b.IPv4().Dst(), b.Hash)
+	if b.Adj >= session.NoRoute || routes.Adj(b.Adj).Kind != fib.Forward {
+		w.Flows.SetRoute(r, session.NoRoute)
+		return graph.NextFeature(b)
+	}
+	w.Flows.SetRoute(r, b.Adj)
+	return sessionForward
+}
+
 // unusual does so for what is not one whole packet with nothing odd about it.
 func (s *ip4Session) unusual(w *graph.Worker, b *buf.Buffer, i int) graph.Arc {
 	p, frags, now := &s.packet, w.Flows.Frags4, w.Second()
 	part := session.Parse4(b.Bytes(), 0, p)
-	s.heads[i] = flowHead{part: part, tcp: p.TCP}
+	s.heads[i] = headOf(part, p.TCP)
 	s.keys[i] = p.Key
 	switch part {
 	case session.Bad:
@@ -116,15 +171,15 @@ func (s *ip4Session) unusual(w *graph.Worker, b *buf.Buffer, i int) graph.Arc {
 		if frags.First(&f, p.Key.SrcPort(), p.Key.DstPort(), now) > 0 {
 			s.release(w, b.RxIf, &f)
 		}
-		s.heads[i].part = session.Whole
+		s.heads[i] = headOf(session.Whole, p.TCP)
 	case session.Later:
-		s.heads[i] = flowHead{}
+		s.heads[i] = 0
 		f := p.Frag()
 		sport, dport, answer := frags.Later(&f, now)
 		switch {
 		case answer == session.Known:
 			s.keys[i] = p.Key.WithPorts(sport, dport)
-			s.heads[i] = flowHead{part: session.Whole, later: true}
+			s.heads[i] = laterHead
 		case answer == session.Hold && s.keep(w, b, &f):
 			return graph.Kept
 		default:
@@ -141,7 +196,7 @@ func (s *ip4Session) undecided(w *graph.Worker, b *buf.Buffer, i int, r session.
 		return sessionOwn
 	}
 	t, head := w.Flows.Table, s.heads[i]
-	if head.part == session.Related && r != 0 {
+	if head.part() == session.Related && r != 0 {
 		// A pod is no router: what it says of others' packets is not believed.
 		if w.State.Ifaces[b.RxIf].Kind == iface.Tun && b.IPv4().Src() != s.keys[i].Src() {
 			r = 0
@@ -175,13 +230,13 @@ func isOwn4(st *state.State, b *buf.Buffer) bool {
 // draft fills in what is known.
 func (s *ip4Session) draft(w *graph.Worker, d *session.Draft[session.Key4], b *buf.Buffer, i int, r session.Ref) {
 	t, head := w.Flows.Table, s.heads[i]
-	d.Key, d.Hash, d.Session, d.Part, d.TCP = s.keys[i], s.hashes[i], r, head.part, head.tcp
+	d.Key, d.Hash, d.Session, d.Part, d.TCP = s.keys[i], s.hashes[i], r, head.part(), head.tcp()
 	switch {
 	case r != 0:
 		forward := r &^ session.Reverse
 		d.Key, d.Out = t.Key4(forward), t.Out4(forward)
 		d.Hash = t.Hash4(d.Key)
-	case head.part != session.Whole: // an error about a flow that nobody knows is a packet like others
+	case head.part() != session.Whole: // an error about a flow that nobody knows is a packet like others
 		h := b.IPv4()
 		d.Key = session.MakeKey4(h.Src(), h.Dst(), 0, 0, h.Protocol(), 0)
 		d.Out = d.Key
@@ -189,7 +244,7 @@ func (s *ip4Session) draft(w *graph.Worker, d *session.Draft[session.Key4], b *b
 		d.Out = d.Key
 	}
 	if d.Key.Proto() == hdr.ProtoICMP {
-		later := head.later || head.part == session.Related && r != 0
+		later := head.later() || head.part() == session.Related && r != 0
 		k := icmpOf(b, later, s.keys[i].SrcPort(), hdr.ICMPEcho, hdr.ICMPEchoReply)
 		if r.Dir() == session.Reverse {
 			k = k.opposite(hdr.ICMPEcho, hdr.ICMPEchoReply)

@@ -40,6 +40,13 @@ func translate4(b *buf.Buffer, k session.Key4) nat.Result {
 	return nat.Translate4(b, &nat.Tuple4{Src: k.Src(), Dst: k.Dst(), SrcPort: k.SrcPort(), DstPort: k.DstPort()})
 }
 
+// translatePlain4 does to b, a packet of session r that nat.SumAt says sumAt of,
+// what ip4-translate would do. It reports false if that has to.
+func translatePlain4(t *session.Table, b *buf.Buffer, r session.Ref, sumAt uint8) bool {
+	addrs, ports := t.At(r.Index()).Leaves4(r.Dir())
+	return nat.Plain4(b, sumAt, addrs, ports)
+}
+
 // undo4 returns what makes an error about b one about the packet that its
 // sender has sent, and false if b is that still. What a node has kept may have
 // outlived its session or draft: then it is not taken for another's.

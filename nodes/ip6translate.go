@@ -40,6 +40,12 @@ func translate6(b *buf.Buffer, k session.Key6) nat.Result {
 	return nat.Translate6(b, &nat.Tuple6{Src: k.Src(), Dst: k.Dst(), SrcPort: k.SrcPort(), DstPort: k.DstPort()})
 }
 
+// translatePlain6 is translatePlain4.
+func translatePlain6(t *session.Table, b *buf.Buffer, r session.Ref, sumAt uint8) bool {
+	k := t.Out6(r)
+	return nat.Plain6(b, sumAt, k.Src(), k.Dst(), uint32(k.SrcPort())<<16|uint32(k.DstPort()))
+}
+
 // undo6 returns what makes an error about b one about the packet that its
 // sender has sent, and false if b is that still. What a node has kept may have
 // outlived its session or draft: then it is not taken for another's.

@@ -48,7 +48,7 @@ func TestPolicyWords(t *testing.T) {
 		}
 		const ether = "02:00:00:00:00:01 > 02:00:00:00:00:10: "
 		saw(pod1, "$a > $x: udp 1 > 53", "policy", "pod1 egress: tier default, policy p, rule 1 (allow udp to ports 53)")
-		saw(pod1, "$a > $x: udp 1 > 53", "session", "session 1")
+		saw(pod1, "$a > $x: udp 1 > 53", "session", map[string]string{"ip4": "session 1 via 192.0.2.1 dev eth0", "ip6": "session 1 via fe80::1 dev eth0"}[f.name])
 		saw(pod1, "$a > $x: udp 1 > 54", "session", "to be judged")
 		saw(pod1, "$a > $x: udp 1 > 54", "policy", "pod1 egress: tier default, no rule matched, default deny")
 		saw(eth0, ether+"$x > $b: udp 1 > 54", "policy", "pod2 ingress: tier default, policy p, rule 1 (deny udp)")

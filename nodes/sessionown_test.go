@@ -25,7 +25,7 @@ func TestSessionOwn(t *testing.T) {
 			{packet: "$h > $a: icmpX echo-request id 1 seq 1", meta: from(eth0), reason: own},
 			{packet: "$x > $a: udp 2 > 53", meta: from(eth0), reason: next},
 			{packet: "$h > $a: udp 2 > 53", meta: from(tap0), reason: next},
-			{packet: "$h > $a: udp 1 > 53", meta: from(eth0), reason: next},
+			{packet: "$h > $a: udp 1 > 53", meta: from(eth0), reason: "forward"},
 		}))
 	})
 }

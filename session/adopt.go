@@ -72,7 +72,7 @@ func (t *Table) Adopt(from *Table, i, now uint32) bool {
 // copyFrom makes record at, and a second one where it takes two, what from has
 // of session i. Where there is no place for the second the first is free again.
 func (t *Table) copyFrom(at uint32, from *Table, i, now uint32) bool {
-	t.rests[at] = rest{key: from.rests[i].key, bytes: from.rests[i].bytes}
+	t.rests[at] = rest{key: from.rests[i].key, bytes: from.rests[i].bytes, packets: from.rests[i].packets}
 	if from.records[i].kind == kind6nat {
 		peer, ok := t.place(now)
 		if !ok {
@@ -88,6 +88,6 @@ func (t *Table) copyFrom(at uint32, from *Table, i, now uint32) bool {
 	s := &t.records[at]
 	*s = from.records[i]
 	s.Last = min(s.Last, now)
-	s.Gen, s.Verdict = 0, Undecided
+	s.Gen, s.Verdict, s.routes = 0, Undecided, [2]uint16{}
 	return true
 }

@@ -1,6 +1,9 @@
 package session
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // Hash4 returns the hash of a key, for Find4, FindVector4 and Insert4.
 func (t *Table) Hash4(k Key4) uint64 { return t.seed.hash4(k) }
@@ -100,33 +103,34 @@ func (t *Table) FindVector6(keys []Key6, hashes []uint64, out []Ref) {
 // window of them is counted without a branch.
 func (t *Table) candidates(hashes []uint64, out []Ref) {
 	out = out[:len(hashes)]
-	slots, records := t.index.slots, t.records
+	slots, homes := unsafe.Pointer(unsafe.SliceData(t.index.slots)), t.index.homes
 	touch := uint64(0)
-	for _, h := range hashes {
-		w := (*[window]uint64)(slots[t.index.home(h):])
+	for i, h := range hashes {
+		at := ^h >> 32 * homes >> 32
+		w := (*[window]uint64)(unsafe.Add(slots, at<<3))
 		touch |= w[0] | w[window-1] // perhaps on the next line
+		out[i] = Ref(at)
 	}
 	for i, h := range hashes {
-		at, want := t.index.home(h), h|tail
-		w := (*[window]uint64)(slots[at:])
+		want := h | tail
+		w := (*[window]uint64)(unsafe.Add(slots, uint64(out[i])<<3))
 		_, a := bits.Sub64(want, w[0], 0)
 		_, b := bits.Sub64(want, w[1], 0)
 		_, c := bits.Sub64(want, w[2], 0)
 		_, d := bits.Sub64(want, w[3], 0)
-		at += a + b + c + d
-		e := slots[at]
-		for e > want { // 1 in 18 at 2/3 of the slots taken
-			at++
-			e = slots[at]
+		e := (*uint64)(unsafe.Add(unsafe.Pointer(w), (a+b+c+d)<<3))
+		for *e > want { // 1 in 18 at 2/3 of the slots taken
+			e = (*uint64)(unsafe.Add(unsafe.Pointer(e), 8))
 		}
-		r := Ref(e)
-		if e>>32 != h>>32 {
+		r := Ref(*e)
+		if *e>>32 != h>>32 {
 			r = 0
 		}
 		out[i] = r
 	}
+	records := unsafe.Pointer(unsafe.SliceData(t.records))
 	for _, r := range out {
-		touch |= records[r.Index()].tuple[0]
+		touch |= *(*uint64)(unsafe.Add(records, uint64(r>>1)<<6))
 	}
 	t.touched = touch
 }

@@ -114,7 +114,7 @@ func (t *Table) admit(proto uint8, of uint16, tcp uint8, now uint32) (uint32, Re
 	s := &t.records[i]
 	s.Last, s.Gen, s.Verdict, s.Flags = now, 0, Undecided, 0
 	s.seen, s.class, s.owner = seen, class, of
-	s.packets, s.bytes = [2]uint32{}, [2]uint32{}
+	s.packets, s.routes, s.bytes = [2]uint16{}, [2]uint16{}, [2]uint32{}
 	t.rests[i] = rest{}
 	return i, Inserted
 }

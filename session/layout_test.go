@@ -21,8 +21,8 @@ func TestLayout(t *testing.T) {
 	}{
 		{reflect.TypeFor[session.Session](), 64, "0 tuple [4]uint64, 32 Last uint32, 36 Gen uint32, " +
 			"40 seen uint8, 41 class session.Class, 42 Verdict session.Verdict, 43 kind session.kind, " +
-			"44 owner uint16, 46 Flags uint16, 48 packets [2]uint32, 56 bytes [2]uint32"},
-		{reflect.TypeFor[session.Rest](), 32, "0 key uint64, 8 check uint32, 12 peer uint32, 16 data [2]uint32, 24 bytes [2]uint32"},
+			"44 owner uint16, 46 Flags uint16, 48 packets [2]uint16, 52 routes [2]uint16, 56 bytes [2]uint32"},
+		{reflect.TypeFor[session.Rest](), 32, "0 key uint64, 8 check uint32, 12 peer uint32, 16 data [2]uint32, 24 bytes [2]uint16, 28 packets [2]uint16"},
 	} {
 		var got []string
 		for i := range part.of.NumField() {
@@ -197,7 +197,7 @@ func TestInline(t *testing.T) {
 	if err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	for _, f := range []string{"(*Table).Hash4", "(*Table).At", "(*Table).Out4", "(*Table).is4", "(*index).home", "MakeKey4", "PlainKey4", "(*Key6).SetPlain", "(*Session).SeenSteady", "Key4.Swap"} {
+	for _, f := range []string{"(*Table).Hash4", "(*Table).At", "(*Table).Out4", "(*Table).is4", "(*index).home", "MakeKey4", "PlainKey4", "(*Key6).SetPlain", "(*Session).SeenSteady", "(*Session).Leaves4", "(*Table).Route", "Key4.Swap"} {
 		if !strings.Contains(string(out), ": can inline "+f+"\n") {
 			t.Errorf("%s is no longer inlined", f)
 		}

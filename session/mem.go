@@ -37,9 +37,9 @@ func view[T any](m []byte, off, n int) []T {
 
 // A layout says where in the derived memory each part begins, in bytes.
 type layout struct {
-	slots, due, groups, soft, tops, owners int
-	size                                   int
-	numGroups                              int
+	slots, due, groups, routed, soft, tops, owners int
+	size                                           int
+	numGroups                                      int
 }
 
 func derivedLayout(capacity int) layout {
@@ -53,6 +53,7 @@ func derivedLayout(capacity int) layout {
 	l.slots = part(8 * indexSlots(capacity))
 	l.due = part(4 * (capacity + 1))
 	l.groups = part(4 * l.numGroups)
+	l.routed = part(4 * (capacity/routeGroup + 1))
 	l.soft = part(8 * l.numGroups)
 	l.tops = part(8 * (l.numGroups + 63) / 64 * 8)
 	l.owners = part(int(unsafe.Sizeof(owner{})) << 16)

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/skein-dataplane/skein/hdr"
+import (
+	"math/bits"
+
+	"github.com/skein-dataplane/skein/hdr"
+)
 
 // A Ref says which session a packet is of and in which direction it goes:
 //
@@ -47,8 +51,8 @@ const (
 //	 0  source address, 16             | destination address, 16          |  IPv6
 //	32  last seen                      | generation                       |
 //	40  seen | class | verdict | kind  | owner, 2         | flags, 2      |
-//	48  packets forward                | packets in reverse               |
-//	56  bytes forward, low half        | bytes in reverse, low half       |
+//	48  packets, low halves, 2 and 2   | route forward, 2 | in reverse, 2 |
+//	56  bytes forward, low part        | bytes in reverse, low part       |
 //
 // A second line for each packet would cost as much as all the rest of a lookup
 // once there are more sessions than fit the caches (BenchmarkFindVector4).
@@ -75,7 +79,8 @@ type Session struct {
 	kind    kind
 	owner   uint16
 	Flags   uint16 // the caller's, for the session's life
-	packets [2]uint32
+	packets [2]uint16
+	routes  [2]uint16 // see Table.Route
 	bytes   [2]uint32
 }
 
@@ -84,7 +89,7 @@ type Session struct {
 //	 0  ports, zone, protocol, as in a key, 8                             |  IPv6
 //	 8  check                          | peer                             |
 //	16  data forward                   | data in reverse                  |
-//	24  bytes forward, high half       | bytes in reverse, high half      |
+//	24  bytes, high parts, 2 and 2     | packets, high halves, 2 and 2    |
 type rest struct {
 	key uint64
 	// check is the commit word: 0 in a free record, else made of the hashes of
@@ -94,7 +99,9 @@ type rest struct {
 	check uint32
 	peer  uint32 // translated IPv6: the record with the reverse key, and from there back
 	data  [2]uint32
-	bytes [2]uint32
+	bytes [2]uint16
+
+	packets [2]uint16
 }
 
 // kind says what a record holds.
@@ -124,6 +131,14 @@ func (s *Session) set4(fwd, rev Key4) {
 func (s *Session) key4(dir uint32) Key4 {
 	at := dir & 1 * 2
 	return Key4{s.tuple[at], s.tuple[at+1]}
+}
+
+// Leaves4 returns addresses and ports of a packet of an IPv4 session, in
+// direction dir, when it leaves, as the headers have them: the source in the
+// high half. They are those of Table.Out4.
+func (s *Session) Leaves4(dir uint32) (addrs uint64, ports uint32) {
+	at := (dir&1 ^ 1) * 2
+	return bits.RotateLeft64(s.tuple[at], 32), bits.RotateLeft32(uint32(s.tuple[at+1]>>32), 16)
 }
 
 func (t *Table) set6(i uint32, k *Key6) {
@@ -163,14 +178,14 @@ func (t *Table) Data(r Ref) *uint32 { return &t.rests[r.Index()].data[r.Dir()] }
 // Counts are what a session has seen of each direction.
 type Counts struct {
 	Packets [2]uint32 // modulo 2^32: an hour at 1 Mpps
-	Bytes   [2]uint64 // as the caller has counted them
+	Bytes   [2]uint64 // as the caller has counted them, modulo 2^48
 }
 
 // Counts returns what a session has seen.
 func (t *Table) Counts(i uint32) (c Counts) {
 	s, m := &t.records[i], &t.rests[i]
 	for d := range c.Bytes {
-		c.Packets[d] = s.packets[d]
+		c.Packets[d] = uint32(m.packets[d])<<16 | uint32(s.packets[d])
 		c.Bytes[d] = uint64(m.bytes[d])<<32 | uint64(s.bytes[d])
 	}
 	return c

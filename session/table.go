@@ -67,6 +67,8 @@ type Table struct {
 	free      uint32   // first of the list of free records below fresh
 	due       []uint32 // see expire.go
 	groupDue  []uint32
+	routed    []uint32 // see route.go
+	routes    uint32
 	soft      bitmap // sessions that may be given up
 	softHand  uint32
 	sweep     sweep
@@ -77,7 +79,7 @@ type Table struct {
 	stats   Stats
 	touched uint64 // keeps loads that only warm the cache
 	file    *file  // nil: anonymous memory
-	derived []byte // the memory behind index, due, groupDue, soft and owners
+	derived []byte // the memory behind index, due, groupDue, routed, soft and owners
 	memory  []byte // the memory behind records
 }
 
@@ -112,7 +114,7 @@ func newTable(c Config) (*Table, error) {
 		return nil, fmt.Errorf("session: capacity of %d: want 1 to %d", c.Capacity, MaxCapacity)
 	}
 	t := &Table{timeouts: c.Timeouts.orDefault(), quota: c.Quota, midstream: c.Midstream, gone: c.Gone,
-		capacity: uint32(c.Capacity), fresh: 1}
+		capacity: uint32(c.Capacity), fresh: 1, routes: 1}
 	l := derivedLayout(c.Capacity)
 	var err error
 	if t.derived, err = mapAnon(l.size); err != nil {
@@ -121,6 +123,7 @@ func newTable(c Config) (*Table, error) {
 	t.index = newIndex(view[uint64](t.derived, l.slots, indexSlots(c.Capacity)))
 	t.due = view[uint32](t.derived, l.due, c.Capacity+1)
 	t.groupDue = view[uint32](t.derived, l.groups, l.numGroups)
+	t.routed = view[uint32](t.derived, l.routed, c.Capacity/routeGroup+1)
 	t.soft.words = view[uint64](t.derived, l.soft, l.numGroups)
 	t.soft.tops = view[uint64](t.derived, l.tops, (l.numGroups+63)/64)
 	t.owners = view[owner](t.derived, l.owners, 1<<16)

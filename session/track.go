@@ -106,11 +106,13 @@ func (t *Table) Seen(r Ref, packets, bytes uint32, tcp uint8, now uint32) Event 
 		}
 	}
 	dir := r.Dir()
-	s.packets[dir] += packets
+	m := &t.rests[r.Index()]
+	n := uint32(s.packets[dir]) + packets
+	s.packets[dir] = uint16(n)
+	m.packets[dir] += uint16(n >> 16)
 	sum, carry := bits.Add32(s.bytes[dir], bytes, 0)
-	if s.bytes[dir] = sum; carry != 0 { // once in 4 GiB
-		t.rests[r.Index()].bytes[dir]++
-	}
+	s.bytes[dir] = sum
+	m.bytes[dir] += uint16(carry) // once in 4 GiB
 	s.Last = now
 	return event
 }
@@ -119,11 +121,11 @@ func (t *Table) Seen(r Ref, packets, bytes uint32, tcp uint8, now uint32) Event 
 // anything but the counters. It reports false, and has counted nothing, for all
 // others. It is inlined, so that the usual packet costs no call.
 func (s *Session) SeenSteady(dir, packets, bytes uint32, tcp uint8, now uint32) bool {
-	sum := s.bytes[dir&1] + bytes
-	if tcp&tcpControl != 0 || steady>>s.class&1 == 0 || sum < bytes {
+	sum, n := s.bytes[dir&1]+bytes, uint32(s.packets[dir&1])+packets
+	if tcp&tcpControl != 0 || uint32(steady)>>(s.class&31)&1 == 0 || sum < bytes || n > 0xffff {
 		return false
 	}
-	s.packets[dir&1] += packets
+	s.packets[dir&1] = uint16(n)
 	s.bytes[dir&1] = sum
 	s.Last = now
 	return true
