@@ -202,9 +202,9 @@ func (x *rewrite) sumICMP(p []byte, pseudo, message uint64) {
 	switch {
 	case x.partial == icmpSumAt:
 		is = hdr.Fold(uint64(was) + pseudo)
-	case is == 0 && p[0] == 0:
-		// An echo reply with nothing but zeros: only 0xffff sums up with it to
-		// 0xffff, with all others both do (RFC 1624, section 3).
+	case is == 0 && p[0]|p[echoIDAt]|p[echoIDAt+1] == 0:
+		// Perhaps an echo reply with nothing but zeros: only 0xffff sums up with it
+		// to 0xffff, with all others both do (RFC 1624, section 3).
 		is = 0xffff
 	}
 	binary.BigEndian.PutUint16(p[icmpSumAt:], is)
