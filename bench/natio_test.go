@@ -3,8 +3,6 @@ package bench
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/skein-dataplane/skein/internal/lab"
@@ -15,27 +13,24 @@ const serviceYAML = `
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: default}
-spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], ports: [{protocol: TCP, port: 80}]}
+spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], ports: [{name: t, protocol: TCP, port: 80}, {name: u, protocol: UDP, port: 80}]}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
 metadata: {name: web-x, namespace: default, labels: {kubernetes.io/service-name: web}}
 addressType: IPv4
 endpoints: [{addresses: [` + lab.OtherPodAddr + `], conditions: {ready: true}}]
-ports: [{protocol: TCP, port: 8080}]
+ports: [{name: t, protocol: TCP, port: 8080}, {name: u, protocol: UDP, port: 8080}]
 `
+
+// serviceRules is what the kernel has it by.
+const serviceRules = "table ip bench {\n chain pre {\n  type nat hook prerouting priority dstnat\n" +
+	"  ip daddr 10.96.0.10 meta l4proto { tcp, udp } th dport 80 dnat to " + lab.OtherPodAddr + ":8080\n }\n}\n"
 
 // BenchmarkServicePodToPod is BenchmarkPodToPod by a ClusterIP; the kernel has it
 // in nftables, as kube-proxy does.
 func BenchmarkServicePodToPod(b *testing.B) {
-	dir := b.TempDir()
-	file, rules := filepath.Join(dir, "service.yaml"), filepath.Join(dir, "rules.nft")
-	lab.Need(b, os.WriteFile(file, []byte(serviceYAML), 0o644))
-	lab.Need(b, os.WriteFile(rules, []byte("table ip bench {\n chain pre {\n  type nat hook prerouting priority dstnat\n"+
-		"  ip daddr 10.96.0.10 tcp dport 80 dnat to "+lab.OtherPodAddr+":8080\n }\n}\n"), 0o644))
-	skein, kernel := pairs(b, "services: {files: ["+file+"], cidrs: [10.96.0.0/16]}\n")
-	_, err := kernel.Node.Exec(b.Context(), "nft", "-f", rules)
-	lab.Need(b, err)
+	skein, kernel := servicePairs(b)
 	by := func(from, to *lab.Namespace, streams int) float64 {
 		rate, err := lab.Transfer{From: from, To: to, Addr: netip.MustParseAddrPort(lab.OtherPodAddr + ":8080"),
 			By: netip.MustParseAddrPort("10.96.0.10:80"), Streams: streams, Blind: true}.Run(b.Context())

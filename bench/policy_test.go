@@ -47,11 +47,21 @@ func BenchmarkPolicy6(b *testing.B) {
 // BenchmarkACL is BenchmarkPolicy with a stateless access list of so many rules
 // where packets come in, without sessions: each packet is asked about.
 func BenchmarkACL(b *testing.B) {
+	table, addrs := tableOf(b, 1)
+	listed(b, packets(addrs, 10_000), func(next *state.State) { next.FIB4 = table })
+}
+
+// BenchmarkACL6 is BenchmarkACL for IPv6.
+func BenchmarkACL6(b *testing.B) {
+	table, addrs := tableOf6(b, 1)
+	listed(b, packets6(addrs, 10_000), func(next *state.State) { next.FIB6 = table })
+}
+
+func listed(b *testing.B, in []mem.Packet, route func(next *state.State)) {
 	for _, rules := range []int{1, 100, 1_000, 10_000} {
-		b.Run(fmt.Sprintf("vector=256/rules=%d/flows=10000", rules), func(b *testing.B) {
-			table, addrs := tableOf(b, 1)
-			forward(b, 256, packets(addrs, 10_000), func(next *state.State) {
-				next.FIB4 = table
+		b.Run(fmt.Sprintf("vector=256/rules=%d/flows=%d", rules, len(in)), func(b *testing.B) {
+			forward(b, 256, in, func(next *state.State) {
+				route(next)
 				p := policyOf(b, rules)
 				p.Ends = []*state.Endpoint{1: {Name: "uplink", In: p.Ends[1].ForwardTo}}
 				p.Stateless = true

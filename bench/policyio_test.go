@@ -2,8 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,13 +15,7 @@ import (
 func BenchmarkPolicyPodToPod(b *testing.B) {
 	for _, rules := range []int{1_000, 10_000} {
 		b.Run(fmt.Sprintf("rules=%d", rules), func(b *testing.B) {
-			file := filepath.Join(b.TempDir(), "policy.yaml")
-			lab.Need(b, os.WriteFile(file, []byte(networkPolicy(rules)), 0o644))
-			skein, kernel := pairs(b, "policy: {files: ["+file+"]}\n")
-			ruleset := filepath.Join(b.TempDir(), "rules.nft")
-			lab.Need(b, os.WriteFile(ruleset, []byte(nftables(rules)), 0o644))
-			_, err := kernel.Node.Exec(b.Context(), "nft", "-f", ruleset)
-			lab.Need(b, err)
+			skein, kernel := ruledPairs(b, rules)
 			for _, streams := range []int{1, 4} {
 				b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
 					for b.Loop() {

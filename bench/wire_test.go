@@ -8,6 +8,7 @@ import (
 	"time"
 
 	pb "github.com/skein-dataplane/skein/api/skeinpb"
+	"github.com/skein-dataplane/skein/bench/traffic"
 	"github.com/skein-dataplane/skein/internal/lab"
 	"github.com/skein-dataplane/skein/internal/tour"
 )
@@ -20,7 +21,7 @@ func BenchmarkWire(b *testing.B) {
 	l := lab.ForTest(b)
 	kernel := kernelNode(b, l)
 	for _, driver := range []string{"af_packet", "af_xdp"} {
-		skein := startPrepared(b, tour.Options{Driver: driver}, func(r *lab.Reference) { wired(b, r) })
+		skein := startWired(b, tour.Options{Driver: driver})
 		for _, streams := range []int{1, 4} {
 			for _, way := range []string{"in", "out"} {
 				b.Run(fmt.Sprintf("driver=%s/way=%s/streams=%d", driver, way, streams), func(b *testing.B) {
@@ -38,7 +39,7 @@ func BenchmarkWire(b *testing.B) {
 // worker's time for each datagram that arrives from pod to pod, with gro and
 // without, in turns.
 func BenchmarkGRO(b *testing.B) {
-	skein := startPrepared(b, tour.Options{Driver: "af_xdp"}, func(r *lab.Reference) { wired(b, r) })
+	skein := startWired(b, tour.Options{Driver: "af_xdp"})
 	for _, streams := range []int{1, 4} {
 		b.Run(fmt.Sprintf("driver=af_xdp/way=in/streams=%d", streams), func(b *testing.B) {
 			for b.Loop() {
@@ -55,8 +56,8 @@ func BenchmarkGRO(b *testing.B) {
 			with := func(on bool) float64 {
 				coalesce(b, skein, on)
 				before := cpuTime(b, skein.PID())
-				n := flood(b, skein.PodA, skein.PodB, 1, 1200) * 1000 * burstTime.Seconds()
-				return float64((cpuTime(b, skein.PID()) - before).Microseconds()) / n
+				f := flood(b, pathTo(skein.PodA, skein.PodB, lab.OtherPodAddr), traffic.UDP{Size: 1200})
+				return float64((cpuTime(b, skein.PID()) - before).Microseconds()) / float64(f.Received)
 			}
 			rivals(b, "worker-µs", "without", func() float64 { return with(true) }, func() float64 { return with(false) })
 		}

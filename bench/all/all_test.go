@@ -1,6 +1,10 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -67,6 +71,43 @@ func TestParseRefuses(t *testing.T) {
 	for _, text := range []string{"", "PASS\n", "BenchmarkX 1 much ns/op\n", "BenchmarkX-2 \t--- FAIL: BenchmarkX\n    x_test.go:1: why\n"} {
 		if _, err := parse(text); err == nil {
 			t.Errorf("%q: no error", text)
+		}
+	}
+}
+
+// Rows of packets and rows of connections stand in tables of their own.
+func TestAlike(t *testing.T) {
+	rows, err := parse("BenchmarkX/load=a-2 1 5 kpps 2 ratio\nBenchmarkX/load=b/conns=4-2 1 7 kconn/s 3 ratio\nBenchmarkX/load=c-2 1 6 kpps 4 ratio\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := section{title: "X", about: "About.", count: 1, metrics: []string{"kpps", "kconn/s", "ratio"}}
+	want := "\n| load | kpps | ratio |\n|---|---|---|\n| a | 5.00 | 2.00 |\n| c | 6.00 | 4.00 |\n" +
+		"\n| load | conns | kconn/s | ratio |\n|---|---|---|---|\n| b | 4 | 7.00 | 3.00 |\n"
+	if got := s.render(rows, machine{}, "", ""); !strings.HasSuffix(got, want) {
+		t.Errorf("has\n%s\nwant at the end\n%s", got, want)
+	}
+}
+
+// No section looks for a benchmark that is not there: it would fail after minutes.
+func TestSectionsHaveBenchmarks(t *testing.T) {
+	files, err := filepath.Glob("../*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^func (Benchmark\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			names = append(names, m[1])
+		}
+	}
+	for _, s := range sections {
+		if !slices.ContainsFunc(names, regexp.MustCompile(s.bench).MatchString) {
+			t.Errorf("section %s: no benchmark is %q", s.name, s.bench)
 		}
 	}
 }

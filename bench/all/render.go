@@ -17,7 +17,9 @@ func (s section) render(rows []*row, host machine, load, command string) string 
 	if s.count > 1 {
 		fmt.Fprintf(&b, "\nMedians of %d runs, and the middle half of them in brackets.\n", s.count)
 	}
-	b.WriteString("\n" + table(rows, s.metrics, func(values []float64) string { return spreadOf(values).String() }))
+	for _, group := range alike(rows, s.metrics) {
+		b.WriteString("\n" + table(group, s.metrics, func(values []float64) string { return spreadOf(values).String() }))
+	}
 	if clocks := clocksOf(rows); s.nodes && len(clocks) > 0 {
 		b.WriteString("\nOf these, in clocks of the time stamp counter per packet by node, medians; the turns that others\nhad on the core count here:\n\n")
 		b.WriteString(table(rows, clocks, func(values []float64) string {
@@ -28,6 +30,25 @@ func (s section) render(rows []*row, host machine, load, command string) string 
 		}))
 	}
 	return b.String()
+}
+
+// alike parts rows by the first of the metrics that they have, so that those of
+// packets and those of connections stand in tables of their own.
+func alike(rows []*row, metrics []string) (groups [][]*row) {
+	at := map[string]int{}
+	for _, r := range rows {
+		i := slices.IndexFunc(metrics, func(m string) bool { return len(r.values[m]) > 0 })
+		first := ""
+		if i >= 0 {
+			first = metrics[i]
+		}
+		if _, ok := at[first]; !ok {
+			at[first] = len(groups)
+			groups = append(groups, nil)
+		}
+		groups[at[first]] = append(groups[at[first]], r)
+	}
+	return groups
 }
 
 // clocksOf returns the metrics that are clocks of a node, in the order in which

@@ -16,12 +16,12 @@ var sections = []section{
 		about:   "64-byte UDP packets from one uplink to another. `device` is what receiving, a copy, and forgetting take without a graph; `graph` is the rest, polling included.",
 	},
 	{
-		name: "policy", title: "Sessions and policy", pkg: "./bench", bench: "Policy6?$", time: "0.03s", count: 5,
+		name: "policy", title: "Sessions and policy", pkg: "./bench", bench: "Policy6?$", time: "0.03s", count: 5, nodes: true,
 		metrics: []string{"ns/packet", "ns/graph", "clk-sum"},
 		about:   "The same packets of flows that are decided and answered; so many rules for what is forwarded. 10,000 rules name 100 sets of 1,000 addresses.",
 	},
 	{
-		name: "acl", title: "Access lists without sessions", pkg: "./bench", bench: "ACL$", time: "0.03s", count: 5, nodes: true,
+		name: "acl", title: "Access lists without sessions", pkg: "./bench", bench: "ACL6?$", time: "0.03s", count: 5, nodes: true,
 		metrics: []string{"ns/packet", "ns/graph", "clk-sum"},
 		about:   "Each packet is asked about. The rules are those of the section above; only the last matches.",
 	},
@@ -31,7 +31,7 @@ var sections = []section{
 		about:   "Each packet is the first of its flow: received, looked up, judged, opened and sent. With `nat` its source and destination are translated too.",
 	},
 	{
-		name: "nat", title: "Translation", pkg: "./bench", bench: "^BenchmarkNAT$|SourceNAT$|Service$", time: "0.03s", count: 5,
+		name: "nat", title: "Translation", pkg: "./bench", bench: "^BenchmarkNAT$|SourceNAT6?$|Service6?$", time: "0.03s", count: 5, nodes: true,
 		metrics: []string{"ns/packet", "clk-sum"},
 		about:   "NAT: a NodePort with 100 backends elsewhere, destination and source translated (`nat=false`: sessions alone). SourceNAT: a pool behind the node's address. Service: ClusterIPs of ten backends. Receiving and forgetting are part of ns/packet.",
 	},
@@ -41,9 +41,14 @@ var sections = []section{
 		about:   "TCP, both ends and Skein on the machine's cores; Skein and a namespace that routes by the kernel in turns, seven times a second. Medians of both, and of the ratios of the pairs the median, the least and the most. The wire carries packets of 1,500 bytes, both its ends join what they receive; `in` is from the wire to the pod. PolicyPodToPod has so many rules at the receiving pod, of which the last allows; the kernel has the same in an nftables chain behind `ct state established accept`.",
 	},
 	{
-		name: "small", title: "Small datagrams and round trips, beside the kernel", pkg: "./bench", bench: "Small$|RoundTrip$", time: "1x", count: 1,
-		metrics: []string{"kpps", "kernel-kpps", "µs", "kernel-µs", "ratio", "ratio-min", "ratio-max"},
-		about:   "Small: UDP payloads of 22 bytes (64 on Ethernet), as many as one or two senders can send from pod to pod, counted where they are received. RoundTrip: one request of a byte over TCP at a time. In turns, seven times half a second.",
+		name: "pods", title: "Datagrams, connections and questions between pods, beside the kernel", pkg: "./bench", bench: "Pods$", time: "1x", count: 1,
+		metrics: facing,
+		about:   loads + " `policy` has so many rules at the receiving pod, `service` a ClusterIP with one backend, as in the section above; the kernel has the same in nftables.",
+	},
+	{
+		name: "uplink", title: "The same to the wire and to the host, beside the kernel", pkg: "./bench", bench: "Uplink$|Host$", time: "1x", count: 1,
+		metrics: facing,
+		about:   "Loads as above. Uplink: a pod and a remote host behind a router, by a wire of packets of 1,500 bytes; `masquerade` has the pod leave with the node's address, which the kernel does in nftables. Host: a pod and its own node. `in` is to the pod. There are no overlays (VXLAN, IPIP) yet.",
 	},
 	{
 		name: "gro", title: "What gro brings", pkg: "./bench", bench: "GRO$", time: "1x", count: 1,
@@ -55,4 +60,15 @@ var sections = []section{
 		metrics: []string{"%-of-a-core", "MiB-resident"},
 		about:   "A daemon with 102 TUNs, and nobody sends.",
 	},
+	{
+		name: "stall", title: "Garbage collection beside a million sessions", pkg: "./bench", bench: "Stall$", time: "20s", count: 3,
+		metrics: []string{"collections", "MiB-live", "µs-pause-max", "µs-held-max", "µs-own-max", "µs-away-max", "µs-median", "µs-p99.9"},
+		about:   "A worker's rounds of 256 packets of established flows, and beside them no collection, one a second, or one after the other; a daemon makes one in two minutes, or when its heap has doubled. In each run, the longest pause that the runtime counts itself, and the longest time that the worker's thread slept (`held`: the runtime had stopped it), computed in one round (`own`: what interrupts it counts here) and waited for a core (`away`: other programs). All threads of the benchmark go before those of others; where both cores are full, the kernel gives others 50 ms of each second all the same, which shows in the loop.",
+	},
 }
+
+// facing are the metrics of loads that Skein and the kernel have in turns.
+var facing = []string{"kpps", "kernel-kpps", "Gbit/s", "kernel-Gbit/s", "kconn/s", "kernel-kconn/s", "kreq/s", "kernel-kreq/s", "µs", "kernel-µs",
+	"p99-µs", "kernel-p99-µs", "ratio", "ratio-min", "ratio-max"}
+
+const loads = "What arrives of UDP payloads of 22 bytes (64 on Ethernet with IPv4) that one or two threads send as fast as they can (`small`), and of 1,400 bytes in superpackets of 40 (`segments`, UDP_SEGMENT); TCP connections that four threads make and reset (`connects`); questions of a byte over TCP on 16 connections (`asks`), or one at a time (`round-trip`), also beside 50,000 small datagrams a second (`flood`). By bench/gen's library, in turns, seven times 0.4 s; the ratio is Skein's figure by the kernel's, so that below 1 is better where it is of times."

@@ -27,14 +27,14 @@ func batches(conn *net.UDPConn, addr netip.Addr) batcher {
 	return ipv6.NewPacketConn(conn)
 }
 
-// setOption sets an option of the level of UDP.
-func setOption(conn *net.UDPConn, opt, value int) error {
+// setOption sets an option of a socket.
+func setOption(conn *net.UDPConn, level, opt, value int) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("traffic: udp socket: %w", err)
 	}
 	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, opt, value) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { failed = unix.SetsockoptInt(int(fd), level, opt, value) }); err != nil {
 		return fmt.Errorf("traffic: udp socket: %w", err)
 	}
 	if failed != nil {
@@ -72,7 +72,7 @@ func (u UDP) sender(dst netip.AddrPort, i int) (*sender, error) {
 		}
 		s.conns, s.outs = append(s.conns, conn), append(s.outs, batches(conn, dst.Addr()))
 		if u.Segment > 1 {
-			if err := setOption(conn, unix.UDP_SEGMENT, u.Size); err != nil {
+			if err := setOption(conn, unix.IPPROTO_UDP, unix.UDP_SEGMENT, u.Size); err != nil {
 				s.close()
 				return nil, err
 			}

@@ -31,12 +31,13 @@ func (u UDP) sink() (*sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("traffic: udp at %v: %w", u.Addr, err)
 	}
-	if err := s.conn.SetReadBuffer(4 << 20); err != nil {
-		return nil, errors.Join(fmt.Errorf("traffic: %w", err), s.conn.Close())
+	// Beyond net.core.rmem_max, as a few superpackets fill what that allows.
+	if err := setOption(s.conn, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20); err != nil {
+		return nil, errors.Join(err, s.conn.Close())
 	}
 	room := u.Size
 	if u.Segment > 1 { // superpackets stay whole
-		if err := setOption(s.conn, unix.UDP_GRO, 1); err != nil {
+		if err := setOption(s.conn, unix.IPPROTO_UDP, unix.UDP_GRO, 1); err != nil {
 			return nil, errors.Join(err, s.conn.Close())
 		}
 		room = 1 << 16

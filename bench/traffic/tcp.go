@@ -46,7 +46,7 @@ func (t *Taken) PerSecond() float64 { return float64(t.Times.Count()) / t.Elapse
 // Run connects. It fails if any connection does. The end of ctx ends it early.
 func (c Connects) Run(ctx context.Context) (*Taken, error) {
 	return load{c.From, c.To, c.Addr, c.By, max(c.Clients, 1), c.Count, c.Duration,
-		func(s socket) { s.close() },
+		1, // nothing is asked: the server waits until who has connected closes
 		func(w *work) error { return w.connects() },
 	}.run(ctx)
 }
@@ -58,7 +58,7 @@ func (r Requests) Run(ctx context.Context) (*Taken, error) {
 		return nil, fmt.Errorf("traffic: a question of %d bytes: more than %d", size, maxPayload)
 	}
 	return load{r.From, r.To, r.Addr, r.By, max(r.Conns, 1), r.Count, r.Duration,
-		func(s socket) { echo(s, size) },
+		size,
 		func(w *work) error { return w.asks(size) },
 	}.run(ctx)
 }
@@ -70,7 +70,7 @@ type load struct {
 	clients  int
 	count    uint64
 	duration time.Duration
-	serve    func(socket)      // has the accepted connection to itself
+	size     int               // bytes that the server answers at a time
 	client   func(*work) error // works until w.more is false
 }
 
@@ -126,6 +126,12 @@ func (l load) run(ctx context.Context) (*Taken, error) {
 // waits for all of them.
 func (l load) accept(ln socket) (stop func()) {
 	var over atomic.Bool
+	ended := func() error {
+		if over.Load() {
+			return errOver
+		}
+		return nil
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for !over.Load() {
@@ -138,7 +144,7 @@ func (l load) accept(ln socket) (stop func()) {
 				s.close()
 				continue
 			}
-			wg.Go(func() { l.serve(s) })
+			wg.Go(func() { echo(s, l.size, ended) })
 		}
 	})
 	return func() {
@@ -230,6 +236,10 @@ func early(ctx context.Context, err error) error {
 	return err
 }
 
+// errOver ends a server whose clients are gone, also where it was not told so: a
+// reset may be lost, and is not repeated.
+var errOver = errors.New("the load is over")
+
 // errGone is what a connection ends with whose other end has closed it.
 var errGone = errors.New("the other end has closed the connection")
 
@@ -252,12 +262,10 @@ func (s socket) all(call func(fd int, p []byte) (int, error), p []byte, over fun
 	return nil
 }
 
-// echo answers until the other end is gone, which it is at the latest when its
-// load is over.
-func echo(s socket, size int) {
+// echo answers until the other end is gone, or over returns an error.
+func echo(s socket, size int, over func() error) {
 	defer s.close()
 	p := make([]byte, size)
-	never := func() error { return nil }
-	for s.all(unix.Read, p, never) == nil && s.all(unix.Write, p, never) == nil {
+	for s.all(unix.Read, p, over) == nil && s.all(unix.Write, p, over) == nil {
 	}
 }

@@ -111,6 +111,16 @@ func TestTCP(t *testing.T) {
 	}
 }
 
+// A server ends also where the closing of a connection was lost.
+func TestResetLost(t *testing.T) {
+	p := pods(t)
+	_, err := p.Node.Exec(t.Context(), "nft", "add table ip t; add chain ip t f { type filter hook forward priority 0; }; add rule ip t f tcp flags & rst == rst drop")
+	lab.Need(t, err)
+	c := traffic.Connects{From: p.PodA, To: p.PodB, Addr: addrs["IPv4"], Count: 100, Duration: 10 * time.Second}
+	took, err := c.Run(t.Context())
+	check(t, "connect", took, err)
+}
+
 func check(t *testing.T, what string, took *traffic.Taken, err error) {
 	t.Helper()
 	if err != nil || took.Times.Count() != 100 || took.PerSecond() <= 0 || took.Times.Quantile(0.5) > took.Times.Max() {
