@@ -21,6 +21,9 @@ type Config struct {
 	// Sessions is the table of flows, and stays the caller's to close. nil: the
 	// worker makes one of its own, in memory, for DefaultSessions.
 	Sessions *session.Table
+	// Sharding says which of several workers flows belong to. nil: NewWorkers
+	// makes a new one, by which sessions of a file belong to others than before.
+	Sharding *session.Sharding
 }
 
 // DefaultSessions is how many sessions a worker has room for that was not
@@ -108,8 +111,8 @@ func (w *Worker) link(s *slot) error {
 			return fmt.Errorf("graph: %s: arc 0 is for undecided packets, not for %q", s.Name, to.Reason)
 		case arc == 0:
 			continue
-		case arc >= int(Handed):
-			return fmt.Errorf("graph: %s: %d arcs, at most %d are possible", s.Name, len(s.Arcs), Handed)
+		case arc >= int(Again):
+			return fmt.Errorf("graph: %s: %d arcs, at most %d are possible", s.Name, len(s.Arcs), Again)
 		case w.index[to.Node] == nil:
 			return fmt.Errorf("graph: %s: arc %q leads to %q, which is not a node", s.Name, to.Reason, to.Node)
 		}

@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"slices"
+
 	"github.com/skein-dataplane/skein/drivers"
 )
 
@@ -30,7 +32,12 @@ func (n *NodeStats) Add(o *NodeStats) {
 	}
 	n.Calls += o.Calls
 	n.Packets += o.Packets
-	for i, a := range o.Arcs {
+	for _, a := range o.Arcs {
+		i := slices.IndexFunc(n.Arcs, func(b ArcStats) bool { return a.Reason == b.Reason && a.Node == b.Node })
+		if i < 0 { // packets have been handed over there only
+			n.Arcs = append(n.Arcs, a)
+			continue
+		}
 		n.Arcs[i].Count += a.Count
 	}
 }

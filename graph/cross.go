@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/session"
 )
 
 // Packets cross from worker to worker by rings, one for each ordered pair:
@@ -26,6 +27,7 @@ type crossings struct {
 	from     []*ring
 	tails    []uint32 // of from, as this round has found them
 	unseen   uint64   // one bit for each of to that holds what is not published
+	sharding *session.Sharding
 	asleep   *sleeper
 	arrived  arrivals
 	exchange exchange
@@ -47,9 +49,9 @@ type arrivals struct {
 }
 
 // connect makes the rings between workers.
-func connect(all []*Worker) {
+func connect(all []*Worker, by *session.Sharding) {
 	for _, w := range all {
-		w.peers = all
+		w.peers, w.sharding = all, by
 		w.to, w.from, w.tails = make([]*ring, len(all)), make([]*ring, len(all)), make([]uint32, len(all))
 		w.asleep = new(sleeper)
 	}
@@ -65,11 +67,14 @@ func connect(all []*Worker) {
 
 // Cross hands b, a packet of the running node's vector or one that it has kept,
 // over to another worker, by its ID: it goes on there as if it had left the same
-// node by arc. The node then leaves it alone, with the arc Handed if it is one of
+// node by arc, or, with Again, at the same node. The node then leaves it alone, with the arc Handed if it is one of
 // the vector. It reports false, and b stays the node's, if the other worker is so
 // far behind that there is no room for more.
 func (w *Worker) Cross(peer int, arc Arc, b *buf.Buffer) bool {
 	to := w.running.next[arc&(numArcs-1)]
+	if arc == Again {
+		to = w.running
+	}
 	if to == nil || !w.push(peer, toNode|target(to.order), b) {
 		return false
 	}

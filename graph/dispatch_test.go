@@ -293,7 +293,7 @@ func TestNewRefuses(t *testing.T) {
 		{"two nodes named", []graph.Spec{spec("drop", nothing)}, nil},
 		{"not a node", []graph.Spec{spec("a", nothing, graph.To{Reason: "r", Node: "b"})}, nil},
 		{"arc 0", []graph.Spec{{Name: "a", Arcs: []graph.To{{Reason: "r", Node: "a"}}, New: spec("", nothing).New}}, nil},
-		{"at most 62", []graph.Spec{spec("a", nothing, slices.Repeat([]graph.To{{Reason: "r", Node: "a"}}, 63)...)}, nil},
+		{"at most 61", []graph.Spec{spec("a", nothing, slices.Repeat([]graph.To{{Reason: "r", Node: "a"}}, 63)...)}, nil},
 		{"at most 127", make([]graph.Spec, 128), nil},
 		{"no node", []graph.Spec{spec("a", nothing)}, toyInput},
 		{`feature "one" is not a node`, []graph.Spec{spec("ip", nothing)}, toyInput},

@@ -30,6 +30,8 @@ type Arc uint8
 
 const (
 	undecided Arc = 0
+	// Again, to Cross, is the node that hands the packet over itself.
+	Again Arc = 61
 	// Handed means that Cross has handed the packet over to another worker.
 	Handed Arc = 62
 	// Kept means that the node has taken the packet over: it waits in the

@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/session"
+	"github.com/skein-dataplane/skein/state"
 )
 
 // MaxWorkers is how many workers there may be.
@@ -18,13 +20,23 @@ const MaxWorkers = 64
 type Workers struct{ all []*Worker }
 
 // NewWorkers makes a worker of cfg for each of the pools, which are of one
-// arena. cfg has neither Pool nor Sessions: those are each worker's own.
+// arena. cfg has neither Pool nor Sessions: those are each worker's own. From
+// then on States say how many workers there are.
 func NewWorkers(cfg Config, pools []*buf.Pool) (*Workers, error) {
 	switch {
 	case len(pools) < 1 || len(pools) > MaxWorkers:
 		return nil, fmt.Errorf("graph: %d workers: from 1 to %d are possible", len(pools), MaxWorkers)
 	case cfg.Pool != nil || cfg.Sessions != nil:
 		return nil, errors.New("graph: workers: a pool or a table of sessions for all of them: each has its own")
+	}
+	if cfg.Sharding == nil {
+		var err error
+		if cfg.Sharding, err = session.NewSharding(len(pools)); err != nil {
+			return nil, fmt.Errorf("graph: workers: %w", err)
+		}
+	}
+	if n := cfg.Sharding.Workers(); n != len(pools) {
+		return nil, fmt.Errorf("graph: workers: flows are dealt out over %d, but there are %d", n, len(pools))
 	}
 	ws := new(Workers)
 	for i, p := range pools {
@@ -43,7 +55,14 @@ func NewWorkers(cfg Config, pools []*buf.Pool) (*Workers, error) {
 		w.start, w.epoch = ws.all[0].start, ws.all[0].epoch
 	}
 	if len(ws.all) > 1 {
-		connect(ws.all)
+		connect(ws.all, cfg.Sharding)
+	}
+	err := cfg.Publisher.Update(func(next *state.State) error {
+		next.Workers = len(ws.all)
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, ws.Close())
 	}
 	return ws, nil
 }
@@ -128,6 +147,9 @@ func (ws *Workers) Close() (failed error) {
 
 // ID returns which of the workers this is, from 0 on.
 func (w *Worker) ID() int { return w.id }
+
+// Sharding returns whose flows are whose; nil if this is the only worker.
+func (w *Worker) Sharding() *session.Sharding { return w.sharding }
 
 // Peers returns how many workers there are, this one included.
 func (w *Worker) Peers() int { return max(1, len(w.peers)) }

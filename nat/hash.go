@@ -35,3 +35,9 @@ func FlowHash(src, dst hdr.Addr6, sport, dport uint16, proto uint8) uint64 {
 	b := mum(dst.Hi^k2, dst.Lo^k3)
 	return mum(mum(a^k1, bits.RotateLeft64(b, 32)^k2)^ports, k3)
 }
+
+// ClientHash returns the hash by which all flows of a client choose the same
+// backend of a service, by the service's ID.
+func ClientHash(service uint32, client hdr.Addr6) uint64 {
+	return mum(mum(client.Hi^k0, client.Lo^k1)^uint64(service), k2)
+}

@@ -25,6 +25,9 @@ const (
 	// are given out one after the other, the next ones are those that were given
 	// out longest ago.
 	maxPortTries = 128
+	// maxSkipped bounds how many ports are passed over that are another worker's:
+	// of 64 workers, 63 in 64 are.
+	maxSkipped = 64 * maxPortTries
 )
 
 // Ports proposes ports for source NAT. It belongs to one worker, and does not
@@ -129,7 +132,9 @@ type PortWalk struct {
 	flow           *PortFlow
 	start          uint32
 	counter        *uint32
+	class          PortRange // the only ports that may be taken, if Last is not 0
 	tries          uint8
+	skipped        uint16
 	keep, portless bool
 }
 
@@ -141,6 +146,30 @@ func (p *Ports) Walk(f *PortFlow) PortWalk {
 	w.portless = !hasPorts(f.Proto)
 	w.keep = p.Holds(f.Port)
 	return w
+}
+
+// WalkClass is Walk for a flow whose source address stays its sender's: some
+// servers trust ports below 1024, so a port stays in its class, as Linux has them
+// (nf_nat_core.c).
+func (p *Ports) WalkClass(f *PortFlow) PortWalk {
+	w := p.Walk(f)
+	switch {
+	case w.portless || f.Port >= 1024:
+	case f.Port >= 512:
+		w.class = PortRange{600, 1023}
+	default:
+		w.class = PortRange{1, 511}
+	}
+	return w
+}
+
+// PassOver says that the port that Next has returned can't be tried, as answers to it
+// would reach another worker. It does not count as a try.
+func (w *PortWalk) PassOver() {
+	if w.tries > 0 && w.skipped < maxSkipped && hasPorts(w.flow.Proto) {
+		w.tries--
+		w.skipped++
+	}
 }
 
 func hasPorts(proto uint8) bool {
@@ -166,6 +195,9 @@ func (w *PortWalk) Next() (uint16, bool) {
 	case w.tries < maxPortTries:
 		w.tries++
 		*w.counter++
+		if n := uint32(w.class.Last-w.class.First) + 1; w.class.Last != 0 {
+			return w.class.First + uint16((w.start+*w.counter)%n), true
+		}
 		return w.ports.at((w.start + *w.counter) % w.ports.total), true
 	}
 	w.ports.stats.Exhausted[portProto(w.flow.Proto)]++

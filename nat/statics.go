@@ -59,6 +59,9 @@ func NewStatics(all []Static) (*Statics, error) {
 	return s, nil
 }
 
+// None reports whether nothing is mapped.
+func (s *Statics) None() bool { return len(s.in) == 0 }
+
 // In returns where what comes for an address and port goes.
 func (s *Statics) In(a hdr.Addr6, proto uint8, port uint16) (hdr.Addr6, uint16, bool) {
 	return findStatic(s.in, a, proto, port)

@@ -50,6 +50,9 @@ const (
 	expireBudget = 1024
 )
 
+// sessionWaits returns what ip4-session and ip6-session keep fragments in.
+func sessionWaits() waiting { return waiting{released: sessionReleased, noFirst: sessionNoFirst} }
+
 // expireSessions removes sessions that have seen nothing for long, and returns
 // when to do so again, 0 if there are none. Both families' nodes call it for the
 // table they share.

@@ -22,6 +22,8 @@ const (
 type waiting struct {
 	sets [waitSets][waitRoom]waitingFor
 	n    int
+	// The ways out for those whose first has come, and for those that give up.
+	released, noFirst graph.Arc
 }
 
 type waitingFor struct {
@@ -50,7 +52,7 @@ func (q *waiting) release(w *graph.Worker, rx uint32, key *session.FragKey) {
 	set := &q.sets[rx%waitSets]
 	for i := range set {
 		if f := &set[i]; f.b != nil && f.b.RxIf == rx && f.key == *key {
-			q.let(w, f, sessionReleased)
+			q.let(w, f, q.released)
 		}
 	}
 }
@@ -73,7 +75,7 @@ func (q *waiting) expire(w *graph.Worker) (next int64) {
 			switch {
 			case f.b == nil:
 			case f.due <= w.Now:
-				q.let(w, f, sessionNoFirst)
+				q.let(w, f, q.noFirst)
 			case next == 0 || f.due < next:
 				next = f.due
 			}

@@ -152,7 +152,7 @@ func contracts(w *world) map[string]contract {
 	out := func(b *buf.Buffer, r uint64) bool { b.TxIf = uint32(r % ifaces); return true }
 	return map[string]contract{
 		"deny-list": any, "rate-limit-in": any,
-		"ip4-acl": ip4, "ip4-session": ip4, "ip6-acl": ip6, "ip6-session": ip6,
+		"ip4-acl": ip4, "ip4-handoff": ip4, "ip4-session": ip4, "ip6-acl": ip6, "ip6-handoff": ip6, "ip6-session": ip6,
 		"ip4-translate": draft(ip4), "ip4-service": draft(ip4), "ip6-translate": draft(ip6), "ip6-service": draft(ip6),
 		"ip4-masquerade": draft(adj(1, 2, 3, 4, 5)),
 		"ip6-masquerade": draft(adj6(fib.Forward, fib.Resolve, fib.Glean, fib.Local, fib.Punt)),

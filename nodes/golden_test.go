@@ -32,14 +32,21 @@ var update = flag.Bool("update", false, "write what comes out into the golden fi
 // All packets that are in before an out are received at once. -update writes
 // out and drops anew.
 func TestGolden(t *testing.T) {
+	for _, file := range goldenFiles(t) {
+		t.Run(goldenName(file), func(t *testing.T) { golden(t, file) })
+	}
+}
+
+func goldenFiles(t *testing.T) []string {
+	t.Helper()
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) < 12 {
 		t.Fatalf("%d golden files, %v", len(files), err)
 	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { golden(t, file) })
-	}
+	return files
 }
+
+func goldenName(file string) string { return strings.TrimSuffix(filepath.Base(file), ".txtar") }
 
 func golden(t *testing.T, file string) {
 	a, err := txtar.ParseFile(file)

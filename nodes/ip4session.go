@@ -27,7 +27,7 @@ var IP4Session = graph.Spec{
 	Name:     "ip4-session",
 	Arcs:     sessionArcs("ip4"),
 	On:       IP4UnicastArc,
-	New:      func() graph.Node { return new(ip4Session) },
+	New:      func() graph.Node { return &ip4Session{waiting: sessionWaits()} },
 	Describe: describeSession4,
 }
 

@@ -61,13 +61,14 @@ func (o *ip6Open) open(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.
 }
 
 // insert makes the session of a draft, or says why not. Where there is NAT, a flow
-// that another one is in the way of takes another source port, as does each that
-// gets an address of the node's whose own port is not one of nat.Ports.
+// that another one is in the way of, or whose answers would be another worker's,
+// takes another source port, as does each that gets an address of the node's
+// whose own port is not one of nat.Ports.
 func (o *ip6Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key6]) (session.Ref, graph.Arc) {
 	if d.Out != d.Key {
 		d.Flags |= flagTranslated
 	}
-	if d.Flags&flagMasqueraded == 0 {
+	if d.Flags&flagMasqueraded == 0 && ours6(w, d.Out.Swap()) {
 		r, res := o.try(w, b, d)
 		if res != session.Conflict || w.State.NAT == nil {
 			return r, refusal[res%session.NumResults]
@@ -76,13 +77,16 @@ func (o *ip6Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[sessio
 	k := d.Out
 	f := nat.PortFlow{Inside: d.Key.Src(), External: k.Src(), Remote: k.Dst(),
 		Port: k.SrcPort(), RemotePort: k.DstPort(), Proto: k.Proto()}
-	walk := o.ports.Walk(&f)
+	walk := walkOf(o.ports, &f, d.Flags)
 	for {
 		port, ok := walk.Next()
 		if !ok {
 			return 0, openPorts
 		}
-		d.Out = k.WithPorts(port, k.DstPort())
+		if d.Out = k.WithPorts(port, k.DstPort()); !ours6(w, d.Out.Swap()) {
+			walk.PassOver()
+			continue
+		}
 		d.Flags |= flagTranslated
 		if r, res := o.try(w, b, d); res != session.Conflict {
 			return r, refusal[res%session.NumResults]

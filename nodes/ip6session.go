@@ -27,7 +27,7 @@ var IP6Session = graph.Spec{
 	Name:     "ip6-session",
 	Arcs:     sessionArcs("ip6"),
 	On:       IP6UnicastArc,
-	New:      func() graph.Node { return new(ip6Session) },
+	New:      func() graph.Node { return &ip6Session{waiting: sessionWaits()} },
 	Describe: describeSession6,
 }
 

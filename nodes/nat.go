@@ -132,6 +132,9 @@ var plainArc = [fib.NumKinds]graph.Arc{
 func backendOf(w *graph.Worker, b *buf.Buffer, f *nat.Front, c *nat.Client, a *nat.Affinity) (*nat.Backend, graph.Arc) {
 	kind := w.State.Ifaces[b.RxIf].Kind
 	c.Inside = kind == iface.Tun || kind == iface.Tap
+	if f.Service.Affinity != 0 && w.Peers() > 1 {
+		c.Hash = nat.ClientHash(f.Service.ID, c.Addr) // workers do not know of each other's clients
+	}
 	backend, outcome := f.Choose(c, a, w.Second())
 	switch outcome {
 	case nat.Chosen:

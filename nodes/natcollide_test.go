@@ -20,12 +20,12 @@ func TestOpenBesideTranslated(t *testing.T) {
 		w := f.world(t, "nat")
 		rig := on(t, specs[slices.IndexFunc(specs, func(s graph.Spec) bool { return s.Name == f.open.Name })], w.state)
 		line := func(s string) []byte { return f.family.line(t, f.text(s)) }
-		f.insert(t, rig.Flows.Table, line("$a > $v: udp 9 > 53"), line("$b > $a: udp 5353 > 9"))
+		f.insert(t, rig.Flows.Table, line("$a > $v: udp 9000 > 53"), line("$b > $a: udp 5353 > 9000"))
 		by := f.draft(rig, w, pod1, drafted{})
 		check(t, rig, nil, f.rows([]row{
-			{packet: "$a > $b: udp 9 > 5353", meta: by, reason: "forward", out: ttl(f, "$a > $b: udp 5000 > 5353")},
-			{packet: "$a > $b: udp 9 > 5353", meta: by, reason: "forward", out: ttl(f, "$a > $b: udp 5000 > 5353")},
-			{packet: "$a > $b: udp 8 > 5353", meta: by, reason: "forward", out: ttl(f, "$a > $b: udp 8 > 5353")},
+			{packet: "$a > $b: udp 9000 > 5353", meta: by, reason: "forward", out: ttl(f, "$a > $b: udp 5000 > 5353")},
+			{packet: "$a > $b: udp 9000 > 5353", meta: by, reason: "forward", out: ttl(f, "$a > $b: udp 5000 > 5353")},
+			{packet: "$a > $b: udp 8000 > 5353", meta: by, reason: "forward", out: ttl(f, "$a > $b: udp 8000 > 5353")},
 		}))
 		f.insert(t, rig.Flows.Table, line("$a > $v: proto 47 len 16"), line("$b > $a: proto 47 len 16"))
 		check(t, rig, nil, f.rows([]row{

@@ -32,7 +32,8 @@ func ip4Nodes() []graph.Spec {
 		IP4Input,
 		IP4SourceCheck,
 		IP4ACL,
-		IP4Session, // fragments that have waited come in anew
+		IP4Handoff, // fragments that have waited come in anew
+		IP4Session, // likewise
 		IP4Translate,
 		IP4Service,
 		IP4Lookup,
@@ -57,7 +58,8 @@ func ip6Nodes() []graph.Spec {
 		IP6Extensions,
 		IP6SourceCheck,
 		IP6ACL,
-		IP6Session, // fragments that have waited come in anew
+		IP6Handoff, // fragments that have waited come in anew
+		IP6Session, // likewise
 		IP6Translate,
 		IP6Service,
 		IP6Lookup,

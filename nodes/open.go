@@ -4,6 +4,7 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/session"
 )
 
@@ -60,6 +61,15 @@ var refusal = [session.NumResults]graph.Arc{
 	session.OverHalf:  openHalf,
 	session.Midstream: openMidstream,
 	session.Crowded:   openFull, // as good as: the index has no place
+}
+
+// walkOf returns the source ports that a translated flow may take. An address of
+// the node's has those of nat.Ports only.
+func walkOf(ports *nat.Ports, f *nat.PortFlow, flags uint16) nat.PortWalk {
+	if flags&flagMasqueraded != 0 {
+		return ports.Walk(f)
+	}
+	return ports.WalkClass(f)
 }
 
 // allow makes r a session that policy has allowed.

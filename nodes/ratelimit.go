@@ -14,9 +14,12 @@ import (
 // Out: the same.
 var RateLimitIn = graph.Spec{
 	Name: "rate-limit-in",
-	Arcs: []graph.To{rateExceeded: {Reason: "receive rate limit exceeded", Node: graph.Drop}},
-	On:   DeviceInputArc,
-	New:  func() graph.Node { return newRateLimit(false) },
+	Arcs: []graph.To{
+		rateExceeded: {Reason: "receive rate limit exceeded", Node: graph.Drop},
+		rateBehind:   {Reason: "worker of the receive rate limit is behind", Node: graph.Drop},
+	},
+	On:  DeviceInputArc,
+	New: func() graph.Node { return newRateLimit(false) },
 }
 
 // RateLimitOut drops what is to go out by an interface beyond its rate.
@@ -26,14 +29,18 @@ var RateLimitIn = graph.Spec{
 // Out: the same.
 var RateLimitOut = graph.Spec{
 	Name: "rate-limit-out",
-	Arcs: []graph.To{rateExceeded: {Reason: "transmit rate limit exceeded", Node: graph.Drop}},
-	On:   InterfaceOutputArc,
-	New:  func() graph.Node { return newRateLimit(true) },
+	Arcs: []graph.To{
+		rateExceeded: {Reason: "transmit rate limit exceeded", Node: graph.Drop},
+		rateBehind:   {Reason: "worker of the transmit rate limit is behind", Node: graph.Drop},
+	},
+	On:  InterfaceOutputArc,
+	New: func() graph.Node { return newRateLimit(true) },
 }
 
 const (
 	_ graph.Arc = iota
 	rateExceeded
+	rateBehind // the ring there is full
 )
 
 // maxBuckets is more than there are interfaces. Their memory is the kernel's
@@ -61,11 +68,18 @@ func (r *rateLimit) Process(w *graph.Worker, v *graph.Vector) {
 		if r.out {
 			at, limit = b.TxIf, &ifaces[b.TxIf].TxLimit
 		}
-		if !r.buckets[at%maxBuckets].take(w.Now, limit, b) {
+		switch home := int(at) % w.Peers(); {
+		case home != w.ID() && limit.Depth != 0:
+			// A rate is one rate, so one worker counts for all of them.
+			v.Arc[i] = graph.Handed
+			if !w.Cross(home, graph.Again, b) {
+				v.Arc[i] = rateBehind
+			}
+		case !r.buckets[at%maxBuckets].take(w.Now, limit, b):
 			v.Arc[i] = rateExceeded
-			continue
+		default:
+			v.Arc[i] = graph.NextFeature(b)
 		}
-		v.Arc[i] = graph.NextFeature(b)
 	}
 }
 

@@ -46,7 +46,9 @@ func policyFeatures(st *state.State, i uint32) []policyFeature {
 	sessions := st.Policy != nil && !st.Policy.Stateless
 	in := asks(st, i)
 	out := st.Policy != nil && st.Policy.At(i) != nil && st.Policy.At(i).Out != nil
+	crossing := sessions && st.Workers > 1
 	return []policyFeature{
+		{IP4UnicastArc, "ip4-handoff", crossing}, {IP6UnicastArc, "ip6-handoff", crossing},
 		{IP4UnicastArc, "ip4-session", sessions}, {IP6UnicastArc, "ip6-session", sessions},
 		{IP4UnicastArc, "ip4-acl", in}, {IP6UnicastArc, "ip6-acl", in},
 		{IP4OutputArc, "ip4-acl-output", out}, {IP6OutputArc, "ip6-acl-output", out},

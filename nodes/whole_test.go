@@ -121,7 +121,7 @@ func (w *whole) balance(t testing.TB) {
 // parked returns how many packets wait in nodes.
 func (w *whole) parked() int {
 	n := 0
-	for _, name := range []string{"ip4-arp", "ip6-nd", "ip4-session", "ip6-session"} {
+	for _, name := range []string{"ip4-arp", "ip6-nd", "ip4-handoff", "ip6-handoff", "ip4-session", "ip6-session"} {
 		n += w.Node(name).(graphtest.Parker).Parked()
 	}
 	return n
@@ -303,6 +303,8 @@ func TestOrder(t *testing.T) {
 		"ip6-nd > ip6-lookup",
 		"ip4-session > ip4-session", // fragments that have waited for their first
 		"ip6-session > ip6-session",
+		"ip4-handoff > ip4-handoff", // likewise
+		"ip6-handoff > ip6-handoff",
 	}
 	all := nodes.All()
 	place := map[string]int{graph.Drop: len(all)}
@@ -340,7 +342,7 @@ func TestOrder(t *testing.T) {
 // A reason tells where a packet has died: no two nodes use the same words, but
 // for those that are one node in several places.
 func TestReasonsUnique(t *testing.T) {
-	twins := map[string]string{"interface-tx": "interface-output", "tap-output": "uplink-output", "tun-output": "uplink-output"}
+	twins := map[string]string{"ip4-handoff": "ip4-session", "ip6-handoff": "ip6-session", "interface-tx": "interface-output", "tap-output": "uplink-output", "tun-output": "uplink-output"}
 	where := map[string]string{}
 	for _, s := range nodes.All() {
 		for _, to := range s.Arcs {

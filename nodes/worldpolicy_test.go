@@ -191,7 +191,7 @@ func (r *rules) publish(st *state.State) error {
 	r.gen++
 	p := &state.Policy{Gen: r.gen, NodePasses: r.passes, Sets: r.store.Commit(), Ends: make([]*state.Endpoint, len(st.Ifaces))}
 	for i, e := range r.ends {
-		end, err := e.endpoint(r.store)
+		end, err := e.endpoint(r.store, max(1, st.Workers))
 		if err != nil {
 			return err
 		}
@@ -201,7 +201,7 @@ func (r *rules) publish(st *state.State) error {
 	return nil
 }
 
-func (e *ruledEnd) endpoint(store *acl.Store) (*state.Endpoint, error) {
+func (e *ruledEnd) endpoint(store *acl.Store, workers int) (*state.Endpoint, error) {
 	end := &state.Endpoint{Name: e.name, Closed: e.closed}
 	at := map[state.Gate]**state.Ruled{state.GateFrom: &end.From, state.GateTo: &end.To, state.GateForwardFrom: &end.ForwardFrom,
 		state.GateForwardTo: &end.ForwardTo, state.GatePreDNAT: &end.PreDNAT, state.GateUntrackedFrom: &end.UntrackedFrom,
@@ -212,7 +212,7 @@ func (e *ruledEnd) endpoint(store *acl.Store) (*state.Endpoint, error) {
 			if err != nil {
 				return nil, err
 			}
-			g.ruled = state.NewRuled(p, 1)
+			g.ruled = state.NewRuled(p, workers)
 		}
 		*at[gate] = g.ruled
 	}

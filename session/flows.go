@@ -14,17 +14,17 @@ type Flows struct {
 	Drafts6        Drafts[Key6]
 }
 
-// fragRoom is how many fragmented packets of one family may be under way.
-const fragRoom = 1024
+// FragRoom is how many fragmented packets of one family may be under way.
+const FragRoom = 1024
 
 // NewFlows returns the flows of a worker whose sessions t holds.
 func NewFlows(t *Table) (*Flows, error) {
 	f := &Flows{Table: t}
 	var err error
-	if f.Frags4, err = NewFrags(fragRoom); err != nil {
+	if f.Frags4, err = NewFrags(FragRoom); err != nil {
 		return nil, err
 	}
-	f.Frags6, err = NewFrags(fragRoom)
+	f.Frags6, err = NewFrags(FragRoom)
 	return f, err
 }
 

@@ -25,6 +25,9 @@ type State struct {
 	Policy *Policy       // nil: there is none, and no feature that asks for it
 	EchoID uint16        // of the echo requests that Skein itself has sent, 0: none
 	NAT    *NAT          // nil: nothing is translated
+	// Workers is how many workers there are, for what is different where there are
+	// several; 0 stands for 1.
+	Workers int
 }
 
 // Source4 returns the address that Skein uses as its own towards interface i:

@@ -1,0 +1,62 @@
+package nodes
+
+import (
+	"github.com/skein-dataplane/skein/buf"
+	"github.com/skein-dataplane/skein/graph"
+	"github.com/skein-dataplane/skein/session"
+)
+
+// IP4Handoff hands packets over to the worker that has the sessions of their
+// flow, where there are several workers: by a hash of addresses, protocol and
+// ports, the same for both directions. ICMP errors go with the flow that they
+// quote.
+//
+// Fragments first meet at a worker by their identification, as only the first one
+// has ports; from there all go to that of their flow, the first one first.
+//
+// In: the packet starts at a sound IPv4 header; L4 is set.
+// Out: the same.
+var IP4Handoff = graph.Spec{
+	Name: "ip4-handoff",
+	Arcs: handoffArcs("ip4"),
+	On:   IP4UnicastArc,
+	New:  func() graph.Node { return &ip4Handoff{gathering: newGathering()} },
+}
+
+type ip4Handoff struct {
+	gathering
+	packet session.Packet4 // lent to session.Parse4
+}
+
+func (h *ip4Handoff) Process(w *graph.Worker, v *graph.Vector) {
+	by := w.Sharding()
+	for i, b := range v.Bufs() {
+		if by == nil {
+			v.Arc[i] = graph.NextFeature(b)
+			continue
+		}
+		ip := b.IPv4()
+		is := transports[ip.Protocol()]
+		if ip.IsWhole() && int32(b.End()-int(b.L4)) >= is.least {
+			v.Arc[i] = deliver(w, Owner4(w.State, by, session.PlainKey4(ip, ip.PlainPorts()&is.ports)), b)
+			continue
+		}
+		v.Arc[i] = h.unusual(w, by, b)
+	}
+}
+
+// unusual does so for what is not one whole packet with nothing odd about it.
+func (h *ip4Handoff) unusual(w *graph.Worker, by *session.Sharding, b *buf.Buffer) graph.Arc {
+	p := &h.packet
+	switch part := session.Parse4(b.Bytes(), 0, p); part {
+	case session.Bad:
+		return graph.NextFeature(b) // ip4-session says so
+	case session.First, session.Later:
+		f, sport, dport := p.Frag(), p.Key.SrcPort(), p.Key.DstPort()
+		if arc := h.fragment(w, b, &f, part, &sport, &dport); arc != 0 {
+			return arc
+		}
+		p.Key = p.Key.WithPorts(sport, dport)
+	}
+	return deliver(w, Owner4(w.State, by, p.Key), b)
+}
