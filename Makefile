@@ -41,7 +41,7 @@ endif
 bench: root ## benchmarks; BENCH=regexp, BENCHPKG=./fib/
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 -timeout 60m $(BENCHPKG)
 
-results: root ## measure everything and write bench/RESULTS.md; takes some ten minutes
+results: root ## measure everything and write bench/RESULTS.md; takes some 20 minutes
 	$(GO) run ./bench/all
 
 fuzz: root ## each fuzz target for FUZZTIME
