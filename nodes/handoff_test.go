@@ -150,6 +150,9 @@ func checkOwned(t testing.TB, c *crew) (sessions int) {
 	t.Helper()
 	st := c.pub.Load()
 	for _, w := range c.All() {
+		if w.Sharding() == nil {
+			return w.Flows.Stats().Sessions
+		}
 		for i := w.Flows.Next(0); i != 0; i = w.Flows.Next(i) {
 			sessions++
 			for _, r := range []session.Ref{session.Ref(i << 1), session.Ref(i<<1) | session.Reverse} {
@@ -224,4 +227,41 @@ func TestHandoffOff(t *testing.T) {
 	if _, ok := nodes.IP4Handoff.New().(graph.Ticker); !ok {
 		t.Error("nobody ends what waits")
 	}
+}
+
+// Nothing is allocated where packets of known flows cross.
+func TestHandoffNoAllocs(t *testing.T) {
+	each(t, func(t *testing.T, f *family) {
+		c := newCrew(t, 2, false, aNode+aNode6+"policy pod1 egress allow udp to ports 53")
+		var packets []memPacket
+		for i := range 100 {
+			p, err := receive(f.addrs.Replace(fmt.Sprintf("$a > $x: udp %d > 53", 1000+i)), false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			packets = append(packets, p)
+		}
+		for _, queues := range c.queues {
+			for _, q := range queues[1:] {
+				q.quiet = true
+			}
+		}
+		q := c.queues[0][pod1]
+		if n := testing.AllocsPerRun(20, func() {
+			q.rx = packets
+			for range 8 {
+				c.now += 1e5
+				for _, w := range c.All() {
+					if err := w.RoundAt(c.now); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations, want none", n)
+		}
+		if c.handed() < 500 {
+			t.Errorf("%d packets handed over", c.handed())
+		}
+	})
 }
