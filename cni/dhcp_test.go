@@ -22,9 +22,9 @@ const leaseFirst, leaseLast = "10.244.3.10", "10.244.3.11"
 // dhcpIPAM is the plugin of containernetworking, which asks its daemon.
 const dhcpIPAM = `{"type": "dhcp", "daemonSocketPath": "DIR/dhcp.sock"}`
 
-// newLeasing is a rig with containernetworking's DHCP daemon, and a server
-// behind the gateway.
-func newLeasing(t *testing.T) (*rig, *lab.Reference, *lab.Process) {
+// newLeasing is a rig with containernetworking's DHCP daemon, which gives up
+// after some time, and a server behind the gateway.
+func newLeasing(t *testing.T, patience string) (*rig, *lab.Reference, *lab.Process) {
 	t.Helper()
 	l := lab.ForTest(t)
 	ref, err := l.Reference(lab.Wanted{StaticRoutes: true})
@@ -34,7 +34,7 @@ func newLeasing(t *testing.T) (*rig, *lab.Reference, *lab.Process) {
 		"cni: {dhcp_server: " + lab.RemoteAddr + ", dhcp_subnet: 10.244.3.0}\n")
 	r.start()
 	t.Cleanup(func() { r.kill(15) }) // and so gives the uplink back
-	r.startProcess(ref.Node, "dhcp", "daemon", "-socketpath", filepath.Join(r.dir, "dhcp.sock"), "-timeout", "1s", "-resendtimeout", "20s")
+	r.startProcess(ref.Node, "dhcp", "daemon", "-socketpath", filepath.Join(r.dir, "dhcp.sock"), "-timeout", "1s", "-resendtimeout", patience)
 	server := r.serveDHCP(ref.Remote)
 	r.eventually("the DHCP daemon listens", func() bool { _, err := os.Stat(filepath.Join(r.dir, "dhcp.sock")); return err == nil })
 	return r, ref, server
@@ -80,7 +80,7 @@ func ethernet(id string, pod *lab.Namespace) *libcni.RuntimeConf {
 // TestDHCP: pods with Ethernet devices have their addresses from a DHCP server
 // behind a router, renew them, and give them back.
 func TestDHCP(t *testing.T) {
-	r, ref, server := newLeasing(t)
+	r, ref, server := newLeasing(t, "30s")
 	list := r.list("1.0.0", dhcpIPAM, "", "")
 	for round := range 2 {
 		seen := map[string]bool{}
@@ -118,7 +118,7 @@ func TestDHCP(t *testing.T) {
 // TestDHCPRefused: what can't be leased is refused before anything is made, or
 // undone.
 func TestDHCPRefused(t *testing.T) {
-	r, ref, server := newLeasing(t)
+	r, ref, server := newLeasing(t, "6s")
 	list := r.list("1.0.0", dhcpIPAM, "", "")
 	_, err := r.cni.AddNetworkList(r.ctx, list, runtime("a", ref.PodA))
 	refused(t, "a TUN", err, types.ErrInvalidNetworkConfig)

@@ -23,9 +23,7 @@ type Veth struct {
 }
 
 // Create makes the pair, with both sides down. It wraps os.ErrExist if one of
-// the names is taken. The host's stack takes no part in what passes: its side
-// has no IPv6, does not speak ARP, and packets go to another link address than
-// its own.
+// the names is taken.
 func (v Veth) Create() error {
 	if err := v.create(); err != nil {
 		if errors.Is(err, unix.EEXIST) {
@@ -54,7 +52,11 @@ func (v Veth) create() error {
 	return netlink.LinkAdd(link)
 }
 
-// Quiet sets the host's side up, without a word of its own.
+// Quiet sets the host's side up, without a word of its own, and deaf: what comes
+// in is dropped behind packet sockets of ETH_P_ALL, before the host's stack. The link
+// address that it goes to, another than the interface's, keeps only unicast from
+// it; broadcasts and multicast would reach the host's sockets, past all policy.
+// It returns a *MissingError where the kernel can't do that.
 func (v Veth) Quiet() error {
 	link, err := OpenLink("", v.Name)
 	if err != nil {
@@ -68,7 +70,13 @@ func (v Veth) Quiet() error {
 	if err == nil {
 		err = link.wrap("switch ARP off", link.nl.LinkSetARPOff(link.handle()))
 	}
-	return errors.Join(err, link.SetUp())
+	if err == nil {
+		err = link.wrap("drop what comes in", link.deafen())
+	}
+	if err != nil {
+		return err
+	}
+	return link.SetUp()
 }
 
 // AwaitRunning waits until frames pass between both sides, which are up.

@@ -61,7 +61,9 @@ func openLink(index int) (*os.File, error) {
 		err = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
 	}
 	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bits.ReverseBytes16(unix.ETH_P_IP), Ifindex: index}) // x86 and Arm: little-endian
+		// All protocols: a socket of one would hear nothing where the host's side is
+		// deaf (tuntap.Veth). x86 and Arm are little-endian.
+		err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: bits.ReverseBytes16(unix.ETH_P_ALL), Ifindex: index})
 	}
 	if err != nil {
 		_ = unix.Close(fd)
