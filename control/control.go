@@ -73,8 +73,10 @@ type Control struct {
 	policies   policies
 	lists      map[string]lists // configured, by interface
 	nat        translation
-	opening    sync.Mutex       // guards tables and sessionsClosed, and comes before mu
-	tables     []*session.Table // the workers', once there is policy
+	files      [2]string         // what files of policy and services were when they were last read; watchFiles' own, once ready
+	unread     map[string]string // why files that have changed could not be read again: of "policy", "services"
+	opening    sync.Mutex        // guards tables and sessionsClosed, and comes before mu
+	tables     []*session.Table  // the workers', once there is policy
 	// sessionsClosed: the workers have ended, and there will be no table any more.
 	sessionsClosed bool
 	closing        bool
@@ -124,6 +126,7 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 	wg.Go(func() { c.ageNeighbors(work) })
 	wg.Go(func() { c.watchNamespaces(work) })
 	wg.Go(func() { c.watchServices(work) })
+	wg.Go(func() { c.watchFiles(work) })
 
 	err := c.configure(ctx)
 	if err == nil {

@@ -79,6 +79,7 @@ func nodeName(cfg configs.Policy) string {
 // loadNAT takes up what the configuration and the API have asked for, before
 // there are pods or uplinks.
 func (c *Control) loadNAT(ctx context.Context) error {
+	c.files[serviceFiles] = stateOfFiles(c.cfg.Services.Files)
 	files, err := readServices(c.cfg.Services.Files)
 	if err != nil {
 		return err

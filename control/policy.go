@@ -31,6 +31,7 @@ type policies struct {
 	ruled  map[place]*state.Ruled // what is in the data plane now
 	last   *state.Policy
 
+	files   []policyFile            // as they were read last
 	sources map[resource.Ref]string // whose each resource is: a file's, or apiSource
 	applied map[resource.Ref]applied
 	batches map[uint64]*store.Policies // what the API was given, by number
@@ -86,6 +87,7 @@ func (c *Control) loadPolicy(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
+	c.files[policyFiles] = stateOfFiles(c.cfg.Policy.Files)
 	files, err := readPolicies(c.cfg.Policy.Files)
 	if err != nil {
 		return err
@@ -100,11 +102,8 @@ func (c *Control) loadPolicy(ctx context.Context) error {
 	defer c.mu.Unlock()
 	ps := &c.policies
 	ps.active = true
-	for _, f := range files {
-		if err := ps.upsert(f.name, f.objects.Resources); err != nil {
-			return err
-		}
-		ps.left = append(ps.left, f.objects.Alarms...)
+	if err := ps.replaceFiles(files); err != nil {
+		return err
 	}
 	c.restoreBatches(stored)
 	if err := c.commitPolicy(); err != nil {
@@ -293,6 +292,9 @@ func (c *Control) Policy() (st PolicyStatus) {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Group, b.Group))
 	})
 	st.Alarms, st.Active, st.Gen = ps.allAlarms(), ps.active, ps.gen
+	if why := c.unread["policy"]; why != "" {
+		st.Alarms = append(st.Alarms, resource.Alarm{Ref: resource.Ref{Kind: "files", Name: "of the configuration"}, What: why})
+	}
 	return st
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/service"
@@ -26,6 +27,29 @@ func readServices(paths []string) ([]manifest[service.Objects], error) {
 		}
 		return o, nil
 	})
+}
+
+// filesOf returns the file of each object, which has to be one.
+func filesOf(files []manifest[service.Objects]) (map[string]string, error) {
+	out := map[string]string{}
+	for _, f := range files {
+		for _, key := range keysOf(f.objects) {
+			if of, there := out[key]; there && of != f.name {
+				return nil, fmt.Errorf("control: %s in %s: %w in %s", key, f.name, ErrExists, of)
+			}
+			out[key] = f.name
+		}
+	}
+	return out, nil
+}
+
+// CheckServices reads what the configuration names, as a daemon does that starts.
+func CheckServices(cfg configs.Services) error {
+	files, err := readServices(cfg.Files)
+	if err == nil {
+		_, err = filesOf(files)
+	}
+	return err
 }
 
 // keysOf names objects as kubectl does, in order.
@@ -99,16 +123,21 @@ func (c *Control) DeleteServices(ctx context.Context, keys ...string) error {
 		}
 	}
 	for _, key := range keys {
-		delete(t.sources, key)
-		kind, ref, _ := strings.Cut(key, " ")
-		if kind == "Service" {
-			t.table.DeleteService(ref)
-			t.vips.set(ref, nil)
-		} else {
-			t.table.DeleteSlice(ref)
-		}
+		t.drop(key)
 	}
 	return errors.Join(c.publish(), c.remembered(c.store.DelServices(keys...)))
+}
+
+// drop forgets an object, by the name that keysOf has for it.
+func (t *translation) drop(key string) {
+	delete(t.sources, key)
+	kind, ref, _ := strings.Cut(key, " ")
+	if kind == "Service" {
+		t.table.DeleteService(ref)
+		t.vips.set(ref, nil)
+	} else {
+		t.table.DeleteSlice(ref)
+	}
 }
 
 // logServiceAlarms logs alarms that are new. c.mu is held.

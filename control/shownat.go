@@ -40,6 +40,9 @@ func (c *Control) Services(ctx context.Context, name string) (out []ServiceView,
 	now := c.nat.last
 	if c.nat.table != nil {
 		alarms = c.nat.table.Alarms()
+		if why := c.unread["services"]; why != "" {
+			alarms = append(alarms, service.Alarm{What: "files of the configuration: " + why})
+		}
 	}
 	c.mu.Unlock()
 	if now != nil {

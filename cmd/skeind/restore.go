@@ -21,6 +21,9 @@ func check(out io.Writer, path string) error {
 	if err := control.CheckPolicy(cfg.Policy); err != nil {
 		return err
 	}
+	if err := control.CheckServices(cfg.Services); err != nil {
+		return err
+	}
 	fmt.Fprintln(out, path, "is sound")
 	return nil
 }
