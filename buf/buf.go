@@ -69,6 +69,9 @@ const (
 	Judge
 	// Large: the frame is of the large class.
 	Large
+	// Tunnelled: another node has sent the packet in a tunnel, for a service whose
+	// backends here answer it.
+	Tunnelled
 )
 
 // GSOType says how a superpacket is to be cut into segments. The values are

@@ -82,12 +82,13 @@ func (c *Control) Explain(ctx context.Context, packet []byte, in string) (*Expla
 // tellNew adds what becomes of a packet that opens a flow: where it is sent, what
 // both ends say to that, and by which address it leaves. c.mu is held.
 func (c *Control) tellNew(x *Explanation, j judgement, k *acl.Key) error {
-	if why := j.redirect(x, k); why != "" {
+	to, why := j.redirect(x, k)
+	if why != "" {
 		x.end(false, "dropped: %s", why)
 		return nil
 	}
 	masked := j.masked
-	j, err := c.judge(k, j.st.Ifaces[j.rx].Name)
+	j, err := c.judgeTo(k, j.st.Ifaces[j.rx].Name, to)
 	if err != nil {
 		return err
 	}
@@ -110,8 +111,17 @@ type judgement struct {
 
 // judge has the data plane's code judge a packet. c.mu is held.
 func (c *Control) judge(k *acl.Key, in string) (j judgement, err error) {
+	return c.judgeTo(k, in, netip.Addr{})
+}
+
+// judgeTo does so for one that is sent to another address than it says, if that
+// is valid. c.mu is held.
+func (c *Control) judgeTo(k *acl.Key, in string, dst netip.Addr) (j judgement, err error) {
 	j.st = c.pub.Load()
-	src, dst := keyAddr(k.Src), keyAddr(k.Dst)
+	src := keyAddr(k.Src)
+	if !dst.IsValid() {
+		dst = keyAddr(k.Dst)
+	}
 	back, _ := c.adjOf(j.st, src)
 	switch i, there := c.index(in); {
 	case there:

@@ -5,56 +5,49 @@ import (
 	"strings"
 
 	"github.com/skein-dataplane/skein/acl"
-	"github.com/skein-dataplane/skein/fib"
-	"github.com/skein-dataplane/skein/iface"
-	"github.com/skein-dataplane/skein/nat"
+	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/nodes"
 )
 
 // redirect says where a service or a static mapping sends a new flow, and gives
-// the key that destination. It returns why the packet ends there, "" if it goes
-// on. A client's affinity is the worker's, and is not looked at.
-func (j *judgement) redirect(x *Explanation, k *acl.Key) (ends string) {
-	n := j.st.NAT
-	if n == nil {
-		return ""
-	}
-	f := n.Services.Find(&nat.FrontKey{Addr: k.Dst, Port: k.DstPort, Proto: k.Proto})
-	if f == nil {
-		if to, port, ok := n.Statics.In(k.Dst, k.Proto, k.DstPort); ok {
-			k.Dst, k.DstPort, j.masked = to, port, to == k.Src
-			x.add("static mapping", "to %s", netip.AddrPortFrom(keyAddr(to), port))
+// the key that destination, unless the packet goes on as it is in a tunnel to
+// another node, which to is then. It returns why the packet ends there, "" if it
+// goes on. A client's affinity is the worker's, and is not looked at.
+func (j *judgement) redirect(x *Explanation, k *acl.Key) (to netip.Addr, ends string) {
+	s := nodes.AskService(j.st, j.rx, k)
+	j.masked = s.Asked
+	switch {
+	case s.Static:
+		x.add("static mapping", "to %s", netip.AddrPortFrom(keyAddr(s.Dst), s.Port))
+	case s.Front == nil:
+		return to, ""
+	case s.Backend == nil:
+		x.add("service", "%s: %s", s.Front.Service.Name, s.Drop)
+		return to, s.Drop
+	default:
+		x.add("service", "%s sends it to %s, one of %d backends", s.Front.Service.Name,
+			netip.AddrPortFrom(keyAddr(s.Backend.Addr), s.Backend.Port), len(s.Front.Service.All))
+		if s.Front.Service.Affinity != 0 {
+			name, _, _ := strings.Cut(s.Front.Service.Name, ":")
+			x.add("affinity", "a client that has a backend keeps it: see show service %s", name)
 		}
-		return ""
 	}
-	kind := j.st.Ifaces[j.rx].Kind
-	client := nat.Client{Addr: k.Src, Hash: nat.FlowHash(k.Src, k.Dst, k.SrcPort, k.DstPort, k.Proto), Inside: kind == iface.Tun || kind == iface.Tap}
-	b, outcome := f.Choose(&client, nil, 0)
-	if b == nil {
-		x.add("service", "%s: %v", f.Service.Name, outcome)
-		return outcome.String()
+	if s.Tunnel != (hdr.Addr6{}) {
+		to = keyAddr(s.Tunnel)
+		x.add("direct return", "in a tunnel to node %s, as it is: that node chooses one of its own backends, and answers the client", to)
+		return to, ""
 	}
-	x.add("service", "%s sends it to %s, one of %d backends", f.Service.Name, netip.AddrPortFrom(keyAddr(b.Addr), b.Port), len(f.Service.All))
-	if f.Service.Affinity != 0 {
-		name, _, _ := strings.Cut(f.Service.Name, ":")
-		x.add("affinity", "a client that has a backend keeps it: see show service %s", name)
-	}
-	k.Dst, k.DstPort, j.masked = b.Addr, b.Port, f.Masquerades(b, k.Src)
-	return ""
+	k.Dst, k.DstPort = s.Dst, s.Port
+	return to, ""
 }
 
 // leave says whether a new flow leaves with an address of the node.
 func (j *judgement) leave(x *Explanation, k *acl.Key) {
-	n := j.st.NAT
-	if n == nil {
-		return
-	}
-	toHost := j.adj.Kind == fib.Local || j.adj.Kind == fib.Punt
-	if src, port, ok := n.Statics.Out(k.Src, k.Proto, k.SrcPort); ok && j.st.Ifaces[j.adj.Iface].Kind == iface.Uplink && !toHost {
+	src, port, why := nodes.AskSource(j.st, j.rx, &j.adj, k, j.masked)
+	switch {
+	case why == 0:
 		x.add("source", "becomes %s by a static mapping", netip.AddrPortFrom(keyAddr(src), port))
-		return
-	}
-	why := n.Outgoing.Decide(&nat.Leaving{Src: k.Src, Dst: k.Dst, Asked: j.masked, FromPod: j.st.Ifaces[j.rx].Kind == iface.Tun, ToHost: toHost})
-	if why.Masquerade() {
+	case why.Masquerade():
 		x.add("source", "becomes an address of the node: %v", why)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
+	"github.com/skein-dataplane/skein/nodes"
 	"github.com/skein-dataplane/skein/session"
 )
 
@@ -28,6 +29,7 @@ type Flow struct {
 	Proto          uint8
 	Src, Dst       netip.AddrPort // of the packet that opened it; ICMP's identifier is a port
 	OutSrc, OutDst netip.AddrPort // the same as it leaves, where it is translated
+	Tunnel         netip.Addr     // the node that it leaves for in a tunnel, where it does
 	Class          session.Class
 	Judged         bool   // allowed by the policy that is in force
 	Denied         bool   // by a policy that has come since it began: it can't go on
@@ -118,6 +120,10 @@ func flowOf(t *session.Table, i uint32, gen uint32, now uint32) (fl Flow) {
 		k, o := t.Key4(fwd), t.Out4(fwd)
 		fl.Src, fl.Dst = netip.AddrPortFrom(k.Src().Addr(), k.SrcPort()), netip.AddrPortFrom(k.Dst().Addr(), k.DstPort())
 		out = [2]netip.AddrPort{netip.AddrPortFrom(o.Src().Addr(), o.SrcPort()), netip.AddrPortFrom(o.Dst().Addr(), o.DstPort())}
+	}
+	if nodes.Tunnelled(s) {
+		fl.Tunnel = out[1].Addr()
+		return fl
 	}
 	if out[0] != fl.Src {
 		fl.OutSrc = out[0]

@@ -40,9 +40,9 @@ type translation struct {
 	outgoing *nat.Outgoing // nil: to be made anew
 	statics  *nat.Statics
 	last     *state.NAT
-	news     chan struct{}           // has room for one
-	gone     map[netip.AddrPort]bool // backends over UDP that are gone
-	alarms   map[string]bool         // that are logged
+	news     chan struct{} // has room for one
+	gone     goneBackends
+	alarms   map[string]bool // that are logged
 }
 
 // A Pool is addresses of pods, and whether these leave with the node's.
@@ -62,7 +62,7 @@ func newTranslation(cfg *configs.Config) translation {
 	t := translation{sources: map[string]string{}, pods: map[netip.Addr]bool{}, hostPorts: map[string]bool{},
 		pools: map[netip.Prefix]Pool{}, maps: map[nat.Static]bool{}, routed: map[netip.Prefix]bool{},
 		vips: vipRoutes{of: map[string][]netip.Addr{}, used: map[netip.Addr]int{}, routed: map[netip.Prefix]bool{}},
-		news: make(chan struct{}, 1), gone: map[netip.AddrPort]bool{}, alarms: map[string]bool{}}
+		news: make(chan struct{}, 1), gone: newGone(), alarms: map[string]bool{}}
 	t.world = service.World{Node: nodeName(cfg.Policy), Zone: cfg.Services.Zone, APIServer: cfg.Services.APIServer}
 	return t
 }

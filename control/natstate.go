@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/skein-dataplane/skein/fib"
-	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/service"
@@ -62,14 +61,14 @@ func (c *Control) stateNAT() *state.NAT {
 	if t.statics == nil {
 		t.statics = new(nat.Statics)
 	}
-	was := t.last
-	if was != nil && !changed && was.Outgoing == t.outgoing && was.Statics == t.statics {
+	was, peers := t.last, t.table.Peers()
+	if was != nil && !changed && was.Outgoing == t.outgoing && was.Statics == t.statics && was.Peers == peers {
 		return was
 	}
 	c.routeStatics()
-	t.last = &state.NAT{Services: services, Statics: t.statics, Outgoing: t.outgoing}
+	t.last = &state.NAT{Services: services, Statics: t.statics, Outgoing: t.outgoing, Peers: peers}
 	if was != nil && changed {
-		goneUDP(was.Services, services, t.gone)
+		t.gone.note(was.Services, services)
 	}
 	t.tell()
 	return t.last
@@ -84,14 +83,14 @@ func (t *translation) tell() {
 }
 
 // newOutgoing is made of pools and of what sees pods' own addresses: what the
-// configuration says, and the node.
+// configuration says, the node, and the other nodes as far as they are known.
 func (t *translation) newOutgoing() (*nat.Outgoing, error) {
 	var pools []nat.Pool
 	for _, prefix := range slices.SortedFunc(maps.Keys(t.pools), comparePrefixes) {
 		pools = append(pools, nat.Pool{Prefix: prefix, NatOutgoing: t.pools[prefix].Outgoing})
 	}
 	exclude := slices.Clone(t.exclude)
-	for _, a := range t.world.Own {
+	for _, a := range append(t.table.Nodes(), t.world.Own...) {
 		exclude = append(exclude, netip.PrefixFrom(a, a.BitLen()))
 	}
 	return nat.NewOutgoing(pools, exclude)
@@ -214,27 +213,4 @@ func (c *Control) routeStatics() {
 func compareStatics(a, b nat.Static) int {
 	return cmp.Or(a.External.Compare(b.External), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.ExternalPort, b.ExternalPort),
 		a.Inside.Compare(b.Inside), cmp.Compare(a.InsidePort, b.InsidePort))
-}
-
-// goneUDP adds backends that UDP flows were given, and no new ones are.
-func goneUDP(was, now *nat.Services, gone map[netip.AddrPort]bool) {
-	for f := range was.All {
-		if f.Key.Proto != hdr.ProtoUDP {
-			continue
-		}
-		next := now.Find(&f.Key)
-		if next != nil && next.Service == f.Service {
-			continue
-		}
-		for _, b := range f.Service.Backends() {
-			if next == nil || !hasBackend(next.Service, b.Addr, b.Port) {
-				gone[netip.AddrPortFrom(b.Addr.Addr().Unmap(), b.Port)] = true
-			}
-		}
-	}
-}
-
-func hasBackend(s *nat.Service, a hdr.Addr6, port uint16) bool {
-	is := func(b nat.Backend) bool { return b.Addr == a && b.Port == port }
-	return slices.ContainsFunc(s.All, is) || slices.ContainsFunc(s.Local, is)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -13,9 +12,7 @@ import (
 
 	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/control/store"
-	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/service"
-	"github.com/skein-dataplane/skein/session"
 )
 
 // readServices reads files, and those in directories.
@@ -60,6 +57,9 @@ func keysOf(o service.Objects) (out []string) {
 	for _, s := range o.Slices {
 		out = append(out, "EndpointSlice "+s.Ref())
 	}
+	for _, n := range o.Nodes {
+		out = append(out, "Node "+n.Name)
+	}
 	return out
 }
 
@@ -80,10 +80,14 @@ func (t *translation) add(source string, o service.Objects) error {
 	for _, s := range o.Slices {
 		t.table.SetSlice(s)
 	}
+	for _, n := range o.Nodes {
+		t.table.SetNode(n)
+		t.outgoing = nil // other nodes see pods' own addresses
+	}
 	return nil
 }
 
-// ApplyServices adds Services and EndpointSlices, or changes those of the same
+// ApplyServices adds Services, EndpointSlices and Nodes, or changes those of the same
 // names: all that the YAML documents hold or, if any of it can't be, nothing.
 // It returns what it has taken, as "Service default/web".
 func (c *Control) ApplyServices(ctx context.Context, name string, text []byte) ([]string, error) {
@@ -132,10 +136,14 @@ func (c *Control) DeleteServices(ctx context.Context, keys ...string) error {
 func (t *translation) drop(key string) {
 	delete(t.sources, key)
 	kind, ref, _ := strings.Cut(key, " ")
-	if kind == "Service" {
+	switch kind {
+	case "Service":
 		t.table.DeleteService(ref)
 		t.vips.set(ref, nil)
-	} else {
+	case "Node":
+		t.table.DeleteNode(ref)
+		t.outgoing = nil
+	default:
 		t.table.DeleteSlice(ref)
 	}
 }
@@ -192,37 +200,11 @@ const healthRetry = time.Second
 
 // takeNews returns what is to be answered on healthCheckNodePorts, and backends
 // whose UDP flows are to be forgotten.
-func (c *Control) takeNews() (map[uint16]service.Check, map[netip.AddrPort]bool) {
+func (c *Control) takeNews() (map[uint16]service.Check, goneBackends) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	gone := c.nat.gone
-	c.nat.gone = map[netip.AddrPort]bool{}
+	c.nat.gone = newGone()
 	c.logServiceAlarms(c.nat.table.Alarms())
 	return c.nat.table.HealthChecks(), gone
-}
-
-// forgetFlowsTo forgets flows over UDP that a service has given to one of these
-// backends: unlike TCP's they would go on for ever, to nobody.
-func (c *Control) forgetFlowsTo(ctx context.Context, gone map[netip.AddrPort]bool) error {
-	if len(gone) == 0 {
-		return nil
-	}
-	return c.walkSessions(ctx, func(t *session.Table, i uint32) bool {
-		if from, to, udp := translatedTo(t, i); udp && from != to && gone[to] {
-			t.Delete(i)
-		}
-		return true
-	})
-}
-
-// translatedTo returns where the packets of a session were sent, and where they
-// go.
-func translatedTo(t *session.Table, i uint32) (from, to netip.AddrPort, udp bool) {
-	forward := session.Ref(i<<1 | session.Forward)
-	if t.At(i).IsIPv6() {
-		k, out := t.Key6(forward), t.Out6(forward)
-		return netip.AddrPortFrom(k.Dst().Addr(), k.DstPort()), netip.AddrPortFrom(out.Dst().Addr(), out.DstPort()), k.Proto() == hdr.ProtoUDP
-	}
-	k, out := t.Key4(forward), t.Out4(forward)
-	return netip.AddrPortFrom(k.Dst().Addr(), k.DstPort()), netip.AddrPortFrom(out.Dst().Addr(), out.DstPort()), k.Proto() == hdr.ProtoUDP
 }

@@ -185,6 +185,9 @@ func (c *Control) natView() (v NATView) {
 // ports than they come with.
 func translated(t *session.Table, i uint32) bool {
 	forward := session.Ref(i<<1 | session.Forward)
+	if nodes.Tunnelled(t.At(i)) {
+		return false
+	}
 	if t.At(i).IsIPv6() {
 		return t.Key6(forward) != t.Out6(forward)
 	}

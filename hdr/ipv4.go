@@ -14,8 +14,10 @@ const IPv4Len = 20
 const (
 	ProtoICMP   = 1
 	ProtoIGMP   = 2
+	ProtoIPv4   = 4 // a packet of IPv4 (RFC 2003)
 	ProtoTCP    = 6
 	ProtoUDP    = 17
+	ProtoIPv6   = 41 // a packet of IPv6 (RFC 2473)
 	ProtoICMPv6 = 58
 	ProtoSCTP   = 132
 )

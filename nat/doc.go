@@ -1,7 +1,7 @@
 // Package nat answers one question: which addresses and ports does a packet
 // leave with, and how are they put into it?
 //
-// It has four parts, each for packets of both families, and none of them knows
+// It has five parts, each for packets of both families, and none of them knows
 // of sessions or of graphs:
 //
 //   - Translate4 and Translate6 give a packet other addresses and ports, and its
@@ -13,6 +13,7 @@
 //     that is asked for (RFC 4787, REQ-1).
 //   - Services says which service an address and port are of, and which backend a
 //     new flow to it goes to. Affinity remembers which one a client had.
+//   - Peers are the nodes between which direct server return has its tunnels.
 //   - Outgoing decides about source NAT of what leaves, Statics holds what an
 //     administrator has mapped for good.
 //

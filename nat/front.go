@@ -76,6 +76,9 @@ type Client struct {
 	Addr   hdr.Addr6
 	Hash   uint64 // of the flow: FlowHash
 	Inside bool   // a pod or the node itself
+	// Forwarded: another node has sent the flow on to this one by a tunnel, for
+	// its backends to answer.
+	Forwarded bool
 }
 
 // Choose returns the backend for a new flow. affinity may be nil; now is in
@@ -83,15 +86,16 @@ type Client struct {
 //
 // Traffic policies are those of Kubernetes: externalTrafficPolicy is about
 // clients from outside, and for those from inside an external address is as
-// good as the ClusterIP; internalTrafficPolicy is about ClusterIPs. Affinity
-// outranks the hash, and is renewed by each new flow.
+// good as the ClusterIP; internalTrafficPolicy is about ClusterIPs. What another
+// node has forwarded stays on this one. Affinity outranks the hash, and is
+// renewed by each new flow.
 func (f *Front) Choose(c *Client, affinity *Affinity, now uint32) (*Backend, Outcome) {
 	s := f.Service
 	if f.Kind == LoadBalancer && !c.Inside && !s.allows(c.Addr) {
 		return nil, NotAllowed
 	}
 	from, none := &s.all, NoEndpoints
-	if f.Kind.external() && s.ExternalLocal && !c.Inside || f.Kind == ClusterIP && s.InternalLocal {
+	if c.Forwarded || f.Kind.external() && s.ExternalLocal && !c.Inside || f.Kind == ClusterIP && s.InternalLocal {
 		if from = &s.local; len(s.all.backends) > 0 {
 			none = NoLocal
 		}
@@ -120,9 +124,10 @@ func (p *picker) choose(s *Service, c *Client, affinity *Affinity, now uint32) i
 	return i
 }
 
-// Masquerades reports whether a flow to the backend needs a source address of
-// the node, so that answers come back this way: because the client is the
-// backend (hairpin), or a NodePort's backend is elsewhere.
+// Masquerades reports whether a flow to the backend that does not go there
+// directly (Direct) needs a source address of the node, so that answers come
+// back this way: because the client is the backend (hairpin), a NodePort's
+// backend is elsewhere, or it should go directly but nobody knows where to.
 func (f *Front) Masquerades(b *Backend, client hdr.Addr6) bool {
 	if b.Addr == client {
 		return true
@@ -130,5 +135,17 @@ func (f *Front) Masquerades(b *Backend, client hdr.Addr6) bool {
 	if b.Local {
 		return false
 	}
-	return f.Kind == NodePort || f.Service.MasqueradeExternal && f.Kind.external()
+	nowhere := f.Service.DSR && b.Node.IsUnspecified()
+	return f.Kind == NodePort || f.Kind.external() && (f.Service.MasqueradeExternal || nowhere)
 }
+
+// Direct reports whether the packets of a flow go to the backend's node as they
+// are, in a tunnel, for that to translate them and to answer the client itself:
+// direct server return. To clients from inside the way is not longer.
+func (f *Front) Direct(b *Backend, c *Client) bool {
+	return f.Service.DSR && f.Kind.external() && !b.Local && !c.Inside && !c.Forwarded && !b.Node.IsUnspecified()
+}
+
+// Returns reports whether the service's backends answer what other nodes
+// forward to this one.
+func (f *Front) Returns() bool { return f.Service.DSR && f.Kind.external() }

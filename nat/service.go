@@ -15,6 +15,9 @@ type Backend struct {
 	Port   uint16
 	Weight uint16 // share of new flows relative to others; 0 counts as 1
 	Local  bool   // on this node
+	// Node is an address of the node that it is on, of its own family, where
+	// the service asks for direct server return and that is known; else ::.
+	Node hdr.Addr6
 	// Hits counts the flows that were given to it. A single worker writes it, and
 	// others read it in between (graph.Worker.Do); several add to it atomically.
 	// Never nil in a Service.
@@ -39,6 +42,9 @@ type Spec struct {
 	ExternalLocal, InternalLocal bool
 	Affinity                     uint32 // seconds that a client stays with its backend; 0: no time
 	Maglev                       bool   // choose by Maglev's table, and not by the flow's hash alone
+	// DSR: backends elsewhere answer clients from outside themselves, if Backend.Node
+	// is known.
+	DSR bool
 	// MasqueradeExternal: from outside to backends elsewhere by an ExternalIP or
 	// LoadBalancer address with the node's address as source, as with NodePort.
 	MasqueradeExternal bool

@@ -58,6 +58,16 @@ func (s *Services) findOwn(k *FrontKey) *Front {
 	if !s.IsOwn(k.Addr) {
 		return nil
 	}
+	return s.FindAny(k)
+}
+
+// FindAny returns the front that holds for any address of the node with the port
+// and protocol of k: what a packet is for that another node has forwarded, which
+// was sent to an address of that node's.
+func (s *Services) FindAny(k *FrontKey) *Front {
+	if len(s.dir) == 0 {
+		return nil
+	}
 	any := FrontKey{Addr: AnyAddr(k.Addr), Port: k.Port, Proto: k.Proto}
 	hash := any.hash()
 	return s.page(hash).find(&any, hash)

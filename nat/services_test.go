@@ -136,8 +136,11 @@ func TestChoose(t *testing.T) {
 		addr hdr.Addr6
 		out  nat.Outcome
 		masq bool
+		dsr  bool
 	}
-	gets := func(b nat.Backend, masq bool) result { return result{b.Addr, nat.Chosen, masq} }
+	gets := func(b nat.Backend, masq bool) result { return result{b.Addr, nat.Chosen, masq, false} }
+	known := []nat.Backend{{Addr: nat.Addr4(3), Node: nat.Addr4(77)}}
+	forwarded := nat.Client{Addr: nat.Addr4(8), Hash: 1 << 63, Forwarded: true}
 	tests := []struct {
 		name   string
 		kind   nat.Kind
@@ -157,6 +160,14 @@ func TestChoose(t *testing.T) {
 		{"external local, from inside", nat.LoadBalancer, nat.Spec{All: remote, ExternalLocal: true}, in, gets(there, false)},
 		{"node port, here", nat.NodePort, nat.Spec{All: local}, out, gets(here, false)},
 		{"node port, elsewhere", nat.NodePort, nat.Spec{All: remote}, out, gets(there, true)},
+		{"node port, dsr", nat.NodePort, nat.Spec{All: known, DSR: true}, out, result{known[0].Addr, nat.Chosen, true, true}},
+		{"load balancer, dsr", nat.LoadBalancer, nat.Spec{All: known, DSR: true}, out, result{known[0].Addr, nat.Chosen, false, true}},
+		{"load balancer, dsr to a node that nobody knows", nat.LoadBalancer, nat.Spec{All: remote, DSR: true}, out, gets(there, true)},
+		{"load balancer, dsr from inside", nat.LoadBalancer, nat.Spec{All: known, DSR: true}, in, result{known[0].Addr, nat.Chosen, false, false}},
+		{"cluster ip, dsr", nat.ClusterIP, nat.Spec{All: known, DSR: true}, out, result{known[0].Addr, nat.Chosen, false, false}},
+		{"dsr, here", nat.NodePort, nat.Spec{All: local, DSR: true}, out, gets(here, false)},
+		{"forwarded", nat.NodePort, nat.Spec{All: both, Local: local, DSR: true}, forwarded, gets(here, false)},
+		{"forwarded, none here", nat.NodePort, nat.Spec{All: known, DSR: true}, forwarded, result{out: nat.NoLocal}},
 		{"load balancer keeps clients", nat.LoadBalancer, nat.Spec{All: remote}, out, gets(there, false)},
 		{"load balancer, asked to", nat.LoadBalancer, nat.Spec{All: remote, MasqueradeExternal: true}, out, gets(there, true)},
 		{"external ip", nat.ExternalIP, nat.Spec{All: remote}, out, gets(there, false)},
@@ -173,7 +184,7 @@ func TestChoose(t *testing.T) {
 		var got result
 		b, outcome := f.Choose(&test.client, nil, 0)
 		if got.out = outcome; b != nil {
-			got.addr, got.masq = b.Addr, f.Masquerades(b, test.client.Addr)
+			got.addr, got.masq, got.dsr = b.Addr, f.Masquerades(b, test.client.Addr), f.Direct(b, &test.client)
 		}
 		if got != test.want {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)

@@ -246,6 +246,8 @@ var differs = map[string]string{
 	"ip6-traceroute":        "each worker has its own limit of errors",
 	"nat-errors":            "ports are chosen so that answers are the worker's",
 	"nat-masquerade":        "ports are chosen so that answers are the worker's",
+	"dsr-hidden":            "ports are chosen so that answers are the worker's",
+	"dsr-backend":           "ports are chosen so that answers are the worker's",
 	"nat-service":           "ports are chosen so that answers are the worker's",
 	"policy-quota":          "each worker has its own quota",
 	"policy-own-source":     "a forged packet of a flow passes if the flow is there by then",

@@ -50,8 +50,16 @@ func Chain6(p []byte) (at int, proto uint8, whole bool) {
 	return u.Off, u.Proto, arc == 0 && !u.fragment
 }
 
+// What tests need of tunnels.
+var (
+	OutOfTunnel = outOfTunnel
+	Answered    = answered
+	TunnelZone  = tunnelZone
+)
+
 const (
 	FlagTranslated  = flagTranslated
 	FlagMasqueraded = flagMasqueraded
 	FlagRemember    = flagRemember
+	FlagTunnelled   = flagTunnelled
 )

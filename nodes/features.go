@@ -26,6 +26,7 @@ var (
 		Features: []string{
 			"ip4-source-check", // first: what a forged packet says decides nothing
 			"ip4-acl",          // before sessions: what it takes care of needs none
+			"ip4-decap",        // before sessions: a tunnel has none, what is in it has
 			"ip4-handoff",      // where there are several workers, sessions are with one of them
 			"ip4-session",      // last: all else that decides about flows is asked behind ip4-lookup
 		},
@@ -55,7 +56,7 @@ var (
 	IP6UnicastArc = &graph.FeatureArc{
 		Name:     "ip6-unicast",
 		ID:       iface.IP6Unicast,
-		Features: []string{"ip6-source-check", "ip6-acl", "ip6-handoff", "ip6-session"},
+		Features: []string{"ip6-source-check", "ip6-acl", "ip6-decap", "ip6-handoff", "ip6-session"},
 		End:      "ip6-lookup",
 	}
 	IP6OutputArc = &graph.FeatureArc{

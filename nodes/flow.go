@@ -24,6 +24,7 @@ func sessionArcs(ip string) []graph.To {
 		sessionNoFirst:   {Reason: ip + " first fragment has not come", Node: graph.Drop},
 		sessionFlood:     {Reason: ip + " too many new flows at once", Node: graph.Drop},
 		sessionOwn:       {Reason: ip + " source is the node's own, from a link", Node: graph.Drop},
+		sessionTunnel:    {Reason: "tunnelled", Node: ip + "-encap"},
 	}
 }
 
@@ -38,6 +39,7 @@ const (
 	sessionNoFirst             //
 	sessionFlood               // more than session.DraftRoom in one sweep
 	sessionOwn                 // a martian; without policy its source decides nothing
+	sessionTunnel              // its session says which node answers it
 )
 
 const (
@@ -158,8 +160,8 @@ func (k icmpKind) opposite(request, reply uint8) icmpKind {
 // ip4-lookup and ip6-lookup, so no other feature is left out.
 func onward(w *graph.Worker, b *buf.Buffer, s *session.Session, fresh bool) graph.Arc {
 	switch {
-	case s != nil && s.Flags&flagTranslated != 0:
-		return sessionTranslate
+	case s != nil && s.Flags&flagElsewhere != 0:
+		return elsewhere(s.Flags)
 	case fresh && w.State.NAT != nil:
 		return sessionService
 	}
@@ -178,6 +180,15 @@ func (l *learned[T]) check(t *session.Table, now *T) {
 		l.from = now
 		t.ForgetRoutes()
 	}
+}
+
+// elsewhere is the way out for packets of a session that go elsewhere than they
+// were sent to.
+func elsewhere(flags uint16) graph.Arc {
+	if flags&flagTranslated != 0 {
+		return sessionTranslate
+	}
+	return sessionTunnel
 }
 
 // valid reports whether what a session remembers of policy is still true.

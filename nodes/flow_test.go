@@ -350,7 +350,7 @@ func TestACL(t *testing.T) {
 			return func(b *buf.Buffer) { b.RxIf = rx; b.Feat = 1 << 63 }
 		}
 		track := func(rx uint32) func(b *buf.Buffer) {
-			return func(b *buf.Buffer) { b.RxIf = rx; b.Feat = 1<<63 | 8 } // ipX-session
+			return func(b *buf.Buffer) { b.RxIf = rx; b.Feat = 1<<63 | 16 } // ipX-session
 		}
 		check(t, on(t, f.acl, w.state), f.sound, f.rows([]row{
 			{packet: "$x > $h: udp 1 > 7", meta: skip(eth1), reason: "ipX access list denies"},

@@ -12,7 +12,8 @@ import (
 // (RFC 792; RFC 1812, section 4.3).
 //
 // In: the packet is unchanged since L3 was set, and starts there; L4 is set;
-// Meta holds the error, from icmpError.
+// Meta holds the error, from icmpError. If it is in a tunnel of this node's, the
+// error is about what is in that.
 // Out: the packet has become the ICMP error, to be looked up.
 var ICMP4Error = graph.Spec{
 	Name: "icmp4-error",
@@ -55,6 +56,9 @@ func (e *icmp4Error) Process(w *graph.Worker, v *graph.Vector) {
 }
 
 func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
+	if b.IPv4().Protocol() == hdr.ProtoIPv4 && inTunnel(w, b) {
+		unwrap4(b)
+	}
 	h := b.IPv4()
 	if !mayAnswer(b, h) {
 		return errorAboutIt

@@ -12,7 +12,8 @@ import (
 // (RFC 4443, section 3).
 //
 // In: the packet is unchanged since L3 was set, and starts there; L4 is set;
-// Meta holds the error, from icmpError.
+// Meta holds the error, from icmpError. If it is in a tunnel of this node's, the
+// error is about what is in that.
 // Out: the packet has become the ICMPv6 error, to be looked up.
 var ICMP6Error = graph.Spec{
 	Name: "icmp6-error",
@@ -45,6 +46,9 @@ func (e *icmp6Error) Process(w *graph.Worker, v *graph.Vector) {
 }
 
 func (e *icmp6Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
+	if b.IPv6().NextHeader() == hdr.ProtoIPv6 && inTunnel(w, b) {
+		unwrap6(b)
+	}
 	to := b.IPv6().Src()
 	if !mayAnswer6(b, to) {
 		return errorAboutIt

@@ -49,29 +49,45 @@ func (ip4Fragment) Process(w *graph.Worker, v *graph.Vector) {
 }
 
 func fragment(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.Arc {
+	var pieces [maxFragments]*buf.Buffer
+	more, arc := cut4(w, b, int(adj.MTU), &pieces)
+	if arc != 0 {
+		return arc
+	}
+	// The first goes first: whoever looks at ports further on needs it.
+	w.Emit(outputFragment(w, b, adj), b)
+	for _, piece := range pieces[:more] {
+		w.Emit(outputFragment(w, piece, adj), piece)
+	}
+	return graph.Kept
+}
+
+// cut4 takes a hop off a packet and cuts it into fragments of at most mtu bytes:
+// it becomes the first itself, pieces are the others. It returns how many these
+// are, or the arc by which a packet leaves ip4-fragment that can't be cut.
+func cut4(w *graph.Worker, b *buf.Buffer, mtu int, pieces *[maxFragments]*buf.Buffer) (more int, _ graph.Arc) {
 	h := b.IPv4()
 	// The checksum covers all fragments, and only the first carries it. It must
 	// not be written into the header, whose options are known to be sound.
 	if b.Flags&buf.CsumPartial != 0 && (b.CsumStart < b.L4 || !finishChecksum(b)) {
-		return fragmentSum
+		return 0, fragmentSum
 	}
 	head := h.HeaderLen()
-	step := (int(adj.MTU) - head) &^ 7
+	step := (mtu - head) &^ 7
 	if step < 8 {
-		return fragmentMTU
+		return 0, fragmentMTU
 	}
 	payload := b.Len() - head
 	if int(h.Frag()&hdr.FragOffset)*8+payload > 0xffff {
-		return fragmentEnd
+		return 0, fragmentEnd
 	}
-	more := (payload+step-1)/step - 1 // fragments besides the first
-	var pieces [maxFragments]*buf.Buffer
+	more = (payload+step-1)/step - 1 // fragments besides the first
 	if more > len(pieces) {
-		return fragmentMTU
+		return 0, fragmentMTU
 	}
 	if got := getFor(w.Pool, pieces[:more], head+step); got < more {
 		w.Pool.Put(pieces[:got])
-		return fragmentBufs
+		return 0, fragmentBufs
 	}
 	if b.Flags&buf.Originated == 0 {
 		h.SetTTL(h.TTL() - 1)
@@ -91,12 +107,7 @@ func fragment(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.Arc {
 	}
 	b.Trim(head + step)
 	sealFragment(b, offset|flags|hdr.MoreFragments)
-	// The first goes first: whoever looks at ports further on needs it.
-	w.Emit(outputFragment(w, b, adj), b)
-	for _, piece := range pieces[:more] {
-		w.Emit(outputFragment(w, piece, adj), piece)
-	}
-	return graph.Kept
+	return more, 0
 }
 
 // carve makes piece a packet like b, of a header and a part of its payload. Of

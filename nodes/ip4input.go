@@ -64,7 +64,7 @@ func (ip4Input) Process(w *graph.Worker, v *graph.Vector) {
 		if n := b.Len(); n >= hdr.IPv4Len+4 && b.GSOType == buf.GSONone && h.IsPlain(n) && notUnicast[h[12]]|notUnicast[h[16]] == 0 {
 			b.L4 = b.L3 + hdr.IPv4Len
 			ports = h.PlainPorts() & portMask[h.Protocol()]
-		} else if arc := ip4Check(b); arc != 0 {
+		} else if arc := ip4Check(b); arc != 0 && (arc != ip4GSO || !superInTunnel4(w, b)) {
 			v.Arc[i] = arc
 			continue
 		} else {

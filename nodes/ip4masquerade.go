@@ -5,7 +5,6 @@ import (
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
-	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/session"
 )
@@ -59,26 +58,22 @@ func (m ip4Masquerade) source(w *graph.Worker, b *buf.Buffer, d *session.Draft[s
 	if d.Session != 0 {
 		d.Flags |= w.Flows.At(d.Session.Index()).Flags & flagAsked
 	}
-	src, port, flags := k.Src(), k.SrcPort(), uint16(0)
-	out := d.Out
-	l := goingOut(w, b, adj, nat.Addr4(src), nat.Addr4(out.Dst()), d.Flags)
-	if a, p, ok := w.State.NAT.Statics.Out(l.Src, k.Proto(), port); ok && w.State.Ifaces[adj.Iface].Kind == iface.Uplink && !l.ToHost {
-		src, port = hdr.Addr4(a.Lo), p
-	} else {
-		why := w.State.NAT.Outgoing.Decide(&l)
-		b.Meta = uint32(why)
-		if why.Masquerade() {
-			// To the host, which has asked a service and answers for it, its own
-			// address would be forged; what it has asked is an address that it
-			// sends to by way of Skein.
-			if src = w.State.Source4(adj.Iface); l.ToHost {
-				src = k.Dst()
-			}
-			if src == 0 {
-				return masqueradeNone
-			}
-			flags = flagMasqueraded
+	out, flags := d.Out, uint16(0)
+	l := goingOut(w, b, adj, nat.Addr4(k.Src()), nat.Addr4(out.Dst()), d.Flags)
+	a, port, why := newSource(w.State, adj, &l, k.Proto(), k.SrcPort())
+	src := hdr.Addr4(a.Lo)
+	b.Meta = uint32(why)
+	if why.Masquerade() {
+		// To the host, which has asked a service and answers for it, its own
+		// address would be forged; what it has asked is an address that it
+		// sends to by way of Skein.
+		if src = w.State.Source4(adj.Iface); l.ToHost {
+			src = k.Dst()
 		}
+		if src == 0 {
+			return masqueradeNone
+		}
+		flags = flagMasqueraded
 	}
 	switch {
 	case src == k.Src() && d.Session == 0:

@@ -65,6 +65,9 @@ func (o *ip4Open) open(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.
 // takes another source port, as does each that gets an address of the node's
 // whose own port is not one of nat.Ports.
 func (o *ip4Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) (session.Ref, graph.Arc) {
+	if d.Flags&flagTunnelled != 0 {
+		return o.tunnel(w, b, d)
+	}
 	if d.Out != d.Key {
 		d.Flags |= flagTranslated
 	}
@@ -92,6 +95,19 @@ func (o *ip4Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[sessio
 			return r, refusal[res%session.NumResults]
 		}
 	}
+}
+
+// tunnel makes the session of a flow that goes to another node. Of the key of its
+// answers nothing but the zone is free, as no packet has it.
+func (o *ip4Open) tunnel(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) (session.Ref, graph.Arc) {
+	to := d.Out.Dst()
+	for try := range uint64(tunnelTries) {
+		d.Out = tunnelKey4(d.Key, to, try)
+		if r, res := o.try(w, b, d); res != session.Conflict {
+			return r, refusal[res%session.NumResults]
+		}
+	}
+	return 0, openConflict
 }
 
 func (o *ip4Open) try(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) (session.Ref, session.Result) {

@@ -72,7 +72,11 @@ func (p *ip4Policy) decide(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.A
 // ruleKeys4 sets what rules look at: the flow behind its destination's
 // translation and before its source's.
 func ruleKeys4(d *session.Draft[session.Key4], q *question) {
-	q.key.Set4(d.Key.Src(), d.Out.Dst(), d.Key.Proto(), d.Key.SrcPort(), d.Out.DstPort())
+	to := d.Out
+	if d.Flags&flagTunnelled != 0 {
+		to = d.Key // which backend gets it, its node decides
+	}
+	q.key.Set4(d.Key.Src(), to.Dst(), d.Key.Proto(), d.Key.SrcPort(), to.DstPort())
 	q.arrived.Set4(d.Key.Src(), d.Key.Dst(), d.Key.Proto(), d.Key.SrcPort(), d.Key.DstPort())
 	if d.Key.Proto() == hdr.ProtoICMP {
 		q.key.SetICMP(d.Type, d.Code)

@@ -41,7 +41,14 @@ func (s *ip4Service) Process(w *graph.Worker, v *graph.Vector) {
 	}
 	w.State.NAT.Services.FindVector(s.keys[:len(bufs)], s.fronts[:])
 	for i, b := range bufs {
-		v.Arc[i] = s.send(w, b, w.Flows.Drafts4.At(b.Flow), s.fronts[i])
+		f := s.fronts[i]
+		if b.Flags&buf.Tunnelled != 0 {
+			if f = answersHere(w, f, &s.keys[i]); f == nil {
+				v.Arc[i] = serviceForeign
+				continue
+			}
+		}
+		v.Arc[i] = s.send(w, b, w.Flows.Drafts4.At(b.Flow), f)
 		s.fronts[i] = nil
 	}
 }
@@ -60,6 +67,11 @@ func (s *ip4Service) send(w *graph.Worker, b *buf.Buffer, d *session.Draft[sessi
 			refuse(b, icmpError(hdr.ICMPUnreachable, hdr.ICMPPortUnreachable, 0))
 		}
 		return arc
+	}
+	if f.Direct(backend, &c) {
+		d.Out = tunnelKey4(k, hdr.Addr4(backend.Node.Lo), 0)
+		d.Flags |= flagTunnelled
+		return serviceDirect
 	}
 	if f.Masquerades(backend, src) {
 		d.Flags |= flagAsked

@@ -68,7 +68,7 @@ func (ip6Input) Process(w *graph.Worker, v *graph.Vector) {
 			!stepOver[proto] && unicast6(src) && unicast6(dst) {
 			b.L4 = b.L3 + hdr.IPv6Len
 			ports = b.UDP().Ports() & portMask[proto]
-		} else if arc := ip6Check(b); arc != 0 {
+		} else if arc := ip6Check(b); arc != 0 && (arc != ip6GSO || !superInTunnel6(w, b)) {
 			v.Arc[i] = arc
 			continue
 		} else {

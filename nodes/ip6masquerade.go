@@ -4,7 +4,6 @@ import (
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/fib"
 	"github.com/skein-dataplane/skein/graph"
-	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/session"
 )
 
@@ -57,23 +56,18 @@ func (m ip6Masquerade) source(w *graph.Worker, b *buf.Buffer, d *session.Draft[s
 	if d.Session != 0 {
 		d.Flags |= w.Flows.At(d.Session.Index()).Flags & flagAsked
 	}
-	src, port, flags := k.Src(), k.SrcPort(), uint16(0)
-	out := d.Out
-	l := goingOut(w, b, adj, src, out.Dst(), d.Flags)
-	if a, p, ok := w.State.NAT.Statics.Out(l.Src, k.Proto(), port); ok && w.State.Ifaces[adj.Iface].Kind == iface.Uplink && !l.ToHost {
-		src, port = a, p
-	} else {
-		why := w.State.NAT.Outgoing.Decide(&l)
-		b.Meta = uint32(why)
-		if why.Masquerade() {
-			if src = w.State.Source6(adj.Iface); l.ToHost {
-				src = k.Dst() // see IP4Masquerade
-			}
-			if src.IsUnspecified() {
-				return masqueradeNone
-			}
-			flags = flagMasqueraded
+	out, flags := d.Out, uint16(0)
+	l := goingOut(w, b, adj, k.Src(), out.Dst(), d.Flags)
+	src, port, why := newSource(w.State, adj, &l, k.Proto(), k.SrcPort())
+	b.Meta = uint32(why)
+	if why.Masquerade() {
+		if src = w.State.Source6(adj.Iface); l.ToHost {
+			src = k.Dst() // see IP4Masquerade
 		}
+		if src.IsUnspecified() {
+			return masqueradeNone
+		}
+		flags = flagMasqueraded
 	}
 	switch {
 	case src == k.Src() && d.Session == 0:

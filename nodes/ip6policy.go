@@ -72,7 +72,11 @@ func (p *ip6Policy) decide(w *graph.Worker, b *buf.Buffer, adj *fib.Adj) graph.A
 // ruleKeys6 sets what rules look at: the flow behind its destination's
 // translation and before its source's.
 func ruleKeys6(d *session.Draft[session.Key6], q *question) {
-	q.key.Set6(d.Key.Src(), d.Out.Dst(), d.Key.Proto(), d.Key.SrcPort(), d.Out.DstPort())
+	to := &d.Out
+	if d.Flags&flagTunnelled != 0 {
+		to = &d.Key // which backend gets it, its node decides
+	}
+	q.key.Set6(d.Key.Src(), to.Dst(), d.Key.Proto(), d.Key.SrcPort(), to.DstPort())
 	q.arrived.Set6(d.Key.Src(), d.Key.Dst(), d.Key.Proto(), d.Key.SrcPort(), d.Key.DstPort())
 	if d.Key.Proto() == hdr.ProtoICMPv6 {
 		q.key.SetICMP(d.Type, d.Code)

@@ -85,8 +85,8 @@ func (s *ip6Session) steady(w *graph.Worker, v *graph.Vector, gen uint32) {
 			continue
 		}
 		b.Flow, b.Adj = uint32(r), t.Route(r)
-		if x.Flags&flagTranslated != 0 && (h.sumAt() == 0 || !translatePlain6(t, b, r, h.sumAt())) {
-			v.Arc[i] = sessionTranslate
+		if x.Flags&flagElsewhere != 0 && (h.sumAt() == 0 || x.Flags&flagTunnelled != 0 || !translatePlain6(t, b, r, h.sumAt())) {
+			v.Arc[i] = elsewhere(x.Flags)
 			continue
 		}
 		if v.Arc[i] = sessionForward; b.Adj-1 >= session.NoRoute-1 {
@@ -117,8 +117,8 @@ func (s *ip6Session) rare(w *graph.Worker, b *buf.Buffer, i int) graph.Arc {
 // known sends on a packet of session x, which knows of the route what Adj is.
 func (s *ip6Session) known(w *graph.Worker, b *buf.Buffer, x *session.Session, r session.Ref) graph.Arc {
 	switch {
-	case x.Flags&flagTranslated != 0:
-		return sessionTranslate
+	case x.Flags&flagElsewhere != 0:
+		return elsewhere(x.Flags)
 	case b.Adj-1 >= session.NoRoute-1:
 		return s.route(w, b, r)
 	}

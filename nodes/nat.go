@@ -12,11 +12,13 @@ import (
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/session"
+	"github.com/skein-dataplane/skein/state"
 )
 
 // What the nodes that translate have in common.
 
-// Flags of sessions and of drafts.
+// Flags of sessions and of drafts. They stand in the sessions' file, so each
+// keeps its place.
 const (
 	// flagTranslated: packets leave with other addresses or ports than they came
 	// with (session.Table.Out4).
@@ -29,6 +31,12 @@ const (
 	flagMasqueraded
 	// flagRemember: policy wants the flow to be remembered. Of drafts only.
 	flagRemember
+	// flagTunnelled: packets leave as they came, in a tunnel to a node, whose
+	// address is that of session.Table.Out4's destination.
+	flagTunnelled
+
+	// flagElsewhere: packets go elsewhere than they were sent to.
+	flagElsewhere = flagTranslated | flagTunnelled
 )
 
 // affinityRoom is how many clients of services with session affinity a worker
@@ -79,6 +87,8 @@ func serviceArcs(ip, icmp string) []graph.To {
 		serviceNoLocal:   {Reason: ip + " service has no endpoint on this node", Node: graph.Drop},
 		serviceSource:    {Reason: ip + " client not in loadBalancerSourceRanges", Node: graph.Drop},
 		serviceUnfixable: {Reason: ip + " checksum can't be made to fit a backend", Node: graph.Drop},
+		serviceDirect:    {Reason: "backend chosen, on another node", Node: ip + "-encap"},
+		serviceForeign:   {Reason: ip + " came by a tunnel, for no service", Node: graph.Drop},
 	}
 }
 
@@ -91,6 +101,8 @@ const (
 	serviceNoLocal             // a traffic policy is Local; load balancers ask healthCheckNodePorts
 	serviceSource              //
 	serviceUnfixable           //
+	serviceDirect              // that answers the client itself
+	serviceForeign             // that this node answers for others: it knows less than they do, or they lie
 )
 
 // masqueradeArcs are the ways out of ip4-masquerade and ip6-masquerade.
@@ -130,16 +142,24 @@ var plainArc = [fib.NumKinds]graph.Arc{
 
 // backendOf asks a front for a backend for a new flow.
 func backendOf(w *graph.Worker, b *buf.Buffer, f *nat.Front, c *nat.Client, a *nat.Affinity) (*nat.Backend, graph.Arc) {
+	backend, arc := choose(w, b, f, c, a)
+	if backend != nil {
+		b.Meta = f.Service.ID
+		hit(w, backend.Hits)
+	}
+	return backend, arc
+}
+
+// choose does so, and counts nothing.
+func choose(w *graph.Worker, b *buf.Buffer, f *nat.Front, c *nat.Client, a *nat.Affinity) (*nat.Backend, graph.Arc) {
 	kind := w.State.Ifaces[b.RxIf].Kind
-	c.Inside = kind == iface.Tun || kind == iface.Tap
+	c.Inside, c.Forwarded = kind == iface.Tun || kind == iface.Tap, b.Flags&buf.Tunnelled != 0
 	if f.Service.Affinity != 0 && w.Peers() > 1 {
 		c.Hash = nat.ClientHash(f.Service.ID, c.Addr) // workers do not know of each other's clients
 	}
 	backend, outcome := f.Choose(c, a, w.Second())
 	switch outcome {
 	case nat.Chosen:
-		b.Meta = f.Service.ID
-		hit(w, backend.Hits)
 		return backend, serviceChosen
 	case nat.NoLocal:
 		return nil, serviceNoLocal
@@ -157,6 +177,19 @@ func hit(w *graph.Worker, counter *uint64) {
 		return
 	}
 	atomic.AddUint64(counter, 1)
+}
+
+// answersHere returns the front that a packet from another node's tunnel is for:
+// f, if there is one, or that of a port of that node, and which is as good as one
+// of this. It is nil if the service does not say that its backends answer.
+func answersHere(w *graph.Worker, f *nat.Front, k *nat.FrontKey) *nat.Front {
+	if f == nil {
+		f = w.State.NAT.Services.FindAny(k)
+	}
+	if f == nil || !f.Returns() {
+		return nil
+	}
+	return f
 }
 
 // isTranslated reports whether a packet is of a flow that was translated.
@@ -180,15 +213,39 @@ func goingOut(w *graph.Worker, b *buf.Buffer, adj *fib.Adj, src, dst hdr.Addr6, 
 	}
 }
 
+// newSource returns which source a flow is to leave with: what its own is mapped
+// to for good, or, if why says so, an address of the node, which is not in src.
+func newSource(st *state.State, adj *fib.Adj, l *nat.Leaving, proto uint8, port uint16) (src hdr.Addr6, _ uint16, why nat.Why) {
+	if a, p, ok := st.NAT.Statics.Out(l.Src, proto, port); ok && st.Ifaces[adj.Iface].Kind == iface.Uplink && !l.ToHost {
+		return a, p, 0
+	}
+	return l.Src, port, st.NAT.Outgoing.Decide(l)
+}
+
 // describeService names the service whose backend was chosen.
 func describeService(r *graph.Record) string {
-	if r.State.NAT == nil || r.Reason != "backend chosen" {
+	if r.State.NAT == nil || r.Reason != "backend chosen" && r.Next != "ip4-encap" && r.Next != "ip6-encap" {
 		return ""
 	}
 	for f := range r.State.NAT.Services.All {
-		if f.Service.ID == r.Meta.Meta {
+		if f.Service.ID != r.Meta.Meta {
+			continue
+		}
+		if r.Reason == "backend chosen" {
 			return "of service " + f.Service.Name + ", now " + headline(r)
 		}
+		return "of service " + f.Service.Name + ", which answers " + headline(r) + " itself"
+	}
+	return ""
+}
+
+// describeTunnel says which nodes a tunnel is between, or what was in it.
+func describeTunnel(r *graph.Record) string {
+	switch r.Reason {
+	case "in a tunnel":
+		return "between nodes " + headline(r)
+	case "out of a tunnel":
+		return headline(r)
 	}
 	return ""
 }

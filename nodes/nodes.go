@@ -32,10 +32,12 @@ func ip4Nodes() []graph.Spec {
 		IP4Input,
 		IP4SourceCheck,
 		IP4ACL,
+		IP4Decap,   // what was in a tunnel goes back to ip4-input
 		IP4Handoff, // fragments that have waited come in anew
 		IP4Session, // likewise
 		IP4Translate,
 		IP4Service,
+		IP4Encap, // the tunnel's packet has a way of its own
 		IP4Lookup,
 		IP4Policy, // for what ip4-session knows no verdict of
 		IP4Masquerade,
@@ -58,10 +60,12 @@ func ip6Nodes() []graph.Spec {
 		IP6Extensions,
 		IP6SourceCheck,
 		IP6ACL,
+		IP6Decap,   // what was in a tunnel goes back to ip6-input
 		IP6Handoff, // fragments that have waited come in anew
 		IP6Session, // likewise
 		IP6Translate,
 		IP6Service,
+		IP6Encap, // the tunnel's packet has a way of its own
 		IP6Lookup,
 		IP6Policy,
 		IP6Masquerade,

@@ -11,7 +11,8 @@ import (
 // SetPolicy makes p the policy of a State in the making, and has the packets of
 // each interface visit the nodes that ask it: with a policy all of them have
 // sessions, as a flow has two ends, and without one, or with access lists alone,
-// none has. Whoever changes
+// none has. Uplinks take packets out of tunnels where next.NAT says that other
+// nodes have some. Whoever changes
 // Ifaces calls it again, with next.Policy. It replaces Ifaces, if need be, and
 // does not write into what next shares with other States.
 func SetPolicy(next *state.State, p *state.Policy) {
@@ -47,7 +48,9 @@ func policyFeatures(st *state.State, i uint32) []policyFeature {
 	in := asks(st, i)
 	out := st.Policy != nil && st.Policy.At(i) != nil && st.Policy.At(i).Out != nil
 	crossing := sessions && st.Workers > 1
+	tunnels := sessions && st.NAT != nil && st.NAT.Peers != nil && st.Ifaces[i].Kind == iface.Uplink
 	return []policyFeature{
+		{IP4UnicastArc, "ip4-decap", tunnels}, {IP6UnicastArc, "ip6-decap", tunnels},
 		{IP4UnicastArc, "ip4-handoff", crossing}, {IP6UnicastArc, "ip6-handoff", crossing},
 		{IP4UnicastArc, "ip4-session", sessions}, {IP6UnicastArc, "ip6-session", sessions},
 		{IP4UnicastArc, "ip4-acl", in}, {IP6UnicastArc, "ip6-acl", in},

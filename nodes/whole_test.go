@@ -305,6 +305,8 @@ func TestOrder(t *testing.T) {
 		"ip6-session > ip6-session",
 		"ip4-handoff > ip4-handoff", // likewise
 		"ip6-handoff > ip6-handoff",
+		"ip4-decap > ip4-input", // out of a tunnel
+		"ip6-decap > ip6-input",
 	}
 	all := nodes.All()
 	place := map[string]int{graph.Drop: len(all)}

@@ -67,10 +67,10 @@ func (w *world) edit(t testing.TB, text string) state.State {
 		}
 	}
 	w.state.FIB4, w.state.FIB6 = w.rib.Commit(), w.rib6.Commit()
-	if err := w.rules.publish(&w.state); err != nil {
+	if err := w.translations.publish(&w.state); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.translations.publish(&w.state); err != nil {
+	if err := w.rules.publish(&w.state); err != nil {
 		t.Fatal(err)
 	}
 	return w.state
@@ -312,6 +312,19 @@ const aPolicy = `
 	policy eth1 out deny udp to ports 7
 	policy eth1 out allow
 	policy tap0 ingress allow icmp
+`
+
+// aTunnel is added to aNode and aNode6: another node, and a service that has
+// backends on both and answers directly.
+const aTunnel = `
+	neigh 192.0.2.20 dev eth0 lladdr 02:00:00:00:00:20
+	neigh 2001:db8::20 dev eth0 lladdr 02:00:00:00:00:20
+	nat own 192.0.2.10 2001:db8::10
+	nat peers 192.0.2.20 2001:db8::20
+	nat service web NodePort udp 0.0.0.0:30080 dsr to 10.1.0.7:80,local 10.2.0.7:80@192.0.2.20
+	nat service web NodePort tcp 0.0.0.0:30080 dsr to 10.1.0.7:80,local 10.2.0.7:80@192.0.2.20
+	nat service web6 NodePort udp [::]:30080 dsr to [fd00:1::7]:80,local [fd00:2::7]:80@2001:db8::20
+	nat service web6 NodePort tcp [::]:30080 dsr to [fd00:1::7]:80,local [fd00:2::7]:80@2001:db8::20
 `
 
 // aNode6 is added to aNode: the same in IPv6. The uplinks have link-local

@@ -24,16 +24,19 @@ import (
 //	nat service default/web ClusterIP tcp 10.96.0.10:80 to 10.1.0.7:8080,local 10.1.0.8:8080
 //	nat service default/web NodePort tcp 0.0.0.0:30080 external-local to ...
 //	no nat service default/web ClusterIP tcp 10.96.0.10:80
+//	nat peers 192.0.2.20 2001:db8::20             all other nodes
 //	no nat                                        none at all
 //
-// Before "to" there may be external-local, internal-local, maglev,
-// affinity=SECONDS and source=PREFIX.
+// Before "to" there may be external-local, internal-local, maglev, dsr,
+// affinity=SECONDS and source=PREFIX; behind a backend's address ",local", or
+// "@" and its node's address.
 type natWorld struct {
 	on       bool
 	services *nat.Services
 	pools    []nat.Pool
 	exclude  []netip.Prefix
 	statics  []nat.Static
+	peers    []hdr.Addr6
 	ids      map[string]uint32
 	kinds    map[string]nat.Kind
 }
@@ -82,6 +85,15 @@ func (w *world) nat(words []string, no bool) error {
 		n.pools = slices.DeleteFunc(n.pools, func(q nat.Pool) bool { return q.Prefix == p })
 		if !no {
 			n.pools = append(n.pools, nat.Pool{Prefix: p, NatOutgoing: len(rest) == 1})
+		}
+	case "peers":
+		n.peers = nil
+		for _, s := range rest {
+			a, err := netip.ParseAddr(s)
+			if err != nil {
+				return err
+			}
+			n.peers = append(n.peers, hdr.Addr6From(a))
 		}
 	case "static":
 		return n.static(rest)
@@ -160,6 +172,8 @@ func optionWord(spec *nat.Spec, word string) error {
 		spec.ExternalLocal = true
 	case "internal-local":
 		spec.InternalLocal = true
+	case "dsr":
+		spec.DSR = true
 	case "maglev":
 		spec.Maglev = true
 	case "affinity":
@@ -181,11 +195,19 @@ func optionWord(spec *nat.Spec, word string) error {
 func backendWords(spec *nat.Spec, words []string) error {
 	for _, s := range words {
 		s, local := strings.CutSuffix(s, ",local")
+		s, node, remote := strings.Cut(s, "@")
 		a, err := netip.ParseAddrPort(s)
 		if err != nil {
 			return err
 		}
 		b := nat.Backend{Addr: hdr.Addr6From(a.Addr()), Port: a.Port(), Local: local}
+		if remote {
+			at, err := netip.ParseAddr(node)
+			if err != nil {
+				return err
+			}
+			b.Node = hdr.Addr6From(at)
+		}
 		spec.All = append(spec.All, b)
 		if local {
 			spec.Local = append(spec.Local, b)
@@ -205,5 +227,8 @@ func (n *natWorld) publish(st *state.State) error {
 	}
 	out, err := nat.NewOutgoing(n.pools, n.exclude)
 	st.NAT = &state.NAT{Services: n.services, Statics: statics, Outgoing: out}
+	if len(n.peers) > 0 {
+		st.NAT.Peers = nat.NewPeers(n.peers)
+	}
 	return err
 }

@@ -114,9 +114,9 @@ func (t *Table) group(o *owned, p *Port, v6 bool) *nat.Service {
 	all := t.ends(o, p, v6)
 	local := slices.DeleteFunc(slices.Clone(all), func(e end) bool { return e.Node != t.world.Node || e.Node == "" })
 	spec := nat.Spec{
-		Name: o.ref, All: t.backends(t.choose(all, true)), Local: t.backends(t.choose(local, false)),
+		Name: o.ref, All: t.backends(o, t.choose(all, true)), Local: t.backends(o, t.choose(local, false)),
 		ExternalLocal: s.ExternalLocal, InternalLocal: s.InternalLocal, Affinity: uint32(s.Affinity / time.Second),
-		Maglev: s.Maglev, MasqueradeExternal: s.MasqueradeExternal, Sources: ranges(s.Sources, v6),
+		Maglev: s.Maglev, MasqueradeExternal: s.MasqueradeExternal, DSR: s.DSR, Sources: ranges(s.Sources, v6),
 	}
 	if p.Name != "" {
 		spec.Name += ":" + p.Name
@@ -170,10 +170,11 @@ func (t *Table) keepsGoing(o *owned, was *nat.Service, spec *nat.Spec) bool {
 	return true
 }
 
-func (t *Table) backends(ends []end) []nat.Backend {
+func (t *Table) backends(o *owned, ends []end) []nat.Backend {
 	out := make([]nat.Backend, 0, len(ends))
-	for _, e := range ends {
-		out = append(out, nat.Backend{Addr: addr6(e.Addr), Port: e.port, Local: e.Node != "" && e.Node == t.world.Node})
+	for i := range ends {
+		e := &ends[i]
+		out = append(out, nat.Backend{Addr: addr6(e.Addr), Port: e.port, Local: e.Node != "" && e.Node == t.world.Node, Node: t.nodeOf(o, e)})
 	}
 	return out
 }
@@ -215,7 +216,7 @@ func same(a, b *nat.Service) bool {
 	return slices.Equal(x.All, y.All) && slices.Equal(x.Local, y.Local) && slices.Equal(x.Sources, y.Sources) &&
 		(x.Sources == nil) == (y.Sources == nil) && x.ID == y.ID && x.Name == y.Name && x.Affinity == y.Affinity &&
 		x.ExternalLocal == y.ExternalLocal && x.InternalLocal == y.InternalLocal &&
-		x.Maglev == y.Maglev && x.MasqueradeExternal == y.MasqueradeExternal
+		x.Maglev == y.Maglev && x.DSR == y.DSR && x.MasqueradeExternal == y.MasqueradeExternal
 }
 
 // ranges returns the prefixes of a family; not nil if there are any prefixes.

@@ -21,7 +21,7 @@ type Service struct {
 	Sources                      []netip.Prefix // loadBalancerSourceRanges
 	HealthPort                   uint16         // healthCheckNodePort, 0: none
 
-	Maglev, MasqueradeExternal bool // by annotations
+	Maglev, MasqueradeExternal, DSR bool // by annotations
 }
 
 // Ref returns "namespace/name".
@@ -65,6 +65,13 @@ type Endpoint struct {
 	Pod                         bool     // it is a pod's address
 }
 
+// A Node is a Node (core/v1), as far as others send packets to it.
+type Node struct {
+	Place Place
+	Name  string
+	Addrs []netip.Addr // of each family the first is sent to; internal ones go before external ones
+}
+
 // A HostPort is a port of the node that is a pod's.
 type HostPort struct {
 	Pod     string // "namespace/name", for words
@@ -82,4 +89,9 @@ const (
 	annotationPrefix     = "skein-dataplane.github.io/"
 	AnnotationBalancing  = annotationPrefix + "load-balancing"      // "hash" or "maglev"
 	AnnotationMasquerade = annotationPrefix + "masquerade-external" // "true" or "false"
+	// AnnotationForwarding says how clients from outside get to backends on other
+	// nodes: "snat", with this node's address as source where answers would not
+	// come back otherwise, or "dsr", as they are, to be answered directly.
+	AnnotationForwarding = annotationPrefix + "forwarding-mode"
+	shortForwarding      = "skein.dev/forwarding-mode" // the same
 )

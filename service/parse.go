@@ -16,6 +16,7 @@ import (
 type Objects struct {
 	Services []*Service
 	Slices   []*Slice
+	Nodes    []*Node
 }
 
 // ErrInvalid is the error of what makes no sense.
@@ -35,7 +36,7 @@ type (
 
 func skip(value) {}
 
-// Parse reads YAML documents: Services, EndpointSlices, and Lists of them, as
+// Parse reads YAML documents: Services, EndpointSlices, Nodes, and Lists of them, as
 // kubectl writes them. file is for words. A field that is not known is an error,
 // as it may have been meant for something. Of all that is wrong it says where;
 // then nothing is returned.
@@ -68,8 +69,10 @@ func readObject(v value, out *Objects) {
 		out.Services = append(out.Services, readService(v))
 	case "discovery.k8s.io/v1 EndpointSlice":
 		out.Slices = append(out.Slices, readSlice(v))
+	case "v1 Node":
+		out.Nodes = append(out.Nodes, readNode(v))
 	default:
-		v.Fail("expected a v1 Service or a discovery.k8s.io/v1 EndpointSlice, found %q %q", version, kind)
+		v.Fail("expected a v1 Service, a discovery.k8s.io/v1 EndpointSlice or a v1 Node, found %q %q", version, kind)
 	}
 }
 
@@ -112,6 +115,8 @@ func (s *Service) annotation(name string, v value) {
 		s.Maglev = v.One("hash", "maglev") == "maglev"
 	case AnnotationMasquerade:
 		s.MasqueradeExternal = v.One("true", "false") == "true"
+	case AnnotationForwarding, shortForwarding:
+		s.DSR = v.One("snat", "dsr") == "dsr"
 	default:
 		if strings.HasPrefix(name, annotationPrefix) {
 			v.Fail("there is no such annotation")

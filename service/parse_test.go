@@ -124,7 +124,7 @@ func TestParseErrors(t *testing.T) {
 	slice := "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
 	for _, test := range []struct{ text, want string }{
 		{"a: [", "1:1: "},
-		{"kind: Pod\napiVersion: v1", `1:1: expected a v1 Service or a discovery.k8s.io/v1 EndpointSlice, found "v1" "Pod"`},
+		{"kind: Pod\napiVersion: v1", `1:1: expected a v1 Service, a discovery.k8s.io/v1 EndpointSlice or a v1 Node, found "v1" "Pod"`},
 		{"- a", "1:1: expected a v1 Service"},
 		{"apiVersion: v1\nkind: Service\n", "1:1: expected metadata with a name"},
 		{head + "  ports: [{port: 0}]", `5:18: spec.ports[0].port: expected a number from 1 to 65535, found "0"`},
@@ -141,6 +141,10 @@ func TestParseErrors(t *testing.T) {
 		{head + "  sessionAffinityConfig: {clientIP: {timeoutSeconds: 0}}", "expected a number from 1 to 86400"},
 		{head + "  ports: [{port: [1]}]", "expected a text"},
 		{"apiVersion: v1\nkind: Service\nmetadata: {name: a, annotations: {skein-dataplane.github.io/direct: x}}", "there is no such annotation"},
+		{"apiVersion: v1\nkind: Service\nmetadata: {name: a, annotations: {skein.dev/forwarding-mode: x}}", "expected one of snat, dsr"},
+		{"apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {addresses: [{type: InternalIP, address: b}]}", "status.addresses[0].address: expected an IP address"},
+		{"apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {addresses: [{type: Postal, address: b}]}", "expected InternalIP"},
+		{"apiVersion: v1\nkind: Node\nspec: {}", "expected metadata with a name"},
 		{head + "  ports: 5", "spec.ports: expected a list"},
 		{"apiVersion: v1\nkind: Service\nmetadata: 5", "3:11: metadata: expected fields"},
 		{slice + "metadata: {name: a}\naddressType: IPv4", "1:1: expected a label kubernetes.io/service-name"},
@@ -157,6 +161,7 @@ func TestParseErrors(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add(whole)
+	f.Add(aNode)
 	f.Add(head + "  ports: [{port: 1}]\n---\nkind: List\napiVersion: v1\nitems: []")
 	f.Fuzz(func(t *testing.T, text string) {
 		o, err := service.Parse("f", strings.NewReader(text))
@@ -169,6 +174,9 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, s := range o.Slices {
 			table.SetSlice(s)
+		}
+		for _, n := range o.Nodes {
+			table.SetNode(n)
 		}
 		if _, _, err := table.Commit(); err != nil {
 			t.Fatal(err)

@@ -49,6 +49,10 @@ type Table struct {
 	own      bool // the node's addresses have changed
 	lastID   uint32
 	current  *nat.Services
+	nodes    map[string]*Node // by name
+	direct   map[string]bool  // services that ask for direct server return
+	peers    *nat.Peers
+	peersDue bool // they have changed
 }
 
 // An owned is a Service or a hostPort, and what has been made of it.
@@ -93,6 +97,7 @@ func NewTable(w World) *Table {
 		owners: map[string]*owned{}, slices: map[string]*Slice{}, slicesOf: map[string]map[string]bool{},
 		claims: map[nat.FrontKey][]*claim{}, pods: map[netip.Addr]int{}, wants: map[netip.Addr]map[string]bool{},
 		dirty: map[string]bool{}, current: new(nat.Services), own: true,
+		nodes: map[string]*Node{}, direct: map[string]bool{},
 	}
 	t.SetWorld(w)
 	return t
@@ -104,6 +109,7 @@ func (t *Table) SetWorld(w World) {
 		t.countPod(a, -1)
 	}
 	t.own = t.own || !slices.Equal(t.world.Own, w.Own)
+	t.peersDue = true
 	t.world = w
 	for _, a := range w.Pods {
 		t.countPod(a, 1)
@@ -252,6 +258,7 @@ func (t *Table) Commit() (next *nat.Services, changed bool, err error) {
 	}
 	clear(t.dirty)
 	t.own = false
+	t.commitPeers()
 	for k := range touched {
 		var want *nat.Front
 		if c := t.claims[k]; len(c) > 0 {
@@ -302,6 +309,7 @@ func (t *Table) rebuild(o *owned, touched map[nat.FrontKey]bool) {
 		}
 	}
 	o.claims, o.alarms = nil, nil
+	t.setDirect(o)
 	switch {
 	case o.service != nil:
 		o.claims = t.fronts(o)

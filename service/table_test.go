@@ -80,6 +80,9 @@ func set(t testing.TB, table *service.Table, text string) {
 	for _, s := range o.Slices {
 		table.SetSlice(s)
 	}
+	for _, n := range o.Nodes {
+		table.SetNode(n)
+	}
 }
 
 // svc and eps write YAML as users would, on one line.

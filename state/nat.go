@@ -15,4 +15,7 @@ type NAT struct {
 	Services *nat.Services // never nil
 	Statics  *nat.Statics  // never nil
 	Outgoing *nat.Outgoing // never nil
+	// Peers are the other nodes, between which packets of services with direct
+	// server return pass in tunnels; nil while there is none of either.
+	Peers *nat.Peers
 }

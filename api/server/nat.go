@@ -45,7 +45,7 @@ func (s *service) ListServices(ctx context.Context, r *pb.ListServicesRequest) (
 }
 
 func serviceMessage(v *control.ServiceView) *pb.ServicePort {
-	m := &pb.ServicePort{Name: v.Name, Balancing: "hash", ExternalPolicy: trafficPolicy(v.ExternalLocal), InternalPolicy: trafficPolicy(v.InternalLocal)}
+	m := &pb.ServicePort{Name: v.Name, Balancing: "hash", ExternalPolicy: trafficPolicy(v.ExternalLocal), InternalPolicy: trafficPolicy(v.InternalLocal), DirectReturn: v.DSR}
 	if v.Maglev {
 		m.Balancing = "maglev"
 	}
@@ -65,8 +65,12 @@ func serviceMessage(v *control.ServiceView) *pb.ServicePort {
 	}
 	for i := range v.Backends {
 		b := &v.Backends[i]
+		node := ""
+		if !b.Node.IsUnspecified() {
+			node = b.Node.Addr().Unmap().String()
+		}
 		m.Backends = append(m.Backends, &pb.ServiceBackend{Address: netip.AddrPortFrom(b.Addr.Addr().Unmap(), b.Port).String(),
-			Weight: uint32(max(b.Weight, 1)), Local: b.Local, InUse: b.InUse, Hits: b.Flows})
+			Weight: uint32(max(b.Weight, 1)), Local: b.Local, InUse: b.InUse, Hits: b.Flows, Node: node})
 	}
 	for _, e := range v.Clients {
 		m.Clients = append(m.Clients, &pb.ServiceClient{Address: e.Client.Addr().Unmap().String(),

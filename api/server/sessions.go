@@ -65,6 +65,9 @@ func sessionMessage(f *control.Flow) *pb.Session {
 	case f.Denied:
 		m.Verdict = "deny"
 	}
+	if f.Tunnel.IsValid() {
+		m.Tunnel = f.Tunnel.String()
+	}
 	if f.OutSrc.IsValid() {
 		m.TranslatedSrc = f.OutSrc.String()
 	}

@@ -6324,6 +6324,7 @@ type Session struct {
 	ForwardBytes   uint64                 `protobuf:"varint,13,opt,name=forward_bytes,json=forwardBytes,proto3" json:"forward_bytes,omitempty"`
 	ReversePackets uint64                 `protobuf:"varint,14,opt,name=reverse_packets,json=reversePackets,proto3" json:"reverse_packets,omitempty"`
 	ReverseBytes   uint64                 `protobuf:"varint,15,opt,name=reverse_bytes,json=reverseBytes,proto3" json:"reverse_bytes,omitempty"`
+	Tunnel         string                 `protobuf:"bytes,17,opt,name=tunnel,proto3" json:"tunnel,omitempty"` // where its packets leave in a tunnel (direct server return): the node that they go to
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -6461,6 +6462,13 @@ func (x *Session) GetReverseBytes() uint64 {
 		return x.ReverseBytes
 	}
 	return 0
+}
+
+func (x *Session) GetTunnel() string {
+	if x != nil {
+		return x.Tunnel
+	}
+	return ""
 }
 
 type ClearSessionsRequest struct {
@@ -7294,9 +7302,10 @@ type ServicePort struct {
 	Balancing      string                 `protobuf:"bytes,4,opt,name=balancing,proto3" json:"balancing,omitempty"`                                 // "hash", "maglev"
 	ExternalPolicy string                 `protobuf:"bytes,5,opt,name=external_policy,json=externalPolicy,proto3" json:"external_policy,omitempty"` // "Cluster", "Local"
 	InternalPolicy string                 `protobuf:"bytes,6,opt,name=internal_policy,json=internalPolicy,proto3" json:"internal_policy,omitempty"`
-	Affinity       *durationpb.Duration   `protobuf:"bytes,7,opt,name=affinity,proto3" json:"affinity,omitempty"` // absent: none
-	Sources        []string               `protobuf:"bytes,8,rep,name=sources,proto3" json:"sources,omitempty"`   // loadBalancerSourceRanges, as first-last; empty: all
-	Clients        []*ServiceClient       `protobuf:"bytes,9,rep,name=clients,proto3" json:"clients,omitempty"`   // those that have a backend for themselves
+	Affinity       *durationpb.Duration   `protobuf:"bytes,7,opt,name=affinity,proto3" json:"affinity,omitempty"`                               // absent: none
+	Sources        []string               `protobuf:"bytes,8,rep,name=sources,proto3" json:"sources,omitempty"`                                 // loadBalancerSourceRanges, as first-last; empty: all
+	Clients        []*ServiceClient       `protobuf:"bytes,9,rep,name=clients,proto3" json:"clients,omitempty"`                                 // those that have a backend for themselves
+	DirectReturn   bool                   `protobuf:"varint,10,opt,name=direct_return,json=directReturn,proto3" json:"direct_return,omitempty"` // backends on other nodes answer clients from outside themselves
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -7394,6 +7403,13 @@ func (x *ServicePort) GetClients() []*ServiceClient {
 	return nil
 }
 
+func (x *ServicePort) GetDirectReturn() bool {
+	if x != nil {
+		return x.DirectReturn
+	}
+	return false
+}
+
 type ServiceAddress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`         // "ClusterIP", "NodePort" ...
@@ -7461,6 +7477,7 @@ type ServiceBackend struct {
 	Local         bool                   `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`              // on this node
 	InUse         bool                   `protobuf:"varint,4,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"` // new flows may go there; else only those of which a traffic policy is Local
 	Hits          uint64                 `protobuf:"varint,5,opt,name=hits,proto3" json:"hits,omitempty"`                // flows that were given to it
+	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"`                 // with direct_return: the address of its node, where packets go in tunnels; empty: not known, or this
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7528,6 +7545,13 @@ func (x *ServiceBackend) GetHits() uint64 {
 		return x.Hits
 	}
 	return 0
+}
+
+func (x *ServiceBackend) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
 }
 
 type ServiceClient struct {
@@ -8501,7 +8525,7 @@ const file_skein_proto_rawDesc = "" +
 	"\arefused\x18\a \x03(\v2#.skein.v1.SessionStats.RefusedEntryR\arefused\x1a:\n" +
 	"\fRefusedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xf8\x03\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x90\x04\n" +
 	"\aSession\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\tR\bprotocol\x12\x10\n" +
 	"\x03src\x18\x02 \x01(\tR\x03src\x12\x10\n" +
@@ -8518,7 +8542,8 @@ const file_skein_proto_rawDesc = "" +
 	"\x0fforward_packets\x18\f \x01(\x04R\x0eforwardPackets\x12#\n" +
 	"\rforward_bytes\x18\r \x01(\x04R\fforwardBytes\x12'\n" +
 	"\x0freverse_packets\x18\x0e \x01(\x04R\x0ereversePackets\x12#\n" +
-	"\rreverse_bytes\x18\x0f \x01(\x04R\freverseBytes\"G\n" +
+	"\rreverse_bytes\x18\x0f \x01(\x04R\freverseBytes\x12\x16\n" +
+	"\x06tunnel\x18\x11 \x01(\tR\x06tunnel\"G\n" +
 	"\x14ClearSessionsRequest\x12/\n" +
 	"\x06filter\x18\x01 \x01(\v2\x17.skein.v1.SessionFilterR\x06filter\"1\n" +
 	"\x15ClearSessionsResponse\x12\x18\n" +
@@ -8572,7 +8597,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"a\n" +
 	"\x14ListServicesResponse\x121\n" +
 	"\bservices\x18\x01 \x03(\v2\x15.skein.v1.ServicePortR\bservices\x12\x16\n" +
-	"\x06alarms\x18\x02 \x03(\tR\x06alarms\"\x83\x03\n" +
+	"\x06alarms\x18\x02 \x03(\tR\x06alarms\"\xa8\x03\n" +
 	"\vServicePort\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x126\n" +
 	"\taddresses\x18\x02 \x03(\v2\x18.skein.v1.ServiceAddressR\taddresses\x124\n" +
@@ -8582,17 +8607,20 @@ const file_skein_proto_rawDesc = "" +
 	"\x0finternal_policy\x18\x06 \x01(\tR\x0einternalPolicy\x125\n" +
 	"\baffinity\x18\a \x01(\v2\x19.google.protobuf.DurationR\baffinity\x12\x18\n" +
 	"\asources\x18\b \x03(\tR\asources\x121\n" +
-	"\aclients\x18\t \x03(\v2\x17.skein.v1.ServiceClientR\aclients\"Z\n" +
+	"\aclients\x18\t \x03(\v2\x17.skein.v1.ServiceClientR\aclients\x12#\n" +
+	"\rdirect_return\x18\n" +
+	" \x01(\bR\fdirectReturn\"Z\n" +
 	"\x0eServiceAddress\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1a\n" +
-	"\bprotocol\x18\x03 \x01(\tR\bprotocol\"\x83\x01\n" +
+	"\bprotocol\x18\x03 \x01(\tR\bprotocol\"\x97\x01\n" +
 	"\x0eServiceBackend\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x16\n" +
 	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x14\n" +
 	"\x05local\x18\x03 \x01(\bR\x05local\x12\x15\n" +
 	"\x06in_use\x18\x04 \x01(\bR\x05inUse\x12\x12\n" +
-	"\x04hits\x18\x05 \x01(\x04R\x04hits\"r\n" +
+	"\x04hits\x18\x05 \x01(\x04R\x04hits\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\"r\n" +
 	"\rServiceClient\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
 	"\abackend\x18\x02 \x01(\tR\abackend\x12-\n" +

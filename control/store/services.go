@@ -17,10 +17,11 @@ const (
 	bucketNAT      = "nat"
 )
 
-// A Service is a Service or an EndpointSlice.
+// A Service is a Service, an EndpointSlice or a Node.
 type Service struct {
 	Service *service.Service `json:"service,omitempty"`
 	Slice   *service.Slice   `json:"slice,omitempty"`
+	Node    *service.Node    `json:"node,omitempty"`
 }
 
 // ServicesOf returns entries for objects.
@@ -30,6 +31,9 @@ func ServicesOf(o service.Objects) (out []Service) {
 	}
 	for _, s := range o.Slices {
 		out = append(out, Service{Slice: s})
+	}
+	for _, n := range o.Nodes {
+		out = append(out, Service{Node: n})
 	}
 	return out
 }
@@ -42,13 +46,19 @@ func (s *Service) Objects() (o service.Objects) {
 	if s.Slice != nil {
 		o.Slices = append(o.Slices, s.Slice)
 	}
+	if s.Node != nil {
+		o.Nodes = append(o.Nodes, s.Node)
+	}
 	return o
 }
 
 // Key returns what the entry is known by: "Service default/web".
 func (s *Service) Key() string {
-	if s.Service != nil {
+	switch {
+	case s.Service != nil:
 		return "Service " + s.Service.Ref()
+	case s.Node != nil:
+		return "Node " + s.Node.Name
 	}
 	return "EndpointSlice " + s.Slice.Ref()
 }

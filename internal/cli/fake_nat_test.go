@@ -18,10 +18,10 @@ func (f *fake) DeleteServices(_ context.Context, r *pb.DeleteServicesRequest) (*
 
 func (f *fake) ListServices(_ context.Context, r *pb.ListServicesRequest) (*pb.ListServicesResponse, error) {
 	m := &pb.ListServicesResponse{Services: []*pb.ServicePort{
-		{Name: "default/web:http", Balancing: "maglev", ExternalPolicy: "Local", InternalPolicy: "Cluster", Affinity: sec(10800), Sources: []string{"192.0.2.0-192.0.2.255"},
+		{Name: "default/web:http", Balancing: "maglev", ExternalPolicy: "Local", InternalPolicy: "Cluster", Affinity: sec(10800), Sources: []string{"192.0.2.0-192.0.2.255"}, DirectReturn: true,
 			Addresses: []*pb.ServiceAddress{{Kind: "ClusterIP", Address: "10.96.0.10:80", Protocol: "tcp"}, {Kind: "NodePort", Address: "*:30080", Protocol: "tcp"}},
 			Backends: []*pb.ServiceBackend{{Address: "10.1.0.5:8080", Weight: 1, Local: true, InUse: true, Hits: 41},
-				{Address: "10.1.1.6:8080", Weight: 1, InUse: true, Hits: 7}}},
+				{Address: "10.1.1.6:8080", Weight: 1, InUse: true, Hits: 7, Node: "192.0.2.20"}, {Address: "10.1.2.6:8080", Weight: 1, InUse: true}}},
 		{Name: "hostPort of default/db at tun4", Balancing: "hash", ExternalPolicy: "Cluster", InternalPolicy: "Cluster",
 			Addresses: []*pb.ServiceAddress{{Kind: "hostPort", Address: "*:5432", Protocol: "tcp"}},
 			Backends:  []*pb.ServiceBackend{{Address: "10.1.0.6:5432", Weight: 1, Local: true, InUse: true}}}},

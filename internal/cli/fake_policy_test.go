@@ -69,7 +69,7 @@ func (f *fake) ListSessions(r *pb.ListSessionsRequest, out grpc.ServerStreamingS
 	if r.CountOnly {
 		return out.Send(&pb.ListSessionsResponse{Stats: st})
 	}
-	if err := out.Send(&pb.ListSessionsResponse{Sessions: []*pb.Session{{Protocol: "tcp", Src: "10.1.0.6:1024", Dst: "10.1.0.5:80", State: "established", Verdict: "allow",
+	if err := out.Send(&pb.ListSessionsResponse{Sessions: []*pb.Session{{Protocol: "tcp", Src: "10.1.0.6:1024", Dst: "10.1.0.5:80", State: "established", Verdict: "allow", Tunnel: "192.0.2.20",
 		Rule: "ingress of default/web: default/web, rule 1", OpenedBy: "tun4", Idle: sec(3), Timeout: sec(7440), ForwardPackets: 12, ForwardBytes: 1500,
 		ReversePackets: 10, ReverseBytes: 98765}}}); err != nil {
 		return err

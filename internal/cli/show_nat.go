@@ -172,6 +172,9 @@ func textService(w *bytes.Buffer, m *skeinpb.ListServicesResponse) {
 			fmt.Fprintf(w, "  %s %s/%s\n", a.Kind, a.Address, a.Protocol)
 		}
 		fmt.Fprintf(w, "  chosen by %s, external traffic %s, internal traffic %s\n", s.Balancing, s.ExternalPolicy, s.InternalPolicy)
+		if s.DirectReturn {
+			fmt.Fprintf(w, "  backends on other nodes answer clients from outside themselves\n")
+		}
 		if s.Affinity != nil {
 			fmt.Fprintf(w, "  clients stay with a backend for %s\n", short(s.Affinity))
 		}
@@ -180,9 +183,17 @@ func textService(w *bytes.Buffer, m *skeinpb.ListServicesResponse) {
 		}
 		var rows [][]string
 		for _, b := range s.Backends {
-			rows = append(rows, []string{b.Address, num(b.Weight), yesNo(b.Local), yesNo(b.InUse), num(b.Hits)})
+			row := []string{b.Address, num(b.Weight), yesNo(b.Local), yesNo(b.InUse), num(b.Hits)}
+			if s.DirectReturn {
+				row = append(row, directTo(b))
+			}
+			rows = append(rows, row)
 		}
-		table(w, 2, []column{{"Backend", 24, false}, {"Weight", 6, true}, {"Local", 5, false}, {"In use", 6, false}, {"Flows", 8, true}}, rows)
+		columns := []column{{"Backend", 24, false}, {"Weight", 6, true}, {"Local", 5, false}, {"In use", 6, false}, {"Flows", 8, true}}
+		if s.DirectReturn {
+			columns = append(columns, column{"By tunnel to", 12, false})
+		}
+		table(w, 2, columns, rows)
 		for _, c := range s.Clients {
 			fmt.Fprintf(w, "  client %s has %s for %s more\n", c.Address, c.Backend, short(c.Left))
 		}
@@ -195,6 +206,17 @@ func textService(w *bytes.Buffer, m *skeinpb.ListServicesResponse) {
 			}
 		}
 	}
+}
+
+// directTo says which node a backend's packets go to in a tunnel.
+func directTo(b *skeinpb.ServiceBackend) string {
+	switch {
+	case b.Local:
+		return "none: it is here"
+	case b.Node == "":
+		return "none: not known"
+	}
+	return b.Node
 }
 
 func yesNo(yes bool) string {

@@ -142,6 +142,9 @@ func textSessions(w *bytes.Buffer, m *skeinpb.ListSessionsResponse) {
 	}
 	for _, s := range m.Sessions {
 		fmt.Fprintf(w, "%s %s > %s  %s, %s\n", s.Protocol, s.Src, s.Dst, s.State, s.Verdict)
+		if s.Tunnel != "" {
+			fmt.Fprintf(w, "  leaves in a tunnel to node %s, which answers itself\n", s.Tunnel)
+		}
 		if s.TranslatedSrc != "" || s.TranslatedDst != "" {
 			fmt.Fprintf(w, "  leaves as %s > %s\n", or(s.TranslatedSrc, s.Src), or(s.TranslatedDst, s.Dst))
 		}

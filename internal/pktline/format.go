@@ -36,6 +36,10 @@ func Format(packet []byte, ethernet bool) string {
 			out = append(out, formatIP6(rest))
 			break
 		}
+		if ip, ok := l.(*layers.IPv4); ok && isTunnel(ip) {
+			out = append(out, formatTunnel(ip))
+			break
+		}
 		rest = rest[min(len(rest), len(l.LayerContents())):]
 		if s := formatLayer(l, p); s != "" {
 			out = append(out, s)
@@ -181,7 +185,20 @@ func quote(p []byte) string {
 	return fmt.Sprintf(" [%s > %s]", ip.SrcIP, ip.DstIP)
 }
 
+// isTunnel reports whether a packet holds another of IPv4 (RFC 2003).
+func isTunnel(ip *layers.IPv4) bool {
+	return ip.SrcIP != nil && ip.Protocol == layers.IPProtocolIPv4 && ip.FragOffset == 0
+}
+
+func formatTunnel(ip *layers.IPv4) string {
+	return fmt.Sprintf("%s > %s: proto 4%s len %d [%s]", ip.SrcIP, ip.DstIP, formatOptions(ip), len(ip.Payload), Format(ip.Payload, false))
+}
+
 func formatIP4(ip *layers.IPv4, p gopacket.Packet) string {
+	return formatOptions(ip) + fmt.Sprintf(" len %d", payloadLen(ip.Payload, p))
+}
+
+func formatOptions(ip *layers.IPv4) string {
 	s := fmt.Sprintf(" ttl %d", ip.TTL)
 	if ip.TOS != 0 {
 		s += fmt.Sprintf(" tos %#x", ip.TOS)
@@ -195,7 +212,7 @@ func formatIP4(ip *layers.IPv4, p gopacket.Packet) string {
 	if ip.FragOffset != 0 {
 		s += fmt.Sprintf(" offset %d", int(ip.FragOffset)*8)
 	}
-	return s + fmt.Sprintf(" len %d", payloadLen(ip.Payload, p))
+	return s
 }
 
 // payloadLen returns the bytes behind the transport header, or behind the IP

@@ -43,7 +43,11 @@ func formatIP6(p []byte) string {
 	if flow != 0 {
 		s += fmt.Sprintf(" flow %#x", flow)
 	}
-	return s + fmt.Sprintf(" len %d", len(rest)-size)
+	s += fmt.Sprintf(" len %d", len(rest)-size)
+	if next == 41 && !later { // RFC 2473
+		s += " [" + Format(rest, false) + "]"
+	}
+	return s
 }
 
 // extension6 names the extension header at the front of p, and returns its

@@ -9,6 +9,7 @@
 //	2001:db8::1 > 2001:db8::2: hbh dstopts udp 1 > 2 ttl 64 len 16
 //	fe80::1 > ff02::1:ff00:2: icmp6 neighbor-solicit 2001:db8::2 lladdr 02:00:00:00:00:01
 //	8.8.8.8 > 10.0.0.1: icmp unreachable code 3 [10.0.0.1 > 8.8.8.8: udp 1 > 53]
+//	192.0.2.1 > 192.0.2.2: proto 4 [10.0.0.1 > 8.8.8.8: udp 1 > 53]
 //
 // Parse makes packets of them, for tests and for tools; Format writes them, for
 // traces and golden files. Neither is for the data plane. Maturity: stable.
