@@ -87,6 +87,9 @@ func TestCycles(t *testing.T) {
 	cycle := func(n int) {
 		for i := range n {
 			rt := runtime(fmt.Sprint("c", i), pod)
+			if i%4 == 3 {
+				rt = ethernet(rt.ContainerID, pod)
+			}
 			r.add(list, rt)
 			r.del(list, rt)
 		}

@@ -82,6 +82,7 @@ func ethernet(id string, pod *lab.Namespace) *libcni.RuntimeConf {
 func TestDHCP(t *testing.T) {
 	r, ref, server := newLeasing(t, "30s")
 	list := r.list("1.0.0", dhcpIPAM, "", "")
+	fds := 0
 	for round := range 2 {
 		seen := map[string]bool{}
 		for id, pod := range map[string]*lab.Namespace{"a": ref.PodA, "b": ref.PodB} {
@@ -112,6 +113,11 @@ func TestDHCP(t *testing.T) {
 		r.eventually("both leases are back", func() bool { return strings.Count(server.Output(), "DHCPRELEASE") == 2*(round+1) })
 		r.nothingLeft(ref.PodA, ref.PodB)
 		r.nothingElse(t, ref.PodA)
+		if n := r.holdings().fds; round > 0 && n > fds+2 {
+			t.Errorf("%d descriptors, %d a round before", n, fds)
+		} else {
+			fds = n
+		}
 	}
 }
 
