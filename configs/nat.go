@@ -58,7 +58,7 @@ func (n *NAT) PortRanges() (out []nat.PortRange, err error) {
 }
 
 // minNATPort is the first port that is not one of those that well-known services
-// of the node itself are at (RFC 4787, section 4.2.2; RFC 6335, section 6).
+// of the node itself are at (RFC 4787, section 4.2.1; RFC 6335, section 6).
 const minNATPort = 1024
 
 func parsePorts(text string) (r nat.PortRange, err error) {

@@ -120,7 +120,7 @@ func TestPortCollisions(t *testing.T) {
 			if err := errors.Join(err, err2); err != nil || first == second || first.Addr().String() != f.own || second.Addr().String() != f.own {
 				t.Errorf("%s: two pods with one port are seen as %v and %v, %v", network, first, second, err)
 			}
-			if first.Port() != 6666 { // RFC 4787, REQ-3 b): it is kept where it can be
+			if first.Port() != 6666 { // it is kept where it can be (RFC 4787, section 4.2.1)
 				t.Errorf("%s: port 6666 is not kept, but %d", network, first.Port())
 			}
 		}
