@@ -17,7 +17,7 @@ func TestChanges(t *testing.T) {
 		{"set interface ip address del tun3 10.0.0.1/24", `"addAddresses": [], "removeAddresses": [ "10.0.0.1/24" ]`},
 		{"set interface feature tun3 acl arc ip4-unicast", `"features": [ { "arc": "ip4-unicast", "feature": "acl", "enable": true } ]`},
 		{"set interface feature tun3 acl arc ip4-unicast disable", `"enable": false`},
-		{"create tun tun4 netns pod4", `CreateTunRequest { "name": "tun4", "netns": "/run/netns/pod4", "ifname": "", "addresses": [], "mtu": 0, "queues": 0, "routes": [], "sysctls": {}, "type": "" }`},
+		{"create tun tun4 netns pod4", `CreateTunRequest { "name": "tun4", "netns": "/run/netns/pod4", "ifname": "", "addresses": [], "mtu": 0, "queues": 0, "routes": [], "sysctls": {}, "type": "", "dhcp": false }`},
 		{"set interface rate-limit host-enp0s3 in packets 200k burst 500", `"name": "host-enp0s3", "addAddresses": [], "removeAddresses": [], "features": [], "rxLimit": { "packets": "200000", "bandwidth": "0", "burst": "500" } }`},
 		{"set interface rate-limit tun3 out bandwidth 100mbit burst 256kbit", `"txLimit": { "packets": "0", "bandwidth": "100000000", "burst": "256000" } }`},
 		{"set interface rate-limit tun3 out burst 9 bandwidth 1000", `"txLimit": { "packets": "0", "bandwidth": "1000", "burst": "9" } }`},
