@@ -163,3 +163,8 @@ func (t *Table) BeyondWindow() float64 {
 	}
 	return float64(beyond) / float64(n)
 }
+
+// Memory returns the memory that a table lies in.
+func (t *Table) Memory() map[string][]byte {
+	return map[string][]byte{"records": t.memory, "the rest": t.derived}
+}

@@ -19,6 +19,8 @@ func mapAnon(size int) ([]byte, error) {
 
 // adviseHuge asks for huge pages, which save misses of the TLB. A kernel that
 // has none gives small ones, which are as right, so its answer is not looked at.
+// For a file in /run it gives none unless its administrator says so: by
+// /sys/kernel/mm/transparent_hugepage/shmem_enabled, advise.
 func adviseHuge(m []byte) { _ = unix.Madvise(m, unix.MADV_HUGEPAGE) }
 
 func unmap(m []byte) error {

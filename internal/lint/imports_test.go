@@ -78,6 +78,7 @@ var mayImport = []struct {
 	{"internal/boot", []string{"internal/lab"}},
 	{"internal/lint", nil},
 	{"internal/pktline", nil},
+	{"internal/smaps", nil},
 	{"internal/strictyaml", nil},
 	{"internal/supervise", nil},
 	{"internal/systemd", nil},
