@@ -90,10 +90,13 @@ func kernelNode(b *testing.B, l *lab.Lab) *lab.Reference {
 	r, err := l.Reference(lab.Wanted{StaticRoutes: true})
 	lab.Need(b, err)
 	lab.Need(b, r.Node.Sysctl("net.ipv4.ip_forward", "1"))
-	lab.Need(b, lab.Join(lab.End{NS: r.Node, Link: "pod-a", Addrs: []string{"169.254.1.1/32"}},
-		lab.End{NS: r.PodA, Link: "eth0", Addrs: []string{lab.PodAddr + "/32"}}))
+	lab.Need(b, r.Node.Sysctl("net.ipv6.conf.all.forwarding", "1"))
+	lab.Need(b, lab.Join(lab.End{NS: r.Node, Link: "pod-a", Addrs: []string{"169.254.1.1/32", "fe80::1/64"}},
+		lab.End{NS: r.PodA, Link: "eth0", Addrs: []string{lab.PodAddr + "/32", lab.PodAddr6 + "/128"}}))
 	lab.Need(b, r.Node.Route(lab.PodAddr+"/32", "", "pod-a"))
+	lab.Need(b, r.Node.Route(lab.PodAddr6+"/128", "", "pod-a"))
 	lab.Need(b, r.PodA.Route("default", "169.254.1.1", "eth0"))
+	lab.Need(b, r.PodA.Route("default6", "fe80::1", "eth0"))
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Second)
 	defer cancel()
 	lab.Need(b, r.PodA.AwaitAddrs(ctx))
