@@ -81,8 +81,9 @@ func (t *translation) add(source string, o service.Objects) error {
 		t.table.SetSlice(s)
 	}
 	for _, n := range o.Nodes {
-		t.table.SetNode(n)
-		t.outgoing = nil // other nodes see pods' own addresses
+		if t.table.SetNode(n) {
+			t.outgoing = nil // other nodes see pods' own addresses
+		}
 	}
 	return nil
 }

@@ -10,13 +10,16 @@ import (
 
 // Direct server return: which nodes there are, and where they are reached.
 
-// SetNode adds a node, or replaces the one of that name.
-func (t *Table) SetNode(n *Node) {
+// SetNode adds a node, or replaces the one of that name. It reports whether that
+// changes an address: the API server has a new Node every few minutes.
+func (t *Table) SetNode(n *Node) (changed bool) {
 	was := t.nodes[n.Name]
 	t.nodes[n.Name] = n
-	if was == nil || !slices.Equal(was.Addrs, n.Addrs) {
-		t.nodesChanged()
+	if was != nil && slices.Equal(was.Addrs, n.Addrs) {
+		return false
 	}
+	t.nodesChanged()
+	return true
 }
 
 // DeleteNode removes the node of a name, if it is there.
