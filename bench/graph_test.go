@@ -112,16 +112,8 @@ func newNode(b *testing.B, route func(next *state.State), in []mem.Packet, vecto
 func newNodeSessions(b *testing.B, route func(next *state.State), in []mem.Packet, vector int, sessions *session.Table) (w *graph.Worker, rx, tx drivers.Queue) {
 	b.Helper()
 	pub := state.NewPublisher()
-	up := func(mac hdr.MAC) iface.Iface {
-		i := iface.Iface{Kind: iface.Uplink, Up: true, Ethernet: true, MTU: 1500, MAC: mac,
-			LinkLocal: hdr.Addr6{Hi: hdr.LinkLocalHi, Lo: uint64(mac[5])}}
-		for arc := range i.Feat {
-			i.Feat[arc] = iface.FeatEnd
-		}
-		return i
-	}
 	err := pub.Update(func(next *state.State) error {
-		next.Ifaces = []iface.Iface{{}, up(uplinkMAC), up(hdr.MAC{2, 0, 0, 0, 0, 0x11})}
+		next.Ifaces = []iface.Iface{{}, uplinkOf(uplinkMAC), uplinkOf(hdr.MAC{2, 0, 0, 0, 0, 0x11})}
 		route(next)
 		return nil
 	})
@@ -154,6 +146,16 @@ func newNodeSessions(b *testing.B, route func(next *state.State), in []mem.Packe
 		}
 	}
 	return w, rx, tx
+}
+
+// uplinkOf returns an uplink that is up.
+func uplinkOf(mac hdr.MAC) iface.Iface {
+	i := iface.Iface{Kind: iface.Uplink, Up: true, Ethernet: true, MTU: 1500, MAC: mac,
+		LinkLocal: hdr.Addr6{Hi: hdr.LinkLocalHi, Lo: uint64(mac[5])}}
+	for arc := range i.Feat {
+		i.Feat[arc] = iface.FeatEnd
+	}
+	return i
 }
 
 // cycle has touched all frames, so that no page fault is measured.

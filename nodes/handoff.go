@@ -68,15 +68,7 @@ func (g *gathering) fragment(w *graph.Worker, b *buf.Buffer, f *session.FragKey,
 // Tick gives up fragments that have waited too long.
 func (g *gathering) Tick(w *graph.Worker) (next int64) { return g.expire(w) }
 
-// deliver brings a packet to the worker of its flow.
-func deliver(w *graph.Worker, owner int, b *buf.Buffer) graph.Arc {
-	arc := graph.NextFeature(b)
-	if owner == w.ID() {
-		return arc
-	}
-	return handOver(w, owner, arc, b)
-}
-
+// handOver has a packet go on at another worker.
 func handOver(w *graph.Worker, peer int, arc graph.Arc, b *buf.Buffer) graph.Arc {
 	if w.Cross(peer, arc, b) {
 		return graph.Handed

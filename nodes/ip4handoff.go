@@ -25,30 +25,47 @@ var IP4Handoff = graph.Spec{
 
 type ip4Handoff struct {
 	gathering
+	keys   [graph.MaxVector]session.Key4
+	owners [graph.MaxVector]uint8
 	packet session.Packet4 // lent to session.Parse4
 }
 
 func (h *ip4Handoff) Process(w *graph.Worker, v *graph.Vector) {
-	by := w.Sharding()
-	for i, b := range v.Bufs() {
-		if by == nil {
+	by, bufs := w.Sharding(), v.Bufs()
+	if by == nil {
+		for i, b := range bufs {
 			v.Arc[i] = graph.NextFeature(b)
-			continue
 		}
+		return
+	}
+	for i, b := range bufs {
 		ip := b.IPv4()
-		is := transports[ip.Protocol()]
+		is := &transports[ip.Protocol()]
 		if ip.IsWhole() && int32(b.End()-int(b.L4)) >= is.least {
-			v.Arc[i] = deliver(w, Owner4(w.State, by, session.PlainKey4(ip, ip.PlainPorts()&is.ports)), b)
+			h.keys[i] = session.PlainKey4(ip, ip.PlainPorts()&is.ports)
 			continue
 		}
-		v.Arc[i] = h.unusual(w, by, b)
+		v.Arc[i] = h.unusual(w, b, &h.keys[i])
+	}
+	owners4(w.State, by, h.keys[:len(bufs)], h.owners[:])
+	own := uint8(w.ID())
+	for i, b := range bufs {
+		switch {
+		case v.Arc[i] != 0:
+		case h.owners[i] == own:
+			v.Arc[i] = graph.NextFeature(b)
+		default:
+			v.Arc[i] = handOver(w, int(h.owners[i]), graph.NextFeature(b), b)
+		}
 	}
 }
 
 // unusual does so for what is not one whole packet with nothing odd about it.
-func (h *ip4Handoff) unusual(w *graph.Worker, by *session.Sharding, b *buf.Buffer) graph.Arc {
+func (h *ip4Handoff) unusual(w *graph.Worker, b *buf.Buffer, key *session.Key4) graph.Arc {
 	p := &h.packet
-	switch part := session.Parse4(b.Bytes(), 0, p); part {
+	part := session.Parse4(b.Bytes(), 0, p)
+	*key = p.Key
+	switch part {
 	case session.Bad:
 		return graph.NextFeature(b) // ip4-session says so
 	case session.First, session.Later:
@@ -56,7 +73,7 @@ func (h *ip4Handoff) unusual(w *graph.Worker, by *session.Sharding, b *buf.Buffe
 		if arc := h.fragment(w, b, &f, part, &sport, &dport); arc != 0 {
 			return arc
 		}
-		p.Key = p.Key.WithPorts(sport, dport)
+		*key = p.Key.WithPorts(sport, dport)
 	}
-	return deliver(w, Owner4(w.State, by, p.Key), b)
+	return 0
 }

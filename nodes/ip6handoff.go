@@ -20,31 +20,47 @@ var IP6Handoff = graph.Spec{
 
 type ip6Handoff struct {
 	gathering
+	keys   [graph.MaxVector]session.Key6
+	owners [graph.MaxVector]uint8
 	packet session.Packet6 // lent to session.Parse6
 }
 
 func (h *ip6Handoff) Process(w *graph.Worker, v *graph.Vector) {
-	by := w.Sharding()
-	for i, b := range v.Bufs() {
-		if by == nil {
+	by, bufs := w.Sharding(), v.Bufs()
+	if by == nil {
+		for i, b := range bufs {
 			v.Arc[i] = graph.NextFeature(b)
-			continue
 		}
+		return
+	}
+	for i, b := range bufs {
 		ip := b.IPv6()
-		is := transports[ip.NextHeader()]
+		is := &transports[ip.NextHeader()]
 		if int32(b.End()-int(b.L4)) >= is.least {
-			h.packet.Key.SetPlain(ip, b.UDP().Ports()&is.ports)
-			v.Arc[i] = deliver(w, Owner6(w.State, by, h.packet.Key), b)
+			h.keys[i].SetPlain(ip, b.UDP().Ports()&is.ports)
 			continue
 		}
-		v.Arc[i] = h.unusual(w, by, b)
+		v.Arc[i] = h.unusual(w, b, &h.keys[i])
+	}
+	owners6(w.State, by, h.keys[:len(bufs)], h.owners[:])
+	own := uint8(w.ID())
+	for i, b := range bufs {
+		switch {
+		case v.Arc[i] != 0:
+		case h.owners[i] == own:
+			v.Arc[i] = graph.NextFeature(b)
+		default:
+			v.Arc[i] = handOver(w, int(h.owners[i]), graph.NextFeature(b), b)
+		}
 	}
 }
 
 // unusual does so for what has extension headers, and for ICMPv6.
-func (h *ip6Handoff) unusual(w *graph.Worker, by *session.Sharding, b *buf.Buffer) graph.Arc {
+func (h *ip6Handoff) unusual(w *graph.Worker, b *buf.Buffer, key *session.Key6) graph.Arc {
 	p := &h.packet
-	switch part := session.Parse6(b.Bytes(), 0, p); part {
+	part := session.Parse6(b.Bytes(), 0, p)
+	*key = p.Key
+	switch part {
 	case session.Bad:
 		return graph.NextFeature(b) // ip6-session says so
 	case session.First, session.Later:
@@ -52,7 +68,7 @@ func (h *ip6Handoff) unusual(w *graph.Worker, by *session.Sharding, b *buf.Buffe
 		if arc := h.fragment(w, b, &f, part, &sport, &dport); arc != 0 {
 			return arc
 		}
-		p.Key = p.Key.WithPorts(sport, dport)
+		*key = p.Key.WithPorts(sport, dport)
 	}
-	return deliver(w, Owner6(w.State, by, p.Key), b)
+	return 0
 }

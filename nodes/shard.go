@@ -25,6 +25,28 @@ func Owner4(st *state.State, by *session.Sharding, k session.Key4) int {
 	return by.Of4(session.MakeKey4(hdr.Addr4(src.Lo), hdr.Addr4(dst.Lo), sport, dport, k.Proto(), k.Zone()))
 }
 
+// owners4 sets out[i] to Owner4 of keys[i].
+func owners4(st *state.State, by *session.Sharding, keys []session.Key4, out []uint8) {
+	if st.NAT == nil || st.NAT.Statics.None() {
+		by.OfVector4(keys, out)
+		return
+	}
+	for i, k := range keys {
+		out[i] = uint8(Owner4(st, by, k))
+	}
+}
+
+// owners6 is owners4 for IPv6.
+func owners6(st *state.State, by *session.Sharding, keys []session.Key6, out []uint8) {
+	if st.NAT == nil || st.NAT.Statics.None() {
+		by.OfVector6(keys, out)
+		return
+	}
+	for i, k := range keys {
+		out[i] = uint8(Owner6(st, by, k))
+	}
+}
+
 // Owner6 is Owner4 for IPv6.
 func Owner6(st *state.State, by *session.Sharding, k session.Key6) int {
 	if st.NAT == nil || st.NAT.Statics.None() {

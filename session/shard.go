@@ -45,9 +45,9 @@ func (s *Sharding) Of4(k Key4) int {
 	if !sharded[k.Proto()] {
 		return 0
 	}
-	src := mum((k.addrs>>32<<16|k.rest>>48)^s.seed[0], s.seed[1])
-	dst := mum((k.addrs<<32>>16|k.rest<<16>>48)^s.seed[0], s.seed[1])
-	return s.of(src+dst, k.rest)
+	// A product is the same in either order.
+	src, dst := k.addrs>>32<<16|k.rest>>48, k.addrs<<32>>16|k.rest<<16>>48
+	return s.of(mum(src^s.seed[0], dst^s.seed[0]), k.rest)
 }
 
 // Of6 is Of4 for IPv6.
@@ -57,12 +57,34 @@ func (s *Sharding) Of6(k *Key6) int {
 	}
 	src := mum(k.src.Hi^s.seed[0], k.src.Lo^s.seed[1]) ^ k.rest>>48
 	dst := mum(k.dst.Hi^s.seed[0], k.dst.Lo^s.seed[1]) ^ k.rest<<16>>48
-	return s.of(mum(src^s.seed[2], s.seed[1])+mum(dst^s.seed[2], s.seed[1]), k.rest)
+	return s.of(mum(src^s.seed[2], dst^s.seed[2]), k.rest)
+}
+
+// OfVector4 sets out[i] to what Of4 returns for keys[i]; there are at most 256
+// workers. out has at least the length of keys.
+func (s *Sharding) OfVector4(keys []Key4, out []uint8) {
+	out = out[:len(keys)]
+	for i, k := range keys {
+		owner := 0
+		if sharded[k.Proto()] {
+			src, dst := k.addrs>>32<<16|k.rest>>48, k.addrs<<32>>16|k.rest<<16>>48
+			owner = s.of(mum(src^s.seed[0], dst^s.seed[0]), k.rest)
+		}
+		out[i] = uint8(owner)
+	}
+}
+
+// OfVector6 is OfVector4 for IPv6.
+func (s *Sharding) OfVector6(keys []Key6, out []uint8) {
+	out = out[:len(keys)]
+	for i := range keys {
+		out[i] = uint8(s.Of6(&keys[i]))
+	}
 }
 
 // of scales the hash of both ends, in any order, and of protocol and zone.
 func (s *Sharding) of(ends, rest uint64) int {
-	h := mum(ends^s.seed[2], rest&0xffffffff^s.seed[3])
+	h := mum(ends^s.seed[1], rest&0xffffffff^s.seed[3])
 	return int(h >> 32 * uint64(s.n) >> 32)
 }
 

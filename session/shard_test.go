@@ -43,6 +43,33 @@ func TestSharding(t *testing.T) {
 	}
 }
 
+// A vector is dealt out as its keys are one by one.
+func TestShardingVector(t *testing.T) {
+	s, err := session.NewSharding(7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	four, six, out := make([]session.Key4, 256), make([]session.Key6, 256), make([]uint8, 256)
+	protos := []uint8{hdr.ProtoTCP, hdr.ProtoUDP, hdr.ProtoICMP, hdr.ProtoICMPv6, hdr.ProtoSCTP, 47, hdr.ProtoESP}
+	for i := range four {
+		p := protos[i%len(protos)]
+		four[i] = session.MakeKey4(hdr.Addr4(rand.Uint32()), hdr.Addr4(rand.Uint32()), uint16(i), 80, p, 0)
+		six[i] = session.MakeKey6(hdr.Addr6{Hi: rand.Uint64()}, hdr.Addr6{Lo: rand.Uint64()}, uint16(i), 80, p, 0)
+	}
+	s.OfVector4(four, out)
+	for i, k := range four {
+		if int(out[i]) != s.Of4(k) {
+			t.Errorf("%v is worker %d's, in a vector %d's", k, s.Of4(k), out[i])
+		}
+	}
+	s.OfVector6(six, out)
+	for i := range six {
+		if int(out[i]) != s.Of6(&six[i]) {
+			t.Errorf("%v is worker %d's, in a vector %d's", six[i], s.Of6(&six[i]), out[i])
+		}
+	}
+}
+
 // An echo's identifier is its port, and what has none is worker 0's.
 func TestShardingPorts(t *testing.T) {
 	s := session.SeededSharding(3, [4]uint64{0xa0761d6478bd642f, 0xe7037ed1a0b428db, 0x8ebc6af09c88c6e3, 0x589965cc75374cc3})
