@@ -27,7 +27,7 @@ type Config struct {
 	// Routes are lines as ip route takes them. Interfaces go by the names
 	// that Skein gives them: host-enp0s3, tap0, tun0.
 	Routes  []string `yaml:"routes"`
-	Workers Workers  `yaml:"-"`
+	Workers Workers  `yaml:"workers"`
 	Buffers Buffers  `yaml:"buffers"`
 	// ACLs are stateless access lists of interfaces.
 	ACLs []ACL `yaml:"acls"`

@@ -30,3 +30,18 @@ func TestParseCPUs(t *testing.T) {
 		}
 	}
 }
+
+func TestWorkers(t *testing.T) {
+	for text, want := range map[string]int{
+		"":                               1,
+		"workers: {count: 0}":            1,
+		"workers: {count: 4}":            4,
+		"workers: {cpus: '0'}":           1,
+		"workers: {count: 1, cpus: 0-0}": 1,
+	} {
+		cfg, err := Parse("f", []byte(text+"\n"))
+		if err != nil || cfg.Workers.Number() != want {
+			t.Errorf("%q: %d workers, %v; want %d", text, cfg.Workers.Number(), err, want)
+		}
+	}
+}

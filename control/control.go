@@ -56,9 +56,10 @@ type Control struct {
 	store   *store.Store
 	relay   *dhcprelay.Relay // nil without a server
 
-	pools   []*buf.Pool // the workers', once they run
-	workers *graph.Workers
-	pub     *state.Publisher
+	pools    []*buf.Pool // the workers', once they run
+	workers  *graph.Workers
+	sharding *session.Sharding // which of them a flow belongs to
+	pub      *state.Publisher
 
 	mu        sync.Mutex // guards everything below
 	rib       ribs

@@ -144,7 +144,7 @@ func (c *Control) Flows(ctx context.Context, f FlowFilter, limit int) (out []Flo
 	if err != nil {
 		return nil, st, err
 	}
-	timeouts := sessionConfig(c.cfg.Sessions).Timeouts
+	timeouts := sessionConfig(c.cfg.Sessions, 1).Timeouts
 	var owners []uint16
 	err = c.walkWorkers(ctx, func(w *graph.Worker, i uint32) bool {
 		var gen uint32

@@ -29,7 +29,7 @@ type port struct {
 	iface.Iface
 	index      uint32
 	device     drivers.Device
-	servedBy   []bool         // by number of the worker: it has queues of the device
+	servedBy   []bool         // by number of the worker: it sends by the device, or knows who does
 	addrs      []netip.Prefix // Skein's own on it
 	peer       Peer
 	netNS      string // uplink: path of the namespace that the NIC is in
@@ -86,14 +86,24 @@ func (c *Control) addPort(ctx context.Context, p *port) error {
 // none of them serves it.
 func (c *Control) serve(ctx context.Context, p *port) error {
 	shares := c.deal(p.index, p.device.Queues())
-	err := c.doAll(ctx, func(w *graph.Worker) error {
-		if len(shares[w.ID()]) == 0 {
-			return nil
-		}
-		err := w.AddPort(p.index, shares[w.ID()])
-		p.servedBy[w.ID()] = err == nil
-		return err
-	})
+	serve := func(far bool) error {
+		return c.doAll(ctx, func(w *graph.Worker) (err error) {
+			switch mine := shares[w.ID()]; {
+			case far != (len(mine) == 0):
+				return nil
+			case far:
+				err = w.AddFarPort(p.index, sender(shares, w.ID()))
+			default:
+				err = w.AddPort(p.index, mine)
+			}
+			p.servedBy[w.ID()] = err == nil
+			return err
+		})
+	}
+	err := serve(false)
+	if err == nil {
+		err = serve(true)
+	}
 	if err != nil {
 		err = errors.Join(err, c.unserve(ctx, p))
 	}

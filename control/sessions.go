@@ -68,7 +68,9 @@ func (c *Control) closeSessions() error {
 	return nil
 }
 
-func sessionConfig(s configs.Sessions) session.Config {
+// sessionConfig returns what the table of each of some workers is to be: what a
+// configuration allows all of them together is divided among them.
+func sessionConfig(s configs.Sessions, workers int) session.Config {
 	t := session.DefaultTimeouts()
 	for class, d := range map[session.Class]time.Duration{
 		session.TCPEstablished: s.Timeouts.TCPEstablished, session.TCPHalfOpen: s.Timeouts.TCPTransitory, session.TCPClosing: s.Timeouts.TCPTransitory,
@@ -78,8 +80,9 @@ func sessionConfig(s configs.Sessions) session.Config {
 			t[class] = uint32(d / time.Second)
 		}
 	}
-	return session.Config{Capacity: s.Capacity, Timeouts: t, Midstream: true,
-		Quota: session.Quota{Sessions: uint32(s.PerPod), HalfOpen: uint32(s.PerPodHalfOpen)}}
+	share := func(n int) int { return (n + workers - 1) / workers }
+	return session.Config{Capacity: share(s.Capacity), Timeouts: t, Midstream: true,
+		Quota: session.Quota{Sessions: uint32(share(s.PerPod)), HalfOpen: uint32(share(s.PerPodHalfOpen))}}
 }
 
 // walkChunk is how many sessions a worker looks at between two sweeps: some

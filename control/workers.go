@@ -27,6 +27,13 @@ func (c *Control) newWorkers() error {
 	if has := runtime.NumCPU(); n > has {
 		c.log.Warn("more workers than CPUs that this process may use: they wait for each other", zap.Int("workers", n), zap.Int("cpus", has))
 	}
+	was, err := readLayout(c.cfg.RunDir)
+	if err != nil {
+		c.log.Warn("flows are dealt out to workers anew", zap.Error(err))
+	}
+	if c.sharding, err = was.sharding(n); err != nil {
+		return fmt.Errorf("control: workers: %w", err)
+	}
 	if c.pools, err = buf.NewPools(n, c.cfg.Buffers.Small, c.cfg.Buffers.Large); err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
@@ -35,7 +42,7 @@ func (c *Control) newWorkers() error {
 		return errors.Join(err, c.closeWorkers())
 	}
 	c.workers, err = graph.NewWorkers(graph.Config{Specs: specs, Input: nodes.DeviceInputArc,
-		Ether: nodes.EtherEntry, IP: nodes.IPEntry, Publisher: c.pub}, c.pools)
+		Ether: nodes.EtherEntry, IP: nodes.IPEntry, Publisher: c.pub, Sharding: c.sharding}, c.pools)
 	if err == nil && len(cpus) > 0 {
 		err = c.workers.Pin(cpus)
 	}
@@ -52,6 +59,9 @@ func (c *Control) closeWorkers() (err error) {
 	}
 	return errors.Join(err, c.pools[0].Arena().Close())
 }
+
+// NumWorkers returns how many workers there are.
+func (c *Control) NumWorkers() int { return len(c.workers.All()) }
 
 // first returns the worker that does what any could.
 func (c *Control) first() *graph.Worker { return c.workers.All()[0] }
@@ -88,8 +98,22 @@ func (c *Control) doAll(ctx context.Context, f func(w *graph.Worker) error) (fai
 func (c *Control) deal(i uint32, queues []drivers.Queue) [][]drivers.Queue {
 	out := make([][]drivers.Queue, len(c.workers.All()))
 	for q := range queues {
-		at := (int(i) + q) % len(out)
+		at := worker(i, q, len(out))
 		out[at] = append(out[at], queues[q])
 	}
 	return out
+}
+
+// worker returns which of n workers serves queue q of interface i.
+func worker(i uint32, q, n int) int { return (int(i) + q) % n }
+
+// sender returns a worker that sends for one that has no queue itself.
+func sender(shares [][]drivers.Queue, worker int) int {
+	var with []int
+	for i, queues := range shares {
+		if len(queues) > 0 {
+			with = append(with, i)
+		}
+	}
+	return with[worker%len(with)]
 }

@@ -56,6 +56,9 @@ func (s *service) CreateTun(ctx context.Context, r *pb.CreateTunRequest) (*pb.Cr
 	if err := checkTun(r); err != nil {
 		return nil, err
 	}
+	if n := s.control.NumWorkers(); r.Queues != 0 && int(r.Queues) != n {
+		return nil, invalid("%d queues where %d were expected, one for each worker, or 0", r.Queues, n)
+	}
 	made, err := s.control.CreateTun(ctx, podOf(r))
 	if errors.Is(err, control.ErrExists) {
 		if there := s.sameTun(ctx, r); there != nil {
@@ -99,9 +102,6 @@ func checkTun(r *pb.CreateTunRequest) error {
 	}
 	if r.Netns == "" {
 		return invalid("the path of a network namespace is missing")
-	}
-	if r.Queues > 1 {
-		return invalid("%d queues: there is one worker, and a TUN has one queue for each", r.Queues)
 	}
 	if r.Mtu != 0 && (r.Mtu < 68 || r.Mtu > maxTunMTU) { // RFC 791, section 3.2
 		return invalid("an MTU of %d: from 68 to %d bytes are possible", r.Mtu, maxTunMTU)

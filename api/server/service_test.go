@@ -179,7 +179,7 @@ func TestRefusals(t *testing.T) {
 		{tun(&pb.CreateTunRequest{Name: "a/b", Netns: "x"}), codes.InvalidArgument,
 			`"a/b" is not the name of an interface: at most 15 of A-Z a-z 0-9 _ . @ - were expected`},
 		{tun(&pb.CreateTunRequest{Name: "tun0", Netns: "x", Queues: 2}), codes.InvalidArgument,
-			"2 queues: there is one worker, and a TUN has one queue for each"},
+			"2 queues where 1 were expected, one for each worker, or 0"},
 		{tun(&pb.CreateTunRequest{Name: "tun0", Netns: "x", Mtu: 67}), codes.InvalidArgument,
 			"an MTU of 67: from 68 to 65535 bytes are possible"},
 		{tun(&pb.CreateTunRequest{Name: "tun0", Netns: "x", Addresses: []string{"::ffff:10.0.0.1/128"}}), codes.InvalidArgument,

@@ -58,7 +58,7 @@ func sessionMessage(f *control.Flow) *pb.Session {
 	m := &pb.Session{Protocol: f.ProtoName(), Src: f.Src.String(), Dst: f.Dst.String(), State: f.Class.String(),
 		Verdict: "to be judged", Rule: f.Rule, OpenedBy: f.OpenedBy, Idle: durationpb.New(f.Idle), Timeout: durationpb.New(f.Timeout),
 		ForwardPackets: uint64(f.Counts.Packets[0]), ForwardBytes: f.Counts.Bytes[0],
-		ReversePackets: uint64(f.Counts.Packets[1]), ReverseBytes: f.Counts.Bytes[1]}
+		ReversePackets: uint64(f.Counts.Packets[1]), ReverseBytes: f.Counts.Bytes[1], Worker: uint32(f.Worker)}
 	switch {
 	case f.Judged:
 		m.Verdict = "allow"

@@ -2461,6 +2461,272 @@ func (x *AttachedTun) GetType() string {
 	return ""
 }
 
+type ListWorkersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersRequest) Reset() {
+	*x = ListWorkersRequest{}
+	mi := &file_skein_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersRequest) ProtoMessage() {}
+
+func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
+func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{30}
+}
+
+type ListWorkersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workers       []*Worker              `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkersResponse) Reset() {
+	*x = ListWorkersResponse{}
+	mi := &file_skein_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkersResponse) ProtoMessage() {}
+
+func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
+func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListWorkersResponse) GetWorkers() []*Worker {
+	if x != nil {
+		return x.Workers
+	}
+	return nil
+}
+
+// A Worker is a thread that moves packets.
+type Worker struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Worker        uint32                 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	Thread        uint32                 `protobuf:"varint,2,opt,name=thread,proto3" json:"thread,omitempty"`                         // the kernel's number of it
+	Cpu           uint32                 `protobuf:"varint,3,opt,name=cpu,proto3" json:"cpu,omitempty"`                               // that it runs on, as of now
+	Stays         *uint32                `protobuf:"varint,4,opt,name=stays,proto3,oneof" json:"stays,omitempty"`                     // the CPU that it is kept on; absent: any
+	NumaNode      uint32                 `protobuf:"varint,5,opt,name=numa_node,json=numaNode,proto3" json:"numa_node,omitempty"`     // of cpu
+	Elapsed       *durationpb.Duration   `protobuf:"bytes,6,opt,name=elapsed,proto3" json:"elapsed,omitempty"`                        // since the counters were cleared
+	Busy          *durationpb.Duration   `protobuf:"bytes,7,opt,name=busy,proto3" json:"busy,omitempty"`                              // of it, in loops that found packets
+	Slept         *durationpb.Duration   `protobuf:"bytes,8,opt,name=slept,proto3" json:"slept,omitempty"`                            // of it, asleep
+	Queues        []*Placement           `protobuf:"bytes,9,rep,name=queues,proto3" json:"queues,omitempty"`                          // that it receives from
+	RxPackets     uint64                 `protobuf:"varint,10,opt,name=rx_packets,json=rxPackets,proto3" json:"rx_packets,omitempty"` // taken in since the counters were cleared
+	Handed        uint64                 `protobuf:"varint,11,opt,name=handed,proto3" json:"handed,omitempty"`                        // of them, by other workers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Worker) Reset() {
+	*x = Worker{}
+	mi := &file_skein_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Worker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Worker) ProtoMessage() {}
+
+func (x *Worker) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Worker.ProtoReflect.Descriptor instead.
+func (*Worker) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Worker) GetWorker() uint32 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
+func (x *Worker) GetThread() uint32 {
+	if x != nil {
+		return x.Thread
+	}
+	return 0
+}
+
+func (x *Worker) GetCpu() uint32 {
+	if x != nil {
+		return x.Cpu
+	}
+	return 0
+}
+
+func (x *Worker) GetStays() uint32 {
+	if x != nil && x.Stays != nil {
+		return *x.Stays
+	}
+	return 0
+}
+
+func (x *Worker) GetNumaNode() uint32 {
+	if x != nil {
+		return x.NumaNode
+	}
+	return 0
+}
+
+func (x *Worker) GetElapsed() *durationpb.Duration {
+	if x != nil {
+		return x.Elapsed
+	}
+	return nil
+}
+
+func (x *Worker) GetBusy() *durationpb.Duration {
+	if x != nil {
+		return x.Busy
+	}
+	return nil
+}
+
+func (x *Worker) GetSlept() *durationpb.Duration {
+	if x != nil {
+		return x.Slept
+	}
+	return nil
+}
+
+func (x *Worker) GetQueues() []*Placement {
+	if x != nil {
+		return x.Queues
+	}
+	return nil
+}
+
+func (x *Worker) GetRxPackets() uint64 {
+	if x != nil {
+		return x.RxPackets
+	}
+	return 0
+}
+
+func (x *Worker) GetHanded() uint64 {
+	if x != nil {
+		return x.Handed
+	}
+	return 0
+}
+
+// A Placement is a queue of an interface.
+type Placement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	Driver        string                 `protobuf:"bytes,2,opt,name=driver,proto3" json:"driver,omitempty"`
+	Queue         uint32                 `protobuf:"varint,3,opt,name=queue,proto3" json:"queue,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Placement) Reset() {
+	*x = Placement{}
+	mi := &file_skein_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Placement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Placement) ProtoMessage() {}
+
+func (x *Placement) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Placement.ProtoReflect.Descriptor instead.
+func (*Placement) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Placement) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *Placement) GetDriver() string {
+	if x != nil {
+		return x.Driver
+	}
+	return ""
+}
+
+func (x *Placement) GetQueue() uint32 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
+}
+
 type GetRuntimeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2469,7 +2735,7 @@ type GetRuntimeRequest struct {
 
 func (x *GetRuntimeRequest) Reset() {
 	*x = GetRuntimeRequest{}
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2747,7 @@ func (x *GetRuntimeRequest) String() string {
 func (*GetRuntimeRequest) ProtoMessage() {}
 
 func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[30]
+	mi := &file_skein_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2760,7 @@ func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*GetRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{30}
+	return file_skein_proto_rawDescGZIP(), []int{34}
 }
 
 type GetRuntimeResponse struct {
@@ -2506,7 +2772,7 @@ type GetRuntimeResponse struct {
 
 func (x *GetRuntimeResponse) Reset() {
 	*x = GetRuntimeResponse{}
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2784,7 @@ func (x *GetRuntimeResponse) String() string {
 func (*GetRuntimeResponse) ProtoMessage() {}
 
 func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[31]
+	mi := &file_skein_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2797,7 @@ func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeResponse.ProtoReflect.Descriptor instead.
 func (*GetRuntimeResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{31}
+	return file_skein_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetRuntimeResponse) GetWorkers() []*WorkerRuntime {
@@ -2561,7 +2827,7 @@ type WorkerRuntime struct {
 
 func (x *WorkerRuntime) Reset() {
 	*x = WorkerRuntime{}
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2573,7 +2839,7 @@ func (x *WorkerRuntime) String() string {
 func (*WorkerRuntime) ProtoMessage() {}
 
 func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[32]
+	mi := &file_skein_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2586,7 +2852,7 @@ func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRuntime.ProtoReflect.Descriptor instead.
 func (*WorkerRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{32}
+	return file_skein_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *WorkerRuntime) GetWorker() uint32 {
@@ -2678,7 +2944,7 @@ type NodeRuntime struct {
 
 func (x *NodeRuntime) Reset() {
 	*x = NodeRuntime{}
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2690,7 +2956,7 @@ func (x *NodeRuntime) String() string {
 func (*NodeRuntime) ProtoMessage() {}
 
 func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[33]
+	mi := &file_skein_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2703,7 +2969,7 @@ func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRuntime.ProtoReflect.Descriptor instead.
 func (*NodeRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{33}
+	return file_skein_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *NodeRuntime) GetName() string {
@@ -2743,7 +3009,7 @@ type GetErrorsRequest struct {
 
 func (x *GetErrorsRequest) Reset() {
 	*x = GetErrorsRequest{}
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +3021,7 @@ func (x *GetErrorsRequest) String() string {
 func (*GetErrorsRequest) ProtoMessage() {}
 
 func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +3034,7 @@ func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsRequest.ProtoReflect.Descriptor instead.
 func (*GetErrorsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{34}
+	return file_skein_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetErrorsRequest) GetAll() bool {
@@ -2787,7 +3053,7 @@ type GetErrorsResponse struct {
 
 func (x *GetErrorsResponse) Reset() {
 	*x = GetErrorsResponse{}
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2799,7 +3065,7 @@ func (x *GetErrorsResponse) String() string {
 func (*GetErrorsResponse) ProtoMessage() {}
 
 func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2812,7 +3078,7 @@ func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsResponse.ProtoReflect.Descriptor instead.
 func (*GetErrorsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{35}
+	return file_skein_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetErrorsResponse) GetErrors() []*ErrorCount {
@@ -2836,7 +3102,7 @@ type ErrorCount struct {
 
 func (x *ErrorCount) Reset() {
 	*x = ErrorCount{}
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2848,7 +3114,7 @@ func (x *ErrorCount) String() string {
 func (*ErrorCount) ProtoMessage() {}
 
 func (x *ErrorCount) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2861,7 +3127,7 @@ func (x *ErrorCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorCount.ProtoReflect.Descriptor instead.
 func (*ErrorCount) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{36}
+	return file_skein_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ErrorCount) GetCount() uint64 {
@@ -2907,7 +3173,7 @@ type GetBuffersRequest struct {
 
 func (x *GetBuffersRequest) Reset() {
 	*x = GetBuffersRequest{}
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3185,7 @@ func (x *GetBuffersRequest) String() string {
 func (*GetBuffersRequest) ProtoMessage() {}
 
 func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3198,7 @@ func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersRequest.ProtoReflect.Descriptor instead.
 func (*GetBuffersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{37}
+	return file_skein_proto_rawDescGZIP(), []int{41}
 }
 
 type GetBuffersResponse struct {
@@ -2944,7 +3210,7 @@ type GetBuffersResponse struct {
 
 func (x *GetBuffersResponse) Reset() {
 	*x = GetBuffersResponse{}
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3222,7 @@ func (x *GetBuffersResponse) String() string {
 func (*GetBuffersResponse) ProtoMessage() {}
 
 func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3235,7 @@ func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersResponse.ProtoReflect.Descriptor instead.
 func (*GetBuffersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{38}
+	return file_skein_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetBuffersResponse) GetPools() []*BufferPool {
@@ -2995,7 +3261,7 @@ type BufferPool struct {
 
 func (x *BufferPool) Reset() {
 	*x = BufferPool{}
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3273,7 @@ func (x *BufferPool) String() string {
 func (*BufferPool) ProtoMessage() {}
 
 func (x *BufferPool) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3286,7 @@ func (x *BufferPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferPool.ProtoReflect.Descriptor instead.
 func (*BufferPool) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{39}
+	return file_skein_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *BufferPool) GetName() string {
@@ -3083,7 +3349,7 @@ type ClearCountersRequest struct {
 
 func (x *ClearCountersRequest) Reset() {
 	*x = ClearCountersRequest{}
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3095,7 +3361,7 @@ func (x *ClearCountersRequest) String() string {
 func (*ClearCountersRequest) ProtoMessage() {}
 
 func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3108,7 +3374,7 @@ func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersRequest.ProtoReflect.Descriptor instead.
 func (*ClearCountersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{40}
+	return file_skein_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ClearCountersRequest) GetInterfaces() bool {
@@ -3140,7 +3406,7 @@ type ClearCountersResponse struct {
 
 func (x *ClearCountersResponse) Reset() {
 	*x = ClearCountersResponse{}
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3152,7 +3418,7 @@ func (x *ClearCountersResponse) String() string {
 func (*ClearCountersResponse) ProtoMessage() {}
 
 func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3165,7 +3431,7 @@ func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersResponse.ProtoReflect.Descriptor instead.
 func (*ClearCountersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{41}
+	return file_skein_proto_rawDescGZIP(), []int{45}
 }
 
 type AddTraceRequest struct {
@@ -3182,7 +3448,7 @@ type AddTraceRequest struct {
 
 func (x *AddTraceRequest) Reset() {
 	*x = AddTraceRequest{}
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3194,7 +3460,7 @@ func (x *AddTraceRequest) String() string {
 func (*AddTraceRequest) ProtoMessage() {}
 
 func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3207,7 +3473,7 @@ func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceRequest.ProtoReflect.Descriptor instead.
 func (*AddTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{42}
+	return file_skein_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AddTraceRequest) GetAt() isAddTraceRequest_At {
@@ -3266,7 +3532,7 @@ type AddTraceResponse struct {
 
 func (x *AddTraceResponse) Reset() {
 	*x = AddTraceResponse{}
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3544,7 @@ func (x *AddTraceResponse) String() string {
 func (*AddTraceResponse) ProtoMessage() {}
 
 func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3557,7 @@ func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceResponse.ProtoReflect.Descriptor instead.
 func (*AddTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{43}
+	return file_skein_proto_rawDescGZIP(), []int{47}
 }
 
 type GetTraceRequest struct {
@@ -3303,7 +3569,7 @@ type GetTraceRequest struct {
 
 func (x *GetTraceRequest) Reset() {
 	*x = GetTraceRequest{}
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3315,7 +3581,7 @@ func (x *GetTraceRequest) String() string {
 func (*GetTraceRequest) ProtoMessage() {}
 
 func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3328,7 +3594,7 @@ func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceRequest.ProtoReflect.Descriptor instead.
 func (*GetTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{44}
+	return file_skein_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetTraceRequest) GetMax() uint32 {
@@ -3348,7 +3614,7 @@ type GetTraceResponse struct {
 
 func (x *GetTraceResponse) Reset() {
 	*x = GetTraceResponse{}
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3360,7 +3626,7 @@ func (x *GetTraceResponse) String() string {
 func (*GetTraceResponse) ProtoMessage() {}
 
 func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3373,7 +3639,7 @@ func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceResponse.ProtoReflect.Descriptor instead.
 func (*GetTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{45}
+	return file_skein_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetTraceResponse) GetPackets() []*TracedPacket {
@@ -3403,7 +3669,7 @@ type TracedPacket struct {
 
 func (x *TracedPacket) Reset() {
 	*x = TracedPacket{}
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3415,7 +3681,7 @@ func (x *TracedPacket) String() string {
 func (*TracedPacket) ProtoMessage() {}
 
 func (x *TracedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3428,7 +3694,7 @@ func (x *TracedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracedPacket.ProtoReflect.Descriptor instead.
 func (*TracedPacket) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{46}
+	return file_skein_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TracedPacket) GetId() uint64 {
@@ -3480,7 +3746,7 @@ type TraceRecord struct {
 
 func (x *TraceRecord) Reset() {
 	*x = TraceRecord{}
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3492,7 +3758,7 @@ func (x *TraceRecord) String() string {
 func (*TraceRecord) ProtoMessage() {}
 
 func (x *TraceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3505,7 +3771,7 @@ func (x *TraceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRecord.ProtoReflect.Descriptor instead.
 func (*TraceRecord) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{47}
+	return file_skein_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *TraceRecord) GetOffsetNs() uint64 {
@@ -3551,7 +3817,7 @@ type ClearTraceRequest struct {
 
 func (x *ClearTraceRequest) Reset() {
 	*x = ClearTraceRequest{}
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3563,7 +3829,7 @@ func (x *ClearTraceRequest) String() string {
 func (*ClearTraceRequest) ProtoMessage() {}
 
 func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,7 +3842,7 @@ func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceRequest.ProtoReflect.Descriptor instead.
 func (*ClearTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{48}
+	return file_skein_proto_rawDescGZIP(), []int{52}
 }
 
 type ClearTraceResponse struct {
@@ -3587,7 +3853,7 @@ type ClearTraceResponse struct {
 
 func (x *ClearTraceResponse) Reset() {
 	*x = ClearTraceResponse{}
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3599,7 +3865,7 @@ func (x *ClearTraceResponse) String() string {
 func (*ClearTraceResponse) ProtoMessage() {}
 
 func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3612,7 +3878,7 @@ func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceResponse.ProtoReflect.Descriptor instead.
 func (*ClearTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{49}
+	return file_skein_proto_rawDescGZIP(), []int{53}
 }
 
 type NextHop struct {
@@ -3626,7 +3892,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3638,7 +3904,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3651,7 +3917,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{50}
+	return file_skein_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *NextHop) GetInterface() string {
@@ -3690,7 +3956,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3702,7 +3968,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3715,7 +3981,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{51}
+	return file_skein_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Route) GetPrefix() string {
@@ -3782,7 +4048,7 @@ type Adjacency struct {
 
 func (x *Adjacency) Reset() {
 	*x = Adjacency{}
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3794,7 +4060,7 @@ func (x *Adjacency) String() string {
 func (*Adjacency) ProtoMessage() {}
 
 func (x *Adjacency) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3807,7 +4073,7 @@ func (x *Adjacency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adjacency.ProtoReflect.Descriptor instead.
 func (*Adjacency) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{52}
+	return file_skein_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Adjacency) GetKind() string {
@@ -3866,7 +4132,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +4144,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +4157,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{53}
+	return file_skein_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListRoutesRequest) GetFamily() Family {
@@ -3951,7 +4217,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3963,7 +4229,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3976,7 +4242,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{54}
+	return file_skein_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -3996,7 +4262,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4008,7 +4274,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4021,7 +4287,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{55}
+	return file_skein_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -4046,7 +4312,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4324,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4337,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{56}
+	return file_skein_proto_rawDescGZIP(), []int{60}
 }
 
 type DeleteRouteRequest struct {
@@ -4083,7 +4349,7 @@ type DeleteRouteRequest struct {
 
 func (x *DeleteRouteRequest) Reset() {
 	*x = DeleteRouteRequest{}
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4095,7 +4361,7 @@ func (x *DeleteRouteRequest) String() string {
 func (*DeleteRouteRequest) ProtoMessage() {}
 
 func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4108,7 +4374,7 @@ func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{57}
+	return file_skein_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *DeleteRouteRequest) GetRoute() *Route {
@@ -4126,7 +4392,7 @@ type DeleteRouteResponse struct {
 
 func (x *DeleteRouteResponse) Reset() {
 	*x = DeleteRouteResponse{}
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4138,7 +4404,7 @@ func (x *DeleteRouteResponse) String() string {
 func (*DeleteRouteResponse) ProtoMessage() {}
 
 func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4151,7 +4417,7 @@ func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{58}
+	return file_skein_proto_rawDescGZIP(), []int{62}
 }
 
 type Neighbor struct {
@@ -4168,7 +4434,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4180,7 +4446,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4193,7 +4459,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{59}
+	return file_skein_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Neighbor) GetIp() string {
@@ -4248,7 +4514,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4260,7 +4526,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4273,7 +4539,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{60}
+	return file_skein_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListNeighborsRequest) GetInterface() string {
@@ -4299,7 +4565,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4311,7 +4577,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4324,7 +4590,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{61}
+	return file_skein_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -4345,7 +4611,7 @@ type AddNeighborRequest struct {
 
 func (x *AddNeighborRequest) Reset() {
 	*x = AddNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4357,7 +4623,7 @@ func (x *AddNeighborRequest) String() string {
 func (*AddNeighborRequest) ProtoMessage() {}
 
 func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4370,7 +4636,7 @@ func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborRequest.ProtoReflect.Descriptor instead.
 func (*AddNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{62}
+	return file_skein_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *AddNeighborRequest) GetIp() string {
@@ -4402,7 +4668,7 @@ type AddNeighborResponse struct {
 
 func (x *AddNeighborResponse) Reset() {
 	*x = AddNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[63]
+	mi := &file_skein_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4414,7 +4680,7 @@ func (x *AddNeighborResponse) String() string {
 func (*AddNeighborResponse) ProtoMessage() {}
 
 func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[63]
+	mi := &file_skein_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4427,7 +4693,7 @@ func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborResponse.ProtoReflect.Descriptor instead.
 func (*AddNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{63}
+	return file_skein_proto_rawDescGZIP(), []int{67}
 }
 
 type DeleteNeighborRequest struct {
@@ -4440,7 +4706,7 @@ type DeleteNeighborRequest struct {
 
 func (x *DeleteNeighborRequest) Reset() {
 	*x = DeleteNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[64]
+	mi := &file_skein_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4452,7 +4718,7 @@ func (x *DeleteNeighborRequest) String() string {
 func (*DeleteNeighborRequest) ProtoMessage() {}
 
 func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[64]
+	mi := &file_skein_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4465,7 +4731,7 @@ func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{64}
+	return file_skein_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *DeleteNeighborRequest) GetIp() string {
@@ -4490,7 +4756,7 @@ type DeleteNeighborResponse struct {
 
 func (x *DeleteNeighborResponse) Reset() {
 	*x = DeleteNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[65]
+	mi := &file_skein_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4502,7 +4768,7 @@ func (x *DeleteNeighborResponse) String() string {
 func (*DeleteNeighborResponse) ProtoMessage() {}
 
 func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[65]
+	mi := &file_skein_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4515,7 +4781,7 @@ func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{65}
+	return file_skein_proto_rawDescGZIP(), []int{69}
 }
 
 // A DenyEntry is a prefix from which nothing is wanted.
@@ -4529,7 +4795,7 @@ type DenyEntry struct {
 
 func (x *DenyEntry) Reset() {
 	*x = DenyEntry{}
-	mi := &file_skein_proto_msgTypes[66]
+	mi := &file_skein_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4541,7 +4807,7 @@ func (x *DenyEntry) String() string {
 func (*DenyEntry) ProtoMessage() {}
 
 func (x *DenyEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[66]
+	mi := &file_skein_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4554,7 +4820,7 @@ func (x *DenyEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyEntry.ProtoReflect.Descriptor instead.
 func (*DenyEntry) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{66}
+	return file_skein_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *DenyEntry) GetPrefix() string {
@@ -4579,7 +4845,7 @@ type ListDenyRequest struct {
 
 func (x *ListDenyRequest) Reset() {
 	*x = ListDenyRequest{}
-	mi := &file_skein_proto_msgTypes[67]
+	mi := &file_skein_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4591,7 +4857,7 @@ func (x *ListDenyRequest) String() string {
 func (*ListDenyRequest) ProtoMessage() {}
 
 func (x *ListDenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[67]
+	mi := &file_skein_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4604,7 +4870,7 @@ func (x *ListDenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDenyRequest.ProtoReflect.Descriptor instead.
 func (*ListDenyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{67}
+	return file_skein_proto_rawDescGZIP(), []int{71}
 }
 
 type ListDenyResponse struct {
@@ -4616,7 +4882,7 @@ type ListDenyResponse struct {
 
 func (x *ListDenyResponse) Reset() {
 	*x = ListDenyResponse{}
-	mi := &file_skein_proto_msgTypes[68]
+	mi := &file_skein_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4628,7 +4894,7 @@ func (x *ListDenyResponse) String() string {
 func (*ListDenyResponse) ProtoMessage() {}
 
 func (x *ListDenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[68]
+	mi := &file_skein_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4641,7 +4907,7 @@ func (x *ListDenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDenyResponse.ProtoReflect.Descriptor instead.
 func (*ListDenyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{68}
+	return file_skein_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListDenyResponse) GetEntries() []*DenyEntry {
@@ -4660,7 +4926,7 @@ type AddDenyRequest struct {
 
 func (x *AddDenyRequest) Reset() {
 	*x = AddDenyRequest{}
-	mi := &file_skein_proto_msgTypes[69]
+	mi := &file_skein_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4672,7 +4938,7 @@ func (x *AddDenyRequest) String() string {
 func (*AddDenyRequest) ProtoMessage() {}
 
 func (x *AddDenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[69]
+	mi := &file_skein_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4685,7 +4951,7 @@ func (x *AddDenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddDenyRequest.ProtoReflect.Descriptor instead.
 func (*AddDenyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{69}
+	return file_skein_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *AddDenyRequest) GetPrefixes() []string {
@@ -4703,7 +4969,7 @@ type AddDenyResponse struct {
 
 func (x *AddDenyResponse) Reset() {
 	*x = AddDenyResponse{}
-	mi := &file_skein_proto_msgTypes[70]
+	mi := &file_skein_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4715,7 +4981,7 @@ func (x *AddDenyResponse) String() string {
 func (*AddDenyResponse) ProtoMessage() {}
 
 func (x *AddDenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[70]
+	mi := &file_skein_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4728,7 +4994,7 @@ func (x *AddDenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddDenyResponse.ProtoReflect.Descriptor instead.
 func (*AddDenyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{70}
+	return file_skein_proto_rawDescGZIP(), []int{74}
 }
 
 type DeleteDenyRequest struct {
@@ -4740,7 +5006,7 @@ type DeleteDenyRequest struct {
 
 func (x *DeleteDenyRequest) Reset() {
 	*x = DeleteDenyRequest{}
-	mi := &file_skein_proto_msgTypes[71]
+	mi := &file_skein_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4752,7 +5018,7 @@ func (x *DeleteDenyRequest) String() string {
 func (*DeleteDenyRequest) ProtoMessage() {}
 
 func (x *DeleteDenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[71]
+	mi := &file_skein_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4765,7 +5031,7 @@ func (x *DeleteDenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDenyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDenyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{71}
+	return file_skein_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *DeleteDenyRequest) GetPrefixes() []string {
@@ -4783,7 +5049,7 @@ type DeleteDenyResponse struct {
 
 func (x *DeleteDenyResponse) Reset() {
 	*x = DeleteDenyResponse{}
-	mi := &file_skein_proto_msgTypes[72]
+	mi := &file_skein_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4795,7 +5061,7 @@ func (x *DeleteDenyResponse) String() string {
 func (*DeleteDenyResponse) ProtoMessage() {}
 
 func (x *DeleteDenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[72]
+	mi := &file_skein_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4808,7 +5074,7 @@ func (x *DeleteDenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDenyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDenyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{72}
+	return file_skein_proto_rawDescGZIP(), []int{76}
 }
 
 // A PolicyRef names a resource.
@@ -4824,7 +5090,7 @@ type PolicyRef struct {
 
 func (x *PolicyRef) Reset() {
 	*x = PolicyRef{}
-	mi := &file_skein_proto_msgTypes[73]
+	mi := &file_skein_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4836,7 +5102,7 @@ func (x *PolicyRef) String() string {
 func (*PolicyRef) ProtoMessage() {}
 
 func (x *PolicyRef) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[73]
+	mi := &file_skein_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4849,7 +5115,7 @@ func (x *PolicyRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRef.ProtoReflect.Descriptor instead.
 func (*PolicyRef) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{73}
+	return file_skein_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PolicyRef) GetGroup() string {
@@ -4893,7 +5159,7 @@ type PolicyAlarm struct {
 
 func (x *PolicyAlarm) Reset() {
 	*x = PolicyAlarm{}
-	mi := &file_skein_proto_msgTypes[74]
+	mi := &file_skein_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4905,7 +5171,7 @@ func (x *PolicyAlarm) String() string {
 func (*PolicyAlarm) ProtoMessage() {}
 
 func (x *PolicyAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[74]
+	mi := &file_skein_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4918,7 +5184,7 @@ func (x *PolicyAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyAlarm.ProtoReflect.Descriptor instead.
 func (*PolicyAlarm) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{74}
+	return file_skein_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PolicyAlarm) GetResource() string {
@@ -4959,7 +5225,7 @@ type ApplyPolicyRequest struct {
 
 func (x *ApplyPolicyRequest) Reset() {
 	*x = ApplyPolicyRequest{}
-	mi := &file_skein_proto_msgTypes[75]
+	mi := &file_skein_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4971,7 +5237,7 @@ func (x *ApplyPolicyRequest) String() string {
 func (*ApplyPolicyRequest) ProtoMessage() {}
 
 func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[75]
+	mi := &file_skein_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4984,7 +5250,7 @@ func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{75}
+	return file_skein_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ApplyPolicyRequest) GetName() string {
@@ -5011,7 +5277,7 @@ type ApplyPolicyResponse struct {
 
 func (x *ApplyPolicyResponse) Reset() {
 	*x = ApplyPolicyResponse{}
-	mi := &file_skein_proto_msgTypes[76]
+	mi := &file_skein_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5023,7 +5289,7 @@ func (x *ApplyPolicyResponse) String() string {
 func (*ApplyPolicyResponse) ProtoMessage() {}
 
 func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[76]
+	mi := &file_skein_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5036,7 +5302,7 @@ func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{76}
+	return file_skein_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ApplyPolicyResponse) GetApplied() []*PolicyRef {
@@ -5062,7 +5328,7 @@ type DeletePolicyRequest struct {
 
 func (x *DeletePolicyRequest) Reset() {
 	*x = DeletePolicyRequest{}
-	mi := &file_skein_proto_msgTypes[77]
+	mi := &file_skein_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5074,7 +5340,7 @@ func (x *DeletePolicyRequest) String() string {
 func (*DeletePolicyRequest) ProtoMessage() {}
 
 func (x *DeletePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[77]
+	mi := &file_skein_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5087,7 +5353,7 @@ func (x *DeletePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicyRequest.ProtoReflect.Descriptor instead.
 func (*DeletePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{77}
+	return file_skein_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *DeletePolicyRequest) GetRefs() []*PolicyRef {
@@ -5105,7 +5371,7 @@ type DeletePolicyResponse struct {
 
 func (x *DeletePolicyResponse) Reset() {
 	*x = DeletePolicyResponse{}
-	mi := &file_skein_proto_msgTypes[78]
+	mi := &file_skein_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5117,7 +5383,7 @@ func (x *DeletePolicyResponse) String() string {
 func (*DeletePolicyResponse) ProtoMessage() {}
 
 func (x *DeletePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[78]
+	mi := &file_skein_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5130,7 +5396,7 @@ func (x *DeletePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicyResponse.ProtoReflect.Descriptor instead.
 func (*DeletePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{78}
+	return file_skein_proto_rawDescGZIP(), []int{82}
 }
 
 type ListPolicyRequest struct {
@@ -5141,7 +5407,7 @@ type ListPolicyRequest struct {
 
 func (x *ListPolicyRequest) Reset() {
 	*x = ListPolicyRequest{}
-	mi := &file_skein_proto_msgTypes[79]
+	mi := &file_skein_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5153,7 +5419,7 @@ func (x *ListPolicyRequest) String() string {
 func (*ListPolicyRequest) ProtoMessage() {}
 
 func (x *ListPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[79]
+	mi := &file_skein_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5166,7 +5432,7 @@ func (x *ListPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{79}
+	return file_skein_proto_rawDescGZIP(), []int{83}
 }
 
 type ListPolicyResponse struct {
@@ -5181,7 +5447,7 @@ type ListPolicyResponse struct {
 
 func (x *ListPolicyResponse) Reset() {
 	*x = ListPolicyResponse{}
-	mi := &file_skein_proto_msgTypes[80]
+	mi := &file_skein_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5193,7 +5459,7 @@ func (x *ListPolicyResponse) String() string {
 func (*ListPolicyResponse) ProtoMessage() {}
 
 func (x *ListPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[80]
+	mi := &file_skein_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5206,7 +5472,7 @@ func (x *ListPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{80}
+	return file_skein_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListPolicyResponse) GetResources() []*PolicyResource {
@@ -5247,7 +5513,7 @@ type PolicyResource struct {
 
 func (x *PolicyResource) Reset() {
 	*x = PolicyResource{}
-	mi := &file_skein_proto_msgTypes[81]
+	mi := &file_skein_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5259,7 +5525,7 @@ func (x *PolicyResource) String() string {
 func (*PolicyResource) ProtoMessage() {}
 
 func (x *PolicyResource) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[81]
+	mi := &file_skein_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5272,7 +5538,7 @@ func (x *PolicyResource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyResource.ProtoReflect.Descriptor instead.
 func (*PolicyResource) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{81}
+	return file_skein_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *PolicyResource) GetRef() *PolicyRef {
@@ -5298,7 +5564,7 @@ type ListEndpointsRequest struct {
 
 func (x *ListEndpointsRequest) Reset() {
 	*x = ListEndpointsRequest{}
-	mi := &file_skein_proto_msgTypes[82]
+	mi := &file_skein_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5310,7 +5576,7 @@ func (x *ListEndpointsRequest) String() string {
 func (*ListEndpointsRequest) ProtoMessage() {}
 
 func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[82]
+	mi := &file_skein_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5323,7 +5589,7 @@ func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{82}
+	return file_skein_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListEndpointsRequest) GetName() string {
@@ -5342,7 +5608,7 @@ type ListEndpointsResponse struct {
 
 func (x *ListEndpointsResponse) Reset() {
 	*x = ListEndpointsResponse{}
-	mi := &file_skein_proto_msgTypes[83]
+	mi := &file_skein_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5354,7 +5620,7 @@ func (x *ListEndpointsResponse) String() string {
 func (*ListEndpointsResponse) ProtoMessage() {}
 
 func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[83]
+	mi := &file_skein_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5367,7 +5633,7 @@ func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{83}
+	return file_skein_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListEndpointsResponse) GetEndpoints() []*PolicyEndpoint {
@@ -5393,7 +5659,7 @@ type PolicyEndpoint struct {
 
 func (x *PolicyEndpoint) Reset() {
 	*x = PolicyEndpoint{}
-	mi := &file_skein_proto_msgTypes[84]
+	mi := &file_skein_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5405,7 +5671,7 @@ func (x *PolicyEndpoint) String() string {
 func (*PolicyEndpoint) ProtoMessage() {}
 
 func (x *PolicyEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[84]
+	mi := &file_skein_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5418,7 +5684,7 @@ func (x *PolicyEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyEndpoint.ProtoReflect.Descriptor instead.
 func (*PolicyEndpoint) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{84}
+	return file_skein_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *PolicyEndpoint) GetName() string {
@@ -5481,7 +5747,7 @@ type PolicyGate struct {
 
 func (x *PolicyGate) Reset() {
 	*x = PolicyGate{}
-	mi := &file_skein_proto_msgTypes[85]
+	mi := &file_skein_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5493,7 +5759,7 @@ func (x *PolicyGate) String() string {
 func (*PolicyGate) ProtoMessage() {}
 
 func (x *PolicyGate) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[85]
+	mi := &file_skein_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5506,7 +5772,7 @@ func (x *PolicyGate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyGate.ProtoReflect.Descriptor instead.
 func (*PolicyGate) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{85}
+	return file_skein_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *PolicyGate) GetName() string {
@@ -5535,7 +5801,7 @@ type PolicyTier struct {
 
 func (x *PolicyTier) Reset() {
 	*x = PolicyTier{}
-	mi := &file_skein_proto_msgTypes[86]
+	mi := &file_skein_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5547,7 +5813,7 @@ func (x *PolicyTier) String() string {
 func (*PolicyTier) ProtoMessage() {}
 
 func (x *PolicyTier) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[86]
+	mi := &file_skein_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5560,7 +5826,7 @@ func (x *PolicyTier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyTier.ProtoReflect.Descriptor instead.
 func (*PolicyTier) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{86}
+	return file_skein_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *PolicyTier) GetName() string {
@@ -5603,7 +5869,7 @@ type PolicyRules struct {
 
 func (x *PolicyRules) Reset() {
 	*x = PolicyRules{}
-	mi := &file_skein_proto_msgTypes[87]
+	mi := &file_skein_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5615,7 +5881,7 @@ func (x *PolicyRules) String() string {
 func (*PolicyRules) ProtoMessage() {}
 
 func (x *PolicyRules) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[87]
+	mi := &file_skein_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5628,7 +5894,7 @@ func (x *PolicyRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRules.ProtoReflect.Descriptor instead.
 func (*PolicyRules) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{87}
+	return file_skein_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *PolicyRules) GetName() string {
@@ -5670,7 +5936,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_skein_proto_msgTypes[88]
+	mi := &file_skein_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5682,7 +5948,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[88]
+	mi := &file_skein_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5695,7 +5961,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{88}
+	return file_skein_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *PolicyRule) GetNumber() uint32 {
@@ -5729,7 +5995,7 @@ type SetWorkloadRequest struct {
 
 func (x *SetWorkloadRequest) Reset() {
 	*x = SetWorkloadRequest{}
-	mi := &file_skein_proto_msgTypes[89]
+	mi := &file_skein_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5741,7 +6007,7 @@ func (x *SetWorkloadRequest) String() string {
 func (*SetWorkloadRequest) ProtoMessage() {}
 
 func (x *SetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[89]
+	mi := &file_skein_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5754,7 +6020,7 @@ func (x *SetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*SetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{89}
+	return file_skein_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *SetWorkloadRequest) GetInterface() string {
@@ -5779,7 +6045,7 @@ type SetWorkloadResponse struct {
 
 func (x *SetWorkloadResponse) Reset() {
 	*x = SetWorkloadResponse{}
-	mi := &file_skein_proto_msgTypes[90]
+	mi := &file_skein_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5791,7 +6057,7 @@ func (x *SetWorkloadResponse) String() string {
 func (*SetWorkloadResponse) ProtoMessage() {}
 
 func (x *SetWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[90]
+	mi := &file_skein_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5804,7 +6070,7 @@ func (x *SetWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*SetWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{90}
+	return file_skein_proto_rawDescGZIP(), []int{94}
 }
 
 type ExplainRequest struct {
@@ -5821,7 +6087,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_skein_proto_msgTypes[91]
+	mi := &file_skein_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5833,7 +6099,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[91]
+	mi := &file_skein_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5846,7 +6112,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{91}
+	return file_skein_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *ExplainRequest) GetPacket() isExplainRequest_Packet {
@@ -5910,7 +6176,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_skein_proto_msgTypes[92]
+	mi := &file_skein_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5922,7 +6188,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[92]
+	mi := &file_skein_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5935,7 +6201,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{92}
+	return file_skein_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ExplainResponse) GetPacket() string {
@@ -5983,7 +6249,7 @@ type ExplainStep struct {
 
 func (x *ExplainStep) Reset() {
 	*x = ExplainStep{}
-	mi := &file_skein_proto_msgTypes[93]
+	mi := &file_skein_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5995,7 +6261,7 @@ func (x *ExplainStep) String() string {
 func (*ExplainStep) ProtoMessage() {}
 
 func (x *ExplainStep) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[93]
+	mi := &file_skein_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6008,7 +6274,7 @@ func (x *ExplainStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainStep.ProtoReflect.Descriptor instead.
 func (*ExplainStep) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{93}
+	return file_skein_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ExplainStep) GetWhat() string {
@@ -6039,7 +6305,7 @@ type SessionFilter struct {
 
 func (x *SessionFilter) Reset() {
 	*x = SessionFilter{}
-	mi := &file_skein_proto_msgTypes[94]
+	mi := &file_skein_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6051,7 +6317,7 @@ func (x *SessionFilter) String() string {
 func (*SessionFilter) ProtoMessage() {}
 
 func (x *SessionFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[94]
+	mi := &file_skein_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6064,7 +6330,7 @@ func (x *SessionFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionFilter.ProtoReflect.Descriptor instead.
 func (*SessionFilter) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{94}
+	return file_skein_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *SessionFilter) GetSrc() string {
@@ -6113,7 +6379,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_skein_proto_msgTypes[95]
+	mi := &file_skein_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6125,7 +6391,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[95]
+	mi := &file_skein_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6138,7 +6404,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{95}
+	return file_skein_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ListSessionsRequest) GetFilter() *SessionFilter {
@@ -6172,7 +6438,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_skein_proto_msgTypes[96]
+	mi := &file_skein_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6184,7 +6450,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[96]
+	mi := &file_skein_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6197,7 +6463,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{96}
+	return file_skein_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -6229,7 +6495,7 @@ type SessionStats struct {
 
 func (x *SessionStats) Reset() {
 	*x = SessionStats{}
-	mi := &file_skein_proto_msgTypes[97]
+	mi := &file_skein_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6241,7 +6507,7 @@ func (x *SessionStats) String() string {
 func (*SessionStats) ProtoMessage() {}
 
 func (x *SessionStats) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[97]
+	mi := &file_skein_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6254,7 +6520,7 @@ func (x *SessionStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionStats.ProtoReflect.Descriptor instead.
 func (*SessionStats) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{97}
+	return file_skein_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *SessionStats) GetCapacity() uint64 {
@@ -6324,14 +6590,15 @@ type Session struct {
 	ForwardBytes   uint64                 `protobuf:"varint,13,opt,name=forward_bytes,json=forwardBytes,proto3" json:"forward_bytes,omitempty"`
 	ReversePackets uint64                 `protobuf:"varint,14,opt,name=reverse_packets,json=reversePackets,proto3" json:"reverse_packets,omitempty"`
 	ReverseBytes   uint64                 `protobuf:"varint,15,opt,name=reverse_bytes,json=reverseBytes,proto3" json:"reverse_bytes,omitempty"`
-	Tunnel         string                 `protobuf:"bytes,17,opt,name=tunnel,proto3" json:"tunnel,omitempty"` // where its packets leave in a tunnel (direct server return): the node that they go to
+	Worker         uint32                 `protobuf:"varint,16,opt,name=worker,proto3" json:"worker,omitempty"` // that has it
+	Tunnel         string                 `protobuf:"bytes,17,opt,name=tunnel,proto3" json:"tunnel,omitempty"`  // where its packets leave in a tunnel (direct server return): the node that they go to
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_skein_proto_msgTypes[98]
+	mi := &file_skein_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6343,7 +6610,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[98]
+	mi := &file_skein_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6356,7 +6623,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{98}
+	return file_skein_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *Session) GetProtocol() string {
@@ -6464,6 +6731,13 @@ func (x *Session) GetReverseBytes() uint64 {
 	return 0
 }
 
+func (x *Session) GetWorker() uint32 {
+	if x != nil {
+		return x.Worker
+	}
+	return 0
+}
+
 func (x *Session) GetTunnel() string {
 	if x != nil {
 		return x.Tunnel
@@ -6480,7 +6754,7 @@ type ClearSessionsRequest struct {
 
 func (x *ClearSessionsRequest) Reset() {
 	*x = ClearSessionsRequest{}
-	mi := &file_skein_proto_msgTypes[99]
+	mi := &file_skein_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6492,7 +6766,7 @@ func (x *ClearSessionsRequest) String() string {
 func (*ClearSessionsRequest) ProtoMessage() {}
 
 func (x *ClearSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[99]
+	mi := &file_skein_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6505,7 +6779,7 @@ func (x *ClearSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ClearSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{99}
+	return file_skein_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *ClearSessionsRequest) GetFilter() *SessionFilter {
@@ -6524,7 +6798,7 @@ type ClearSessionsResponse struct {
 
 func (x *ClearSessionsResponse) Reset() {
 	*x = ClearSessionsResponse{}
-	mi := &file_skein_proto_msgTypes[100]
+	mi := &file_skein_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6536,7 +6810,7 @@ func (x *ClearSessionsResponse) String() string {
 func (*ClearSessionsResponse) ProtoMessage() {}
 
 func (x *ClearSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[100]
+	mi := &file_skein_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6549,7 +6823,7 @@ func (x *ClearSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ClearSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{100}
+	return file_skein_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ClearSessionsResponse) GetCleared() uint64 {
@@ -6567,7 +6841,7 @@ type GetGraphRequest struct {
 
 func (x *GetGraphRequest) Reset() {
 	*x = GetGraphRequest{}
-	mi := &file_skein_proto_msgTypes[101]
+	mi := &file_skein_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6579,7 +6853,7 @@ func (x *GetGraphRequest) String() string {
 func (*GetGraphRequest) ProtoMessage() {}
 
 func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[101]
+	mi := &file_skein_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6592,7 +6866,7 @@ func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphRequest.ProtoReflect.Descriptor instead.
 func (*GetGraphRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{101}
+	return file_skein_proto_rawDescGZIP(), []int{105}
 }
 
 type GetGraphResponse struct {
@@ -6605,7 +6879,7 @@ type GetGraphResponse struct {
 
 func (x *GetGraphResponse) Reset() {
 	*x = GetGraphResponse{}
-	mi := &file_skein_proto_msgTypes[102]
+	mi := &file_skein_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6617,7 +6891,7 @@ func (x *GetGraphResponse) String() string {
 func (*GetGraphResponse) ProtoMessage() {}
 
 func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[102]
+	mi := &file_skein_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6630,7 +6904,7 @@ func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphResponse.ProtoReflect.Descriptor instead.
 func (*GetGraphResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{102}
+	return file_skein_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *GetGraphResponse) GetNodes() []*GraphNode {
@@ -6658,7 +6932,7 @@ type GraphNode struct {
 
 func (x *GraphNode) Reset() {
 	*x = GraphNode{}
-	mi := &file_skein_proto_msgTypes[103]
+	mi := &file_skein_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6670,7 +6944,7 @@ func (x *GraphNode) String() string {
 func (*GraphNode) ProtoMessage() {}
 
 func (x *GraphNode) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[103]
+	mi := &file_skein_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6683,7 +6957,7 @@ func (x *GraphNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphNode.ProtoReflect.Descriptor instead.
 func (*GraphNode) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{103}
+	return file_skein_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *GraphNode) GetName() string {
@@ -6721,7 +6995,7 @@ type GraphArc struct {
 
 func (x *GraphArc) Reset() {
 	*x = GraphArc{}
-	mi := &file_skein_proto_msgTypes[104]
+	mi := &file_skein_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6733,7 +7007,7 @@ func (x *GraphArc) String() string {
 func (*GraphArc) ProtoMessage() {}
 
 func (x *GraphArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[104]
+	mi := &file_skein_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6746,7 +7020,7 @@ func (x *GraphArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphArc.ProtoReflect.Descriptor instead.
 func (*GraphArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{104}
+	return file_skein_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *GraphArc) GetReason() string {
@@ -6796,7 +7070,7 @@ type FeatureArc struct {
 
 func (x *FeatureArc) Reset() {
 	*x = FeatureArc{}
-	mi := &file_skein_proto_msgTypes[105]
+	mi := &file_skein_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6808,7 +7082,7 @@ func (x *FeatureArc) String() string {
 func (*FeatureArc) ProtoMessage() {}
 
 func (x *FeatureArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[105]
+	mi := &file_skein_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6821,7 +7095,7 @@ func (x *FeatureArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureArc.ProtoReflect.Descriptor instead.
 func (*FeatureArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{105}
+	return file_skein_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *FeatureArc) GetName() string {
@@ -6859,7 +7133,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_skein_proto_msgTypes[106]
+	mi := &file_skein_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6871,7 +7145,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[106]
+	mi := &file_skein_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6884,7 +7158,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{106}
+	return file_skein_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *PingRequest) GetAddress() string {
@@ -6944,7 +7218,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_skein_proto_msgTypes[107]
+	mi := &file_skein_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6956,7 +7230,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[107]
+	mi := &file_skein_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6969,7 +7243,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{107}
+	return file_skein_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *PingResponse) GetSequence() uint32 {
@@ -7031,7 +7305,7 @@ type ApplyServicesRequest struct {
 
 func (x *ApplyServicesRequest) Reset() {
 	*x = ApplyServicesRequest{}
-	mi := &file_skein_proto_msgTypes[108]
+	mi := &file_skein_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7043,7 +7317,7 @@ func (x *ApplyServicesRequest) String() string {
 func (*ApplyServicesRequest) ProtoMessage() {}
 
 func (x *ApplyServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[108]
+	mi := &file_skein_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7056,7 +7330,7 @@ func (x *ApplyServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyServicesRequest.ProtoReflect.Descriptor instead.
 func (*ApplyServicesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{108}
+	return file_skein_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *ApplyServicesRequest) GetName() string {
@@ -7082,7 +7356,7 @@ type ApplyServicesResponse struct {
 
 func (x *ApplyServicesResponse) Reset() {
 	*x = ApplyServicesResponse{}
-	mi := &file_skein_proto_msgTypes[109]
+	mi := &file_skein_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7094,7 +7368,7 @@ func (x *ApplyServicesResponse) String() string {
 func (*ApplyServicesResponse) ProtoMessage() {}
 
 func (x *ApplyServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[109]
+	mi := &file_skein_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7107,7 +7381,7 @@ func (x *ApplyServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyServicesResponse.ProtoReflect.Descriptor instead.
 func (*ApplyServicesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{109}
+	return file_skein_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *ApplyServicesResponse) GetApplied() []string {
@@ -7126,7 +7400,7 @@ type DeleteServicesRequest struct {
 
 func (x *DeleteServicesRequest) Reset() {
 	*x = DeleteServicesRequest{}
-	mi := &file_skein_proto_msgTypes[110]
+	mi := &file_skein_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7138,7 +7412,7 @@ func (x *DeleteServicesRequest) String() string {
 func (*DeleteServicesRequest) ProtoMessage() {}
 
 func (x *DeleteServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[110]
+	mi := &file_skein_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7151,7 +7425,7 @@ func (x *DeleteServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServicesRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServicesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{110}
+	return file_skein_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *DeleteServicesRequest) GetObjects() []string {
@@ -7169,7 +7443,7 @@ type DeleteServicesResponse struct {
 
 func (x *DeleteServicesResponse) Reset() {
 	*x = DeleteServicesResponse{}
-	mi := &file_skein_proto_msgTypes[111]
+	mi := &file_skein_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7181,7 +7455,7 @@ func (x *DeleteServicesResponse) String() string {
 func (*DeleteServicesResponse) ProtoMessage() {}
 
 func (x *DeleteServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[111]
+	mi := &file_skein_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7194,7 +7468,7 @@ func (x *DeleteServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServicesResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServicesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{111}
+	return file_skein_proto_rawDescGZIP(), []int{115}
 }
 
 type ListServicesRequest struct {
@@ -7206,7 +7480,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_skein_proto_msgTypes[112]
+	mi := &file_skein_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7218,7 +7492,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[112]
+	mi := &file_skein_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7231,7 +7505,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{112}
+	return file_skein_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *ListServicesRequest) GetName() string {
@@ -7251,7 +7525,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_skein_proto_msgTypes[113]
+	mi := &file_skein_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7263,7 +7537,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[113]
+	mi := &file_skein_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7276,7 +7550,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{113}
+	return file_skein_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ListServicesResponse) GetServices() []*ServicePort {
@@ -7312,7 +7586,7 @@ type ServicePort struct {
 
 func (x *ServicePort) Reset() {
 	*x = ServicePort{}
-	mi := &file_skein_proto_msgTypes[114]
+	mi := &file_skein_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7324,7 +7598,7 @@ func (x *ServicePort) String() string {
 func (*ServicePort) ProtoMessage() {}
 
 func (x *ServicePort) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[114]
+	mi := &file_skein_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7337,7 +7611,7 @@ func (x *ServicePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
 func (*ServicePort) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{114}
+	return file_skein_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *ServicePort) GetName() string {
@@ -7421,7 +7695,7 @@ type ServiceAddress struct {
 
 func (x *ServiceAddress) Reset() {
 	*x = ServiceAddress{}
-	mi := &file_skein_proto_msgTypes[115]
+	mi := &file_skein_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7433,7 +7707,7 @@ func (x *ServiceAddress) String() string {
 func (*ServiceAddress) ProtoMessage() {}
 
 func (x *ServiceAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[115]
+	mi := &file_skein_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7446,7 +7720,7 @@ func (x *ServiceAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceAddress.ProtoReflect.Descriptor instead.
 func (*ServiceAddress) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{115}
+	return file_skein_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *ServiceAddress) GetKind() string {
@@ -7484,7 +7758,7 @@ type ServiceBackend struct {
 
 func (x *ServiceBackend) Reset() {
 	*x = ServiceBackend{}
-	mi := &file_skein_proto_msgTypes[116]
+	mi := &file_skein_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7496,7 +7770,7 @@ func (x *ServiceBackend) String() string {
 func (*ServiceBackend) ProtoMessage() {}
 
 func (x *ServiceBackend) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[116]
+	mi := &file_skein_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7509,7 +7783,7 @@ func (x *ServiceBackend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceBackend.ProtoReflect.Descriptor instead.
 func (*ServiceBackend) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{116}
+	return file_skein_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *ServiceBackend) GetAddress() string {
@@ -7565,7 +7839,7 @@ type ServiceClient struct {
 
 func (x *ServiceClient) Reset() {
 	*x = ServiceClient{}
-	mi := &file_skein_proto_msgTypes[117]
+	mi := &file_skein_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7577,7 +7851,7 @@ func (x *ServiceClient) String() string {
 func (*ServiceClient) ProtoMessage() {}
 
 func (x *ServiceClient) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[117]
+	mi := &file_skein_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7590,7 +7864,7 @@ func (x *ServiceClient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceClient.ProtoReflect.Descriptor instead.
 func (*ServiceClient) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{117}
+	return file_skein_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *ServiceClient) GetAddress() string {
@@ -7622,7 +7896,7 @@ type GetNATRequest struct {
 
 func (x *GetNATRequest) Reset() {
 	*x = GetNATRequest{}
-	mi := &file_skein_proto_msgTypes[118]
+	mi := &file_skein_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7634,7 +7908,7 @@ func (x *GetNATRequest) String() string {
 func (*GetNATRequest) ProtoMessage() {}
 
 func (x *GetNATRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[118]
+	mi := &file_skein_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7647,7 +7921,7 @@ func (x *GetNATRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNATRequest.ProtoReflect.Descriptor instead.
 func (*GetNATRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{118}
+	return file_skein_proto_rawDescGZIP(), []int{122}
 }
 
 type GetNATResponse struct {
@@ -7667,7 +7941,7 @@ type GetNATResponse struct {
 
 func (x *GetNATResponse) Reset() {
 	*x = GetNATResponse{}
-	mi := &file_skein_proto_msgTypes[119]
+	mi := &file_skein_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7679,7 +7953,7 @@ func (x *GetNATResponse) String() string {
 func (*GetNATResponse) ProtoMessage() {}
 
 func (x *GetNATResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[119]
+	mi := &file_skein_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7692,7 +7966,7 @@ func (x *GetNATResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNATResponse.ProtoReflect.Descriptor instead.
 func (*GetNATResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{119}
+	return file_skein_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *GetNATResponse) GetActive() bool {
@@ -7769,7 +8043,7 @@ type NATPool struct {
 
 func (x *NATPool) Reset() {
 	*x = NATPool{}
-	mi := &file_skein_proto_msgTypes[120]
+	mi := &file_skein_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7781,7 +8055,7 @@ func (x *NATPool) String() string {
 func (*NATPool) ProtoMessage() {}
 
 func (x *NATPool) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[120]
+	mi := &file_skein_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7794,7 +8068,7 @@ func (x *NATPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NATPool.ProtoReflect.Descriptor instead.
 func (*NATPool) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{120}
+	return file_skein_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *NATPool) GetPrefix() string {
@@ -7828,7 +8102,7 @@ type NATStatic struct {
 
 func (x *NATStatic) Reset() {
 	*x = NATStatic{}
-	mi := &file_skein_proto_msgTypes[121]
+	mi := &file_skein_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7840,7 +8114,7 @@ func (x *NATStatic) String() string {
 func (*NATStatic) ProtoMessage() {}
 
 func (x *NATStatic) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[121]
+	mi := &file_skein_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7853,7 +8127,7 @@ func (x *NATStatic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NATStatic.ProtoReflect.Descriptor instead.
 func (*NATStatic) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{121}
+	return file_skein_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *NATStatic) GetMapping() string {
@@ -7885,7 +8159,7 @@ type NATExhausted struct {
 
 func (x *NATExhausted) Reset() {
 	*x = NATExhausted{}
-	mi := &file_skein_proto_msgTypes[122]
+	mi := &file_skein_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7897,7 +8171,7 @@ func (x *NATExhausted) String() string {
 func (*NATExhausted) ProtoMessage() {}
 
 func (x *NATExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[122]
+	mi := &file_skein_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7910,7 +8184,7 @@ func (x *NATExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NATExhausted.ProtoReflect.Descriptor instead.
 func (*NATExhausted) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{122}
+	return file_skein_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *NATExhausted) GetFamily() string {
@@ -7969,7 +8243,7 @@ type ChangeNATRequest struct {
 
 func (x *ChangeNATRequest) Reset() {
 	*x = ChangeNATRequest{}
-	mi := &file_skein_proto_msgTypes[123]
+	mi := &file_skein_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7981,7 +8255,7 @@ func (x *ChangeNATRequest) String() string {
 func (*ChangeNATRequest) ProtoMessage() {}
 
 func (x *ChangeNATRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[123]
+	mi := &file_skein_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7994,7 +8268,7 @@ func (x *ChangeNATRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeNATRequest.ProtoReflect.Descriptor instead.
 func (*ChangeNATRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{123}
+	return file_skein_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *ChangeNATRequest) GetWhat() isChangeNATRequest_What {
@@ -8053,7 +8327,7 @@ type ChangeNATResponse struct {
 
 func (x *ChangeNATResponse) Reset() {
 	*x = ChangeNATResponse{}
-	mi := &file_skein_proto_msgTypes[124]
+	mi := &file_skein_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8065,7 +8339,7 @@ func (x *ChangeNATResponse) String() string {
 func (*ChangeNATResponse) ProtoMessage() {}
 
 func (x *ChangeNATResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[124]
+	mi := &file_skein_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8078,7 +8352,7 @@ func (x *ChangeNATResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeNATResponse.ProtoReflect.Descriptor instead.
 func (*ChangeNATResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{124}
+	return file_skein_proto_rawDescGZIP(), []int{128}
 }
 
 var File_skein_proto protoreflect.FileDescriptor
@@ -8270,7 +8544,29 @@ const file_skein_proto_rawDesc = "" +
 	"\x03mtu\x18\x06 \x01(\rR\x03mtu\x12.\n" +
 	"\bworkload\x18\a \x01(\v2\x12.skein.v1.WorkloadR\bworkload\x121\n" +
 	"\tbandwidth\x18\b \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\x12\x12\n" +
-	"\x04type\x18\t \x01(\tR\x04type\"\x13\n" +
+	"\x04type\x18\t \x01(\tR\x04type\"\x14\n" +
+	"\x12ListWorkersRequest\"A\n" +
+	"\x13ListWorkersResponse\x12*\n" +
+	"\aworkers\x18\x01 \x03(\v2\x10.skein.v1.WorkerR\aworkers\"\x85\x03\n" +
+	"\x06Worker\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\rR\x06worker\x12\x16\n" +
+	"\x06thread\x18\x02 \x01(\rR\x06thread\x12\x10\n" +
+	"\x03cpu\x18\x03 \x01(\rR\x03cpu\x12\x19\n" +
+	"\x05stays\x18\x04 \x01(\rH\x00R\x05stays\x88\x01\x01\x12\x1b\n" +
+	"\tnuma_node\x18\x05 \x01(\rR\bnumaNode\x123\n" +
+	"\aelapsed\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12-\n" +
+	"\x04busy\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04busy\x12/\n" +
+	"\x05slept\x18\b \x01(\v2\x19.google.protobuf.DurationR\x05slept\x12+\n" +
+	"\x06queues\x18\t \x03(\v2\x13.skein.v1.PlacementR\x06queues\x12\x1d\n" +
+	"\n" +
+	"rx_packets\x18\n" +
+	" \x01(\x04R\trxPackets\x12\x16\n" +
+	"\x06handed\x18\v \x01(\x04R\x06handedB\b\n" +
+	"\x06_stays\"W\n" +
+	"\tPlacement\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x16\n" +
+	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x14\n" +
+	"\x05queue\x18\x03 \x01(\rR\x05queue\"\x13\n" +
 	"\x11GetRuntimeRequest\"G\n" +
 	"\x12GetRuntimeResponse\x121\n" +
 	"\aworkers\x18\x01 \x03(\v2\x17.skein.v1.WorkerRuntimeR\aworkers\"\x88\x03\n" +
@@ -8525,7 +8821,7 @@ const file_skein_proto_rawDesc = "" +
 	"\arefused\x18\a \x03(\v2#.skein.v1.SessionStats.RefusedEntryR\arefused\x1a:\n" +
 	"\fRefusedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x90\x04\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xa8\x04\n" +
 	"\aSession\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\tR\bprotocol\x12\x10\n" +
 	"\x03src\x18\x02 \x01(\tR\x03src\x12\x10\n" +
@@ -8543,6 +8839,7 @@ const file_skein_proto_rawDesc = "" +
 	"\rforward_bytes\x18\r \x01(\x04R\fforwardBytes\x12'\n" +
 	"\x0freverse_packets\x18\x0e \x01(\x04R\x0ereversePackets\x12#\n" +
 	"\rreverse_bytes\x18\x0f \x01(\x04R\freverseBytes\x12\x16\n" +
+	"\x06worker\x18\x10 \x01(\rR\x06worker\x12\x16\n" +
 	"\x06tunnel\x18\x11 \x01(\tR\x06tunnel\"G\n" +
 	"\x14ClearSessionsRequest\x12/\n" +
 	"\x06filter\x18\x01 \x01(\v2\x17.skein.v1.SessionFilterR\x06filter\"1\n" +
@@ -8693,7 +8990,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x11PING_RESULT_REPLY\x10\x01\x12\x17\n" +
 	"\x13PING_RESULT_TIMEOUT\x10\x02\x12\x1b\n" +
 	"\x17PING_RESULT_UNREACHABLE\x10\x03\x12\x18\n" +
-	"\x14PING_RESULT_NOT_SENT\x10\x042\xae\x16\n" +
+	"\x14PING_RESULT_NOT_SENT\x10\x042\xfa\x16\n" +
 	"\x05Skein\x12G\n" +
 	"\n" +
 	"GetVersion\x12\x1b.skein.v1.GetVersionRequest\x1a\x1c.skein.v1.GetVersionResponse\x12S\n" +
@@ -8702,7 +8999,8 @@ const file_skein_proto_rawDesc = "" +
 	"\tCreateTun\x12\x1a.skein.v1.CreateTunRequest\x1a\x1b.skein.v1.CreateTunResponse\x12V\n" +
 	"\x0fSetTunAddresses\x12 .skein.v1.SetTunAddressesRequest\x1a!.skein.v1.SetTunAddressesResponse\x12V\n" +
 	"\x0fDeleteInterface\x12 .skein.v1.DeleteInterfaceRequest\x1a!.skein.v1.DeleteInterfaceResponse\x12V\n" +
-	"\x0fListAttachments\x12 .skein.v1.ListAttachmentsRequest\x1a!.skein.v1.ListAttachmentsResponse\x12G\n" +
+	"\x0fListAttachments\x12 .skein.v1.ListAttachmentsRequest\x1a!.skein.v1.ListAttachmentsResponse\x12J\n" +
+	"\vListWorkers\x12\x1c.skein.v1.ListWorkersRequest\x1a\x1d.skein.v1.ListWorkersResponse\x12G\n" +
 	"\n" +
 	"GetRuntime\x12\x1b.skein.v1.GetRuntimeRequest\x1a\x1c.skein.v1.GetRuntimeResponse\x12D\n" +
 	"\tGetErrors\x12\x1a.skein.v1.GetErrorsRequest\x1a\x1b.skein.v1.GetErrorsResponse\x12G\n" +
@@ -8754,7 +9052,7 @@ func file_skein_proto_rawDescGZIP() []byte {
 }
 
 var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
+var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 133)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
 	(Severity)(0),                   // 1: skein.v1.Severity
@@ -8792,109 +9090,113 @@ var file_skein_proto_goTypes = []any{
 	(*ListAttachmentsRequest)(nil),  // 33: skein.v1.ListAttachmentsRequest
 	(*ListAttachmentsResponse)(nil), // 34: skein.v1.ListAttachmentsResponse
 	(*AttachedTun)(nil),             // 35: skein.v1.AttachedTun
-	(*GetRuntimeRequest)(nil),       // 36: skein.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),      // 37: skein.v1.GetRuntimeResponse
-	(*WorkerRuntime)(nil),           // 38: skein.v1.WorkerRuntime
-	(*NodeRuntime)(nil),             // 39: skein.v1.NodeRuntime
-	(*GetErrorsRequest)(nil),        // 40: skein.v1.GetErrorsRequest
-	(*GetErrorsResponse)(nil),       // 41: skein.v1.GetErrorsResponse
-	(*ErrorCount)(nil),              // 42: skein.v1.ErrorCount
-	(*GetBuffersRequest)(nil),       // 43: skein.v1.GetBuffersRequest
-	(*GetBuffersResponse)(nil),      // 44: skein.v1.GetBuffersResponse
-	(*BufferPool)(nil),              // 45: skein.v1.BufferPool
-	(*ClearCountersRequest)(nil),    // 46: skein.v1.ClearCountersRequest
-	(*ClearCountersResponse)(nil),   // 47: skein.v1.ClearCountersResponse
-	(*AddTraceRequest)(nil),         // 48: skein.v1.AddTraceRequest
-	(*AddTraceResponse)(nil),        // 49: skein.v1.AddTraceResponse
-	(*GetTraceRequest)(nil),         // 50: skein.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),        // 51: skein.v1.GetTraceResponse
-	(*TracedPacket)(nil),            // 52: skein.v1.TracedPacket
-	(*TraceRecord)(nil),             // 53: skein.v1.TraceRecord
-	(*ClearTraceRequest)(nil),       // 54: skein.v1.ClearTraceRequest
-	(*ClearTraceResponse)(nil),      // 55: skein.v1.ClearTraceResponse
-	(*NextHop)(nil),                 // 56: skein.v1.NextHop
-	(*Route)(nil),                   // 57: skein.v1.Route
-	(*Adjacency)(nil),               // 58: skein.v1.Adjacency
-	(*ListRoutesRequest)(nil),       // 59: skein.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 60: skein.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),         // 61: skein.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),        // 62: skein.v1.AddRouteResponse
-	(*DeleteRouteRequest)(nil),      // 63: skein.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),     // 64: skein.v1.DeleteRouteResponse
-	(*Neighbor)(nil),                // 65: skein.v1.Neighbor
-	(*ListNeighborsRequest)(nil),    // 66: skein.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),   // 67: skein.v1.ListNeighborsResponse
-	(*AddNeighborRequest)(nil),      // 68: skein.v1.AddNeighborRequest
-	(*AddNeighborResponse)(nil),     // 69: skein.v1.AddNeighborResponse
-	(*DeleteNeighborRequest)(nil),   // 70: skein.v1.DeleteNeighborRequest
-	(*DeleteNeighborResponse)(nil),  // 71: skein.v1.DeleteNeighborResponse
-	(*DenyEntry)(nil),               // 72: skein.v1.DenyEntry
-	(*ListDenyRequest)(nil),         // 73: skein.v1.ListDenyRequest
-	(*ListDenyResponse)(nil),        // 74: skein.v1.ListDenyResponse
-	(*AddDenyRequest)(nil),          // 75: skein.v1.AddDenyRequest
-	(*AddDenyResponse)(nil),         // 76: skein.v1.AddDenyResponse
-	(*DeleteDenyRequest)(nil),       // 77: skein.v1.DeleteDenyRequest
-	(*DeleteDenyResponse)(nil),      // 78: skein.v1.DeleteDenyResponse
-	(*PolicyRef)(nil),               // 79: skein.v1.PolicyRef
-	(*PolicyAlarm)(nil),             // 80: skein.v1.PolicyAlarm
-	(*ApplyPolicyRequest)(nil),      // 81: skein.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),     // 82: skein.v1.ApplyPolicyResponse
-	(*DeletePolicyRequest)(nil),     // 83: skein.v1.DeletePolicyRequest
-	(*DeletePolicyResponse)(nil),    // 84: skein.v1.DeletePolicyResponse
-	(*ListPolicyRequest)(nil),       // 85: skein.v1.ListPolicyRequest
-	(*ListPolicyResponse)(nil),      // 86: skein.v1.ListPolicyResponse
-	(*PolicyResource)(nil),          // 87: skein.v1.PolicyResource
-	(*ListEndpointsRequest)(nil),    // 88: skein.v1.ListEndpointsRequest
-	(*ListEndpointsResponse)(nil),   // 89: skein.v1.ListEndpointsResponse
-	(*PolicyEndpoint)(nil),          // 90: skein.v1.PolicyEndpoint
-	(*PolicyGate)(nil),              // 91: skein.v1.PolicyGate
-	(*PolicyTier)(nil),              // 92: skein.v1.PolicyTier
-	(*PolicyRules)(nil),             // 93: skein.v1.PolicyRules
-	(*PolicyRule)(nil),              // 94: skein.v1.PolicyRule
-	(*SetWorkloadRequest)(nil),      // 95: skein.v1.SetWorkloadRequest
-	(*SetWorkloadResponse)(nil),     // 96: skein.v1.SetWorkloadResponse
-	(*ExplainRequest)(nil),          // 97: skein.v1.ExplainRequest
-	(*ExplainResponse)(nil),         // 98: skein.v1.ExplainResponse
-	(*ExplainStep)(nil),             // 99: skein.v1.ExplainStep
-	(*SessionFilter)(nil),           // 100: skein.v1.SessionFilter
-	(*ListSessionsRequest)(nil),     // 101: skein.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 102: skein.v1.ListSessionsResponse
-	(*SessionStats)(nil),            // 103: skein.v1.SessionStats
-	(*Session)(nil),                 // 104: skein.v1.Session
-	(*ClearSessionsRequest)(nil),    // 105: skein.v1.ClearSessionsRequest
-	(*ClearSessionsResponse)(nil),   // 106: skein.v1.ClearSessionsResponse
-	(*GetGraphRequest)(nil),         // 107: skein.v1.GetGraphRequest
-	(*GetGraphResponse)(nil),        // 108: skein.v1.GetGraphResponse
-	(*GraphNode)(nil),               // 109: skein.v1.GraphNode
-	(*GraphArc)(nil),                // 110: skein.v1.GraphArc
-	(*FeatureArc)(nil),              // 111: skein.v1.FeatureArc
-	(*PingRequest)(nil),             // 112: skein.v1.PingRequest
-	(*PingResponse)(nil),            // 113: skein.v1.PingResponse
-	(*ApplyServicesRequest)(nil),    // 114: skein.v1.ApplyServicesRequest
-	(*ApplyServicesResponse)(nil),   // 115: skein.v1.ApplyServicesResponse
-	(*DeleteServicesRequest)(nil),   // 116: skein.v1.DeleteServicesRequest
-	(*DeleteServicesResponse)(nil),  // 117: skein.v1.DeleteServicesResponse
-	(*ListServicesRequest)(nil),     // 118: skein.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 119: skein.v1.ListServicesResponse
-	(*ServicePort)(nil),             // 120: skein.v1.ServicePort
-	(*ServiceAddress)(nil),          // 121: skein.v1.ServiceAddress
-	(*ServiceBackend)(nil),          // 122: skein.v1.ServiceBackend
-	(*ServiceClient)(nil),           // 123: skein.v1.ServiceClient
-	(*GetNATRequest)(nil),           // 124: skein.v1.GetNATRequest
-	(*GetNATResponse)(nil),          // 125: skein.v1.GetNATResponse
-	(*NATPool)(nil),                 // 126: skein.v1.NATPool
-	(*NATStatic)(nil),               // 127: skein.v1.NATStatic
-	(*NATExhausted)(nil),            // 128: skein.v1.NATExhausted
-	(*ChangeNATRequest)(nil),        // 129: skein.v1.ChangeNATRequest
-	(*ChangeNATResponse)(nil),       // 130: skein.v1.ChangeNATResponse
-	nil,                             // 131: skein.v1.CreateTunRequest.SysctlsEntry
-	nil,                             // 132: skein.v1.Workload.LabelsEntry
-	nil,                             // 133: skein.v1.PolicyEndpoint.LabelsEntry
-	nil,                             // 134: skein.v1.SessionStats.RefusedEntry
-	(*durationpb.Duration)(nil),     // 135: google.protobuf.Duration
+	(*ListWorkersRequest)(nil),      // 36: skein.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),     // 37: skein.v1.ListWorkersResponse
+	(*Worker)(nil),                  // 38: skein.v1.Worker
+	(*Placement)(nil),               // 39: skein.v1.Placement
+	(*GetRuntimeRequest)(nil),       // 40: skein.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),      // 41: skein.v1.GetRuntimeResponse
+	(*WorkerRuntime)(nil),           // 42: skein.v1.WorkerRuntime
+	(*NodeRuntime)(nil),             // 43: skein.v1.NodeRuntime
+	(*GetErrorsRequest)(nil),        // 44: skein.v1.GetErrorsRequest
+	(*GetErrorsResponse)(nil),       // 45: skein.v1.GetErrorsResponse
+	(*ErrorCount)(nil),              // 46: skein.v1.ErrorCount
+	(*GetBuffersRequest)(nil),       // 47: skein.v1.GetBuffersRequest
+	(*GetBuffersResponse)(nil),      // 48: skein.v1.GetBuffersResponse
+	(*BufferPool)(nil),              // 49: skein.v1.BufferPool
+	(*ClearCountersRequest)(nil),    // 50: skein.v1.ClearCountersRequest
+	(*ClearCountersResponse)(nil),   // 51: skein.v1.ClearCountersResponse
+	(*AddTraceRequest)(nil),         // 52: skein.v1.AddTraceRequest
+	(*AddTraceResponse)(nil),        // 53: skein.v1.AddTraceResponse
+	(*GetTraceRequest)(nil),         // 54: skein.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),        // 55: skein.v1.GetTraceResponse
+	(*TracedPacket)(nil),            // 56: skein.v1.TracedPacket
+	(*TraceRecord)(nil),             // 57: skein.v1.TraceRecord
+	(*ClearTraceRequest)(nil),       // 58: skein.v1.ClearTraceRequest
+	(*ClearTraceResponse)(nil),      // 59: skein.v1.ClearTraceResponse
+	(*NextHop)(nil),                 // 60: skein.v1.NextHop
+	(*Route)(nil),                   // 61: skein.v1.Route
+	(*Adjacency)(nil),               // 62: skein.v1.Adjacency
+	(*ListRoutesRequest)(nil),       // 63: skein.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 64: skein.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),         // 65: skein.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),        // 66: skein.v1.AddRouteResponse
+	(*DeleteRouteRequest)(nil),      // 67: skein.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),     // 68: skein.v1.DeleteRouteResponse
+	(*Neighbor)(nil),                // 69: skein.v1.Neighbor
+	(*ListNeighborsRequest)(nil),    // 70: skein.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),   // 71: skein.v1.ListNeighborsResponse
+	(*AddNeighborRequest)(nil),      // 72: skein.v1.AddNeighborRequest
+	(*AddNeighborResponse)(nil),     // 73: skein.v1.AddNeighborResponse
+	(*DeleteNeighborRequest)(nil),   // 74: skein.v1.DeleteNeighborRequest
+	(*DeleteNeighborResponse)(nil),  // 75: skein.v1.DeleteNeighborResponse
+	(*DenyEntry)(nil),               // 76: skein.v1.DenyEntry
+	(*ListDenyRequest)(nil),         // 77: skein.v1.ListDenyRequest
+	(*ListDenyResponse)(nil),        // 78: skein.v1.ListDenyResponse
+	(*AddDenyRequest)(nil),          // 79: skein.v1.AddDenyRequest
+	(*AddDenyResponse)(nil),         // 80: skein.v1.AddDenyResponse
+	(*DeleteDenyRequest)(nil),       // 81: skein.v1.DeleteDenyRequest
+	(*DeleteDenyResponse)(nil),      // 82: skein.v1.DeleteDenyResponse
+	(*PolicyRef)(nil),               // 83: skein.v1.PolicyRef
+	(*PolicyAlarm)(nil),             // 84: skein.v1.PolicyAlarm
+	(*ApplyPolicyRequest)(nil),      // 85: skein.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),     // 86: skein.v1.ApplyPolicyResponse
+	(*DeletePolicyRequest)(nil),     // 87: skein.v1.DeletePolicyRequest
+	(*DeletePolicyResponse)(nil),    // 88: skein.v1.DeletePolicyResponse
+	(*ListPolicyRequest)(nil),       // 89: skein.v1.ListPolicyRequest
+	(*ListPolicyResponse)(nil),      // 90: skein.v1.ListPolicyResponse
+	(*PolicyResource)(nil),          // 91: skein.v1.PolicyResource
+	(*ListEndpointsRequest)(nil),    // 92: skein.v1.ListEndpointsRequest
+	(*ListEndpointsResponse)(nil),   // 93: skein.v1.ListEndpointsResponse
+	(*PolicyEndpoint)(nil),          // 94: skein.v1.PolicyEndpoint
+	(*PolicyGate)(nil),              // 95: skein.v1.PolicyGate
+	(*PolicyTier)(nil),              // 96: skein.v1.PolicyTier
+	(*PolicyRules)(nil),             // 97: skein.v1.PolicyRules
+	(*PolicyRule)(nil),              // 98: skein.v1.PolicyRule
+	(*SetWorkloadRequest)(nil),      // 99: skein.v1.SetWorkloadRequest
+	(*SetWorkloadResponse)(nil),     // 100: skein.v1.SetWorkloadResponse
+	(*ExplainRequest)(nil),          // 101: skein.v1.ExplainRequest
+	(*ExplainResponse)(nil),         // 102: skein.v1.ExplainResponse
+	(*ExplainStep)(nil),             // 103: skein.v1.ExplainStep
+	(*SessionFilter)(nil),           // 104: skein.v1.SessionFilter
+	(*ListSessionsRequest)(nil),     // 105: skein.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 106: skein.v1.ListSessionsResponse
+	(*SessionStats)(nil),            // 107: skein.v1.SessionStats
+	(*Session)(nil),                 // 108: skein.v1.Session
+	(*ClearSessionsRequest)(nil),    // 109: skein.v1.ClearSessionsRequest
+	(*ClearSessionsResponse)(nil),   // 110: skein.v1.ClearSessionsResponse
+	(*GetGraphRequest)(nil),         // 111: skein.v1.GetGraphRequest
+	(*GetGraphResponse)(nil),        // 112: skein.v1.GetGraphResponse
+	(*GraphNode)(nil),               // 113: skein.v1.GraphNode
+	(*GraphArc)(nil),                // 114: skein.v1.GraphArc
+	(*FeatureArc)(nil),              // 115: skein.v1.FeatureArc
+	(*PingRequest)(nil),             // 116: skein.v1.PingRequest
+	(*PingResponse)(nil),            // 117: skein.v1.PingResponse
+	(*ApplyServicesRequest)(nil),    // 118: skein.v1.ApplyServicesRequest
+	(*ApplyServicesResponse)(nil),   // 119: skein.v1.ApplyServicesResponse
+	(*DeleteServicesRequest)(nil),   // 120: skein.v1.DeleteServicesRequest
+	(*DeleteServicesResponse)(nil),  // 121: skein.v1.DeleteServicesResponse
+	(*ListServicesRequest)(nil),     // 122: skein.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 123: skein.v1.ListServicesResponse
+	(*ServicePort)(nil),             // 124: skein.v1.ServicePort
+	(*ServiceAddress)(nil),          // 125: skein.v1.ServiceAddress
+	(*ServiceBackend)(nil),          // 126: skein.v1.ServiceBackend
+	(*ServiceClient)(nil),           // 127: skein.v1.ServiceClient
+	(*GetNATRequest)(nil),           // 128: skein.v1.GetNATRequest
+	(*GetNATResponse)(nil),          // 129: skein.v1.GetNATResponse
+	(*NATPool)(nil),                 // 130: skein.v1.NATPool
+	(*NATStatic)(nil),               // 131: skein.v1.NATStatic
+	(*NATExhausted)(nil),            // 132: skein.v1.NATExhausted
+	(*ChangeNATRequest)(nil),        // 133: skein.v1.ChangeNATRequest
+	(*ChangeNATResponse)(nil),       // 134: skein.v1.ChangeNATResponse
+	nil,                             // 135: skein.v1.CreateTunRequest.SysctlsEntry
+	nil,                             // 136: skein.v1.Workload.LabelsEntry
+	nil,                             // 137: skein.v1.PolicyEndpoint.LabelsEntry
+	nil,                             // 138: skein.v1.SessionStats.RefusedEntry
+	(*durationpb.Duration)(nil),     // 139: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	135, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	139, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
 	0,   // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
 	10,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
 	12,  // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
@@ -8915,161 +9217,168 @@ var file_skein_proto_depIdxs = []int32{
 	28,  // 18: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
 	24,  // 19: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
 	26,  // 20: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
-	131, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
+	135, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
 	27,  // 22: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
 	26,  // 23: skein.v1.SetTunAddressesRequest.routes:type_name -> skein.v1.PodRoute
 	8,   // 24: skein.v1.SetTunAddressesResponse.interface:type_name -> skein.v1.Interface
 	25,  // 25: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
-	132, // 26: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
+	136, // 26: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
 	29,  // 27: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
 	8,   // 28: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
 	35,  // 29: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
 	24,  // 30: skein.v1.AttachedTun.attachment:type_name -> skein.v1.Attachment
 	28,  // 31: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
 	27,  // 32: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
-	38,  // 33: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	135, // 34: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	135, // 35: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	135, // 36: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
-	39,  // 37: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	42,  // 38: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
-	1,   // 39: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	45,  // 40: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	52,  // 41: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	135, // 42: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	53,  // 43: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
-	2,   // 44: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	56,  // 45: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	58,  // 46: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	3,   // 47: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
-	57,  // 48: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	57,  // 49: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	57,  // 50: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	4,   // 51: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	135, // 52: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	3,   // 53: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
-	65,  // 54: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	72,  // 55: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
-	79,  // 56: skein.v1.ApplyPolicyResponse.applied:type_name -> skein.v1.PolicyRef
-	80,  // 57: skein.v1.ApplyPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
-	79,  // 58: skein.v1.DeletePolicyRequest.refs:type_name -> skein.v1.PolicyRef
-	87,  // 59: skein.v1.ListPolicyResponse.resources:type_name -> skein.v1.PolicyResource
-	80,  // 60: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
-	79,  // 61: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
-	90,  // 62: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
-	133, // 63: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
-	91,  // 64: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
-	92,  // 65: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
-	93,  // 66: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
-	79,  // 67: skein.v1.PolicyRules.ref:type_name -> skein.v1.PolicyRef
-	94,  // 68: skein.v1.PolicyRules.rules:type_name -> skein.v1.PolicyRule
-	28,  // 69: skein.v1.SetWorkloadRequest.workload:type_name -> skein.v1.Workload
-	99,  // 70: skein.v1.ExplainResponse.steps:type_name -> skein.v1.ExplainStep
-	100, // 71: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
-	104, // 72: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
-	103, // 73: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
-	134, // 74: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
-	135, // 75: skein.v1.Session.idle:type_name -> google.protobuf.Duration
-	135, // 76: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
-	100, // 77: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
-	109, // 78: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	111, // 79: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	110, // 80: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	135, // 81: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	135, // 82: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	5,   // 83: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	135, // 84: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	120, // 85: skein.v1.ListServicesResponse.services:type_name -> skein.v1.ServicePort
-	121, // 86: skein.v1.ServicePort.addresses:type_name -> skein.v1.ServiceAddress
-	122, // 87: skein.v1.ServicePort.backends:type_name -> skein.v1.ServiceBackend
-	135, // 88: skein.v1.ServicePort.affinity:type_name -> google.protobuf.Duration
-	123, // 89: skein.v1.ServicePort.clients:type_name -> skein.v1.ServiceClient
-	135, // 90: skein.v1.ServiceClient.left:type_name -> google.protobuf.Duration
-	126, // 91: skein.v1.GetNATResponse.pools:type_name -> skein.v1.NATPool
-	127, // 92: skein.v1.GetNATResponse.statics:type_name -> skein.v1.NATStatic
-	128, // 93: skein.v1.GetNATResponse.exhausted:type_name -> skein.v1.NATExhausted
-	126, // 94: skein.v1.ChangeNATRequest.pool:type_name -> skein.v1.NATPool
-	6,   // 95: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	16,  // 96: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	18,  // 97: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	21,  // 98: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	22,  // 99: skein.v1.Skein.SetTunAddresses:input_type -> skein.v1.SetTunAddressesRequest
-	31,  // 100: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	33,  // 101: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
-	36,  // 102: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	40,  // 103: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	43,  // 104: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	46,  // 105: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	48,  // 106: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	50,  // 107: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	54,  // 108: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	59,  // 109: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	61,  // 110: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	63,  // 111: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	66,  // 112: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	68,  // 113: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	70,  // 114: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	73,  // 115: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
-	75,  // 116: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
-	77,  // 117: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
-	81,  // 118: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
-	83,  // 119: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
-	85,  // 120: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
-	88,  // 121: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
-	95,  // 122: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
-	97,  // 123: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
-	101, // 124: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
-	105, // 125: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
-	114, // 126: skein.v1.Skein.ApplyServices:input_type -> skein.v1.ApplyServicesRequest
-	116, // 127: skein.v1.Skein.DeleteServices:input_type -> skein.v1.DeleteServicesRequest
-	118, // 128: skein.v1.Skein.ListServices:input_type -> skein.v1.ListServicesRequest
-	124, // 129: skein.v1.Skein.GetNAT:input_type -> skein.v1.GetNATRequest
-	129, // 130: skein.v1.Skein.ChangeNAT:input_type -> skein.v1.ChangeNATRequest
-	107, // 131: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	112, // 132: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,   // 133: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	17,  // 134: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	20,  // 135: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	30,  // 136: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	23,  // 137: skein.v1.Skein.SetTunAddresses:output_type -> skein.v1.SetTunAddressesResponse
-	32,  // 138: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	34,  // 139: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
-	37,  // 140: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	41,  // 141: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	44,  // 142: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	47,  // 143: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	49,  // 144: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	51,  // 145: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	55,  // 146: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	60,  // 147: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	62,  // 148: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	64,  // 149: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	67,  // 150: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	69,  // 151: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	71,  // 152: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	74,  // 153: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
-	76,  // 154: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
-	78,  // 155: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
-	82,  // 156: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
-	84,  // 157: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
-	86,  // 158: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
-	89,  // 159: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
-	96,  // 160: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
-	98,  // 161: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
-	102, // 162: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
-	106, // 163: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
-	115, // 164: skein.v1.Skein.ApplyServices:output_type -> skein.v1.ApplyServicesResponse
-	117, // 165: skein.v1.Skein.DeleteServices:output_type -> skein.v1.DeleteServicesResponse
-	119, // 166: skein.v1.Skein.ListServices:output_type -> skein.v1.ListServicesResponse
-	125, // 167: skein.v1.Skein.GetNAT:output_type -> skein.v1.GetNATResponse
-	130, // 168: skein.v1.Skein.ChangeNAT:output_type -> skein.v1.ChangeNATResponse
-	108, // 169: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	113, // 170: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	133, // [133:171] is the sub-list for method output_type
-	95,  // [95:133] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	38,  // 33: skein.v1.ListWorkersResponse.workers:type_name -> skein.v1.Worker
+	139, // 34: skein.v1.Worker.elapsed:type_name -> google.protobuf.Duration
+	139, // 35: skein.v1.Worker.busy:type_name -> google.protobuf.Duration
+	139, // 36: skein.v1.Worker.slept:type_name -> google.protobuf.Duration
+	39,  // 37: skein.v1.Worker.queues:type_name -> skein.v1.Placement
+	42,  // 38: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	139, // 39: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	139, // 40: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	139, // 41: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	43,  // 42: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	46,  // 43: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	1,   // 44: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
+	49,  // 45: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	56,  // 46: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	139, // 47: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	57,  // 48: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	2,   // 49: skein.v1.Route.type:type_name -> skein.v1.RouteType
+	60,  // 50: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	62,  // 51: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	3,   // 52: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
+	61,  // 53: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	61,  // 54: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	61,  // 55: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	4,   // 56: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	139, // 57: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	3,   // 58: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
+	69,  // 59: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	76,  // 60: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
+	83,  // 61: skein.v1.ApplyPolicyResponse.applied:type_name -> skein.v1.PolicyRef
+	84,  // 62: skein.v1.ApplyPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	83,  // 63: skein.v1.DeletePolicyRequest.refs:type_name -> skein.v1.PolicyRef
+	91,  // 64: skein.v1.ListPolicyResponse.resources:type_name -> skein.v1.PolicyResource
+	84,  // 65: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	83,  // 66: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
+	94,  // 67: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
+	137, // 68: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
+	95,  // 69: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
+	96,  // 70: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
+	97,  // 71: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
+	83,  // 72: skein.v1.PolicyRules.ref:type_name -> skein.v1.PolicyRef
+	98,  // 73: skein.v1.PolicyRules.rules:type_name -> skein.v1.PolicyRule
+	28,  // 74: skein.v1.SetWorkloadRequest.workload:type_name -> skein.v1.Workload
+	103, // 75: skein.v1.ExplainResponse.steps:type_name -> skein.v1.ExplainStep
+	104, // 76: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	108, // 77: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
+	107, // 78: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
+	138, // 79: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
+	139, // 80: skein.v1.Session.idle:type_name -> google.protobuf.Duration
+	139, // 81: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
+	104, // 82: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	113, // 83: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	115, // 84: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	114, // 85: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	139, // 86: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	139, // 87: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	5,   // 88: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	139, // 89: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	124, // 90: skein.v1.ListServicesResponse.services:type_name -> skein.v1.ServicePort
+	125, // 91: skein.v1.ServicePort.addresses:type_name -> skein.v1.ServiceAddress
+	126, // 92: skein.v1.ServicePort.backends:type_name -> skein.v1.ServiceBackend
+	139, // 93: skein.v1.ServicePort.affinity:type_name -> google.protobuf.Duration
+	127, // 94: skein.v1.ServicePort.clients:type_name -> skein.v1.ServiceClient
+	139, // 95: skein.v1.ServiceClient.left:type_name -> google.protobuf.Duration
+	130, // 96: skein.v1.GetNATResponse.pools:type_name -> skein.v1.NATPool
+	131, // 97: skein.v1.GetNATResponse.statics:type_name -> skein.v1.NATStatic
+	132, // 98: skein.v1.GetNATResponse.exhausted:type_name -> skein.v1.NATExhausted
+	130, // 99: skein.v1.ChangeNATRequest.pool:type_name -> skein.v1.NATPool
+	6,   // 100: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	16,  // 101: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	18,  // 102: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	21,  // 103: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	22,  // 104: skein.v1.Skein.SetTunAddresses:input_type -> skein.v1.SetTunAddressesRequest
+	31,  // 105: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	33,  // 106: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
+	36,  // 107: skein.v1.Skein.ListWorkers:input_type -> skein.v1.ListWorkersRequest
+	40,  // 108: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	44,  // 109: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	47,  // 110: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	50,  // 111: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	52,  // 112: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	54,  // 113: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	58,  // 114: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	63,  // 115: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	65,  // 116: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	67,  // 117: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	70,  // 118: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	72,  // 119: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	74,  // 120: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	77,  // 121: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
+	79,  // 122: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
+	81,  // 123: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
+	85,  // 124: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
+	87,  // 125: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
+	89,  // 126: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
+	92,  // 127: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
+	99,  // 128: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
+	101, // 129: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
+	105, // 130: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
+	109, // 131: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
+	118, // 132: skein.v1.Skein.ApplyServices:input_type -> skein.v1.ApplyServicesRequest
+	120, // 133: skein.v1.Skein.DeleteServices:input_type -> skein.v1.DeleteServicesRequest
+	122, // 134: skein.v1.Skein.ListServices:input_type -> skein.v1.ListServicesRequest
+	128, // 135: skein.v1.Skein.GetNAT:input_type -> skein.v1.GetNATRequest
+	133, // 136: skein.v1.Skein.ChangeNAT:input_type -> skein.v1.ChangeNATRequest
+	111, // 137: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	116, // 138: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,   // 139: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	17,  // 140: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	20,  // 141: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	30,  // 142: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	23,  // 143: skein.v1.Skein.SetTunAddresses:output_type -> skein.v1.SetTunAddressesResponse
+	32,  // 144: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	34,  // 145: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
+	37,  // 146: skein.v1.Skein.ListWorkers:output_type -> skein.v1.ListWorkersResponse
+	41,  // 147: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	45,  // 148: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	48,  // 149: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	51,  // 150: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	53,  // 151: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	55,  // 152: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	59,  // 153: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	64,  // 154: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	66,  // 155: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	68,  // 156: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	71,  // 157: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	73,  // 158: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	75,  // 159: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	78,  // 160: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
+	80,  // 161: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
+	82,  // 162: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
+	86,  // 163: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
+	88,  // 164: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
+	90,  // 165: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
+	93,  // 166: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
+	100, // 167: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
+	102, // 168: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
+	106, // 169: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
+	110, // 170: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
+	119, // 171: skein.v1.Skein.ApplyServices:output_type -> skein.v1.ApplyServicesResponse
+	121, // 172: skein.v1.Skein.DeleteServices:output_type -> skein.v1.DeleteServicesResponse
+	123, // 173: skein.v1.Skein.ListServices:output_type -> skein.v1.ListServicesResponse
+	129, // 174: skein.v1.Skein.GetNAT:output_type -> skein.v1.GetNATResponse
+	134, // 175: skein.v1.Skein.ChangeNAT:output_type -> skein.v1.ChangeNATResponse
+	112, // 176: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	117, // 177: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	139, // [139:178] is the sub-list for method output_type
+	100, // [100:139] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -9079,21 +9388,22 @@ func file_skein_proto_init() {
 	}
 	file_skein_proto_msgTypes[12].OneofWrappers = []any{}
 	file_skein_proto_msgTypes[15].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[42].OneofWrappers = []any{
+	file_skein_proto_msgTypes[32].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[46].OneofWrappers = []any{
 		(*AddTraceRequest_Node)(nil),
 		(*AddTraceRequest_Interface)(nil),
 	}
-	file_skein_proto_msgTypes[53].OneofWrappers = []any{
+	file_skein_proto_msgTypes[57].OneofWrappers = []any{
 		(*ListRoutesRequest_Prefix)(nil),
 		(*ListRoutesRequest_Address)(nil),
 	}
-	file_skein_proto_msgTypes[87].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[91].OneofWrappers = []any{
+	file_skein_proto_msgTypes[91].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[95].OneofWrappers = []any{
 		(*ExplainRequest_Line)(nil),
 		(*ExplainRequest_Trace)(nil),
 	}
-	file_skein_proto_msgTypes[106].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[123].OneofWrappers = []any{
+	file_skein_proto_msgTypes[110].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[127].OneofWrappers = []any{
 		(*ChangeNATRequest_Pool)(nil),
 		(*ChangeNATRequest_Static)(nil),
 	}
@@ -9103,7 +9413,7 @@ func file_skein_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   129,
+			NumMessages:   133,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -46,6 +46,7 @@ const (
 	Skein_SetTunAddresses_FullMethodName = "/skein.v1.Skein/SetTunAddresses"
 	Skein_DeleteInterface_FullMethodName = "/skein.v1.Skein/DeleteInterface"
 	Skein_ListAttachments_FullMethodName = "/skein.v1.Skein/ListAttachments"
+	Skein_ListWorkers_FullMethodName     = "/skein.v1.Skein/ListWorkers"
 	Skein_GetRuntime_FullMethodName      = "/skein.v1.Skein/GetRuntime"
 	Skein_GetErrors_FullMethodName       = "/skein.v1.Skein/GetErrors"
 	Skein_GetBuffers_FullMethodName      = "/skein.v1.Skein/GetBuffers"
@@ -95,6 +96,8 @@ type SkeinClient interface {
 	DeleteInterface(ctx context.Context, in *DeleteInterfaceRequest, opts ...grpc.CallOption) (*DeleteInterfaceResponse, error)
 	// ListAttachments answers from what the daemon remembers, and asks no kernel.
 	ListAttachments(ctx context.Context, in *ListAttachmentsRequest, opts ...grpc.CallOption) (*ListAttachmentsResponse, error)
+	// The threads that move packets, and which queues each of them serves.
+	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
 	GetRuntime(ctx context.Context, in *GetRuntimeRequest, opts ...grpc.CallOption) (*GetRuntimeResponse, error)
 	GetErrors(ctx context.Context, in *GetErrorsRequest, opts ...grpc.CallOption) (*GetErrorsResponse, error)
 	GetBuffers(ctx context.Context, in *GetBuffersRequest, opts ...grpc.CallOption) (*GetBuffersResponse, error)
@@ -219,6 +222,16 @@ func (c *skeinClient) ListAttachments(ctx context.Context, in *ListAttachmentsRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAttachmentsResponse)
 	err := c.cc.Invoke(ctx, Skein_ListAttachments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListWorkersResponse)
+	err := c.cc.Invoke(ctx, Skein_ListWorkers_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -578,6 +591,8 @@ type SkeinServer interface {
 	DeleteInterface(context.Context, *DeleteInterfaceRequest) (*DeleteInterfaceResponse, error)
 	// ListAttachments answers from what the daemon remembers, and asks no kernel.
 	ListAttachments(context.Context, *ListAttachmentsRequest) (*ListAttachmentsResponse, error)
+	// The threads that move packets, and which queues each of them serves.
+	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
 	GetRuntime(context.Context, *GetRuntimeRequest) (*GetRuntimeResponse, error)
 	GetErrors(context.Context, *GetErrorsRequest) (*GetErrorsResponse, error)
 	GetBuffers(context.Context, *GetBuffersRequest) (*GetBuffersResponse, error)
@@ -658,6 +673,9 @@ func (UnimplementedSkeinServer) DeleteInterface(context.Context, *DeleteInterfac
 }
 func (UnimplementedSkeinServer) ListAttachments(context.Context, *ListAttachmentsRequest) (*ListAttachmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAttachments not implemented")
+}
+func (UnimplementedSkeinServer) ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListWorkers not implemented")
 }
 func (UnimplementedSkeinServer) GetRuntime(context.Context, *GetRuntimeRequest) (*GetRuntimeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRuntime not implemented")
@@ -895,6 +913,24 @@ func _Skein_ListAttachments_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SkeinServer).ListAttachments(ctx, req.(*ListAttachmentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_ListWorkers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListWorkersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).ListWorkers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_ListWorkers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).ListWorkers(ctx, req.(*ListWorkersRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1470,6 +1506,10 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAttachments",
 			Handler:    _Skein_ListAttachments_Handler,
+		},
+		{
+			MethodName: "ListWorkers",
+			Handler:    _Skein_ListWorkers_Handler,
 		},
 		{
 			MethodName: "GetRuntime",

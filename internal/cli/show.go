@@ -33,6 +33,7 @@ func (e *env) showCmd() *cobra.Command {
 		e.showServiceCmd(),
 		e.showServicesCmd(),
 		e.showSessionsCmd(),
+		e.showThreadsCmd(),
 		e.showTraceCmd(),
 		e.showVersionCmd(),
 	)

@@ -17,7 +17,8 @@ func (e *env) showInterfaceCmd() *cobra.Command {
 	cmd.Aliases = []string{"interfaces"}
 	cmd.AddCommand(
 		e.interfaces("addr [name...]", "Addresses", textAddresses),
-		e.interfaces("features [name...]", "Features on each arc, in order", textFeatures))
+		e.interfaces("features [name...]", "Features on each arc, in order", textFeatures),
+		e.workers("rx-placement", "Which worker receives from which queue", textPlacement))
 	return cmd
 }
 

@@ -140,6 +140,7 @@ func textSessions(w *bytes.Buffer, m *skeinpb.ListSessionsResponse) {
 		fmt.Fprintf(w, "No sessions: they are kept where there is policy\n")
 		return
 	}
+	several := slices.ContainsFunc(m.Sessions, func(s *skeinpb.Session) bool { return s.Worker != 0 })
 	for _, s := range m.Sessions {
 		fmt.Fprintf(w, "%s %s > %s  %s, %s\n", s.Protocol, s.Src, s.Dst, s.State, s.Verdict)
 		if s.Tunnel != "" {
@@ -153,6 +154,9 @@ func textSessions(w *bytes.Buffer, m *skeinpb.ListSessionsResponse) {
 		}
 		fmt.Fprintf(w, "  from %s, idle %s of %s, forward %d packets %d bytes, reverse %d packets %d bytes\n", or(s.OpenedBy, "an interface that has gone"),
 			short(s.Idle), short(s.Timeout), s.ForwardPackets, s.ForwardBytes, s.ReversePackets, s.ReverseBytes)
+		if several {
+			fmt.Fprintf(w, "  at worker %d\n", s.Worker)
+		}
 	}
 	if len(m.Sessions) > 0 {
 		fmt.Fprintf(w, "\n")

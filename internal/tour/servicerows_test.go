@@ -1,6 +1,7 @@
 package tour_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -29,6 +30,13 @@ func ports(node int) string {
 
 // Each row of the table of services: who answers, and which source it sees.
 func TestServiceRows(t *testing.T) {
+	for _, opts := range []tour.Options{{}, {Workers: 2}, {Workers: 2, Driver: "af_xdp"}} {
+		t.Run(fmt.Sprintf("%s workers=%d", cmp.Or(opts.Driver, "af_packet"), max(1, opts.Workers)), func(t *testing.T) { serviceRows(t, opts) })
+	}
+}
+
+func serviceRows(t *testing.T, opts tour.Options) {
+	opts.Wanted = lab.Wanted{Second: true}
 	objects := twoFamilies("here", "10.96.0.1", "2001:db8:96::1", "  type: NodePort\n"+ports(30001), here, here6, 8080) +
 		twoFamilies("there", "10.96.0.2", "2001:db8:96::2", "  type: NodePort\n"+ports(30002), there, there6, 8080) +
 		twoFamilies("local", "10.96.0.3", "2001:db8:96::3", "  type: NodePort\n  externalTrafficPolicy: Local\n"+ports(30003), here+","+there, here6+","+there6, 8080) +
@@ -41,7 +49,7 @@ func TestServiceRows(t *testing.T) {
 		twoFamilies("away", "10.96.0.9", "2001:db8:96::9", "  type: LoadBalancer\n  externalTrafficPolicy: Local\n  healthCheckNodePort: 30109\n"+
 			ports(30009), there, there6, 8080) +
 		twoFamilies("host", "10.96.0.11", "2001:db8:96::11", "  type: ClusterIP\n"+ports80, endpoint(lab.NodeAddr, "node"), endpoint(lab.NodeAddr6, "node"), 8081)
-	w := newServices(t, tour.Options{Wanted: lab.Wanted{Second: true}}, objects)
+	w := newServices(t, opts, objects)
 	w.tell(t, w.PodB, "b", 8080)
 	w.tell(t, w.Second, "second", 8080)
 	w.tell(t, w.Node, "node", 8081)

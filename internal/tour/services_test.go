@@ -1,6 +1,7 @@
 package tour_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ func newServices(t *testing.T, opts tour.Options, objects string) *servicesWorld
 // startServices starts a daemon that knows what its options say.
 func startServices(t *testing.T, opts tour.Options) *servicesWorld {
 	t.Helper()
-	opts.Driver = "af_packet"
+	opts.Driver = cmp.Or(opts.Driver, "af_packet")
 	w := &servicesWorld{Tour: newTour(t, opts)}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)

@@ -23,12 +23,13 @@ import (
 
 // Options say what is wanted.
 type Options struct {
-	Daemon string // path of skeind
-	Driver string // "auto", "af_packet" or "af_xdp"; empty: auto
-	Wanted lab.Wanted
-	Config string // lines instead of the configuration's routes
-	Pods   []Pod  // besides pod-a and pod-b
-	Bytes  int64  // of each TCP transfer; 0: 256 MiB
+	Daemon  string // path of skeind
+	Driver  string // "auto", "af_packet" or "af_xdp"; empty: auto
+	Wanted  lab.Wanted
+	Config  string // lines instead of the configuration's routes
+	Pods    []Pod  // besides pod-a and pod-b
+	Workers int    // 0: one
+	Bytes   int64  // of each TCP transfer; 0: 256 MiB
 }
 
 // A Pod is one that the daemon is to attach.
@@ -96,7 +97,8 @@ uplinks:
     host_routes: [10.244.0.0/16, %s]
 pods:
 %sapi: {socket: %s}
-%s`, t.dir, lab.Uplink, driver, lab.PodBlock6, &list, t.Socket, rest)
+workers: {count: %d}
+%s`, t.dir, lab.Uplink, driver, lab.PodBlock6, &list, t.Socket, max(1, t.opts.Workers), rest)
 }
 
 // Start starts the daemon and waits until it is ready, as long as ctx allows.

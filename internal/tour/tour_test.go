@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,9 @@ func newTour(t *testing.T, opts tour.Options) *tour.Tour {
 	t.Helper()
 	lab.NeedRoot(t)
 	opts.Daemon = cmp.Or(opts.Daemon, filepath.Join(bin, "skeind"))
+	if n, err := strconv.Atoi(os.Getenv(envWorkers)); err == nil && opts.Workers == 0 {
+		opts.Workers = n
+	}
 	tr, err := tour.New(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +55,9 @@ func newTour(t *testing.T, opts tour.Options) *tour.Tour {
 	})
 	return tr
 }
+
+// envWorkers runs all tours with so many workers.
+const envWorkers = "SKEIN_TEST_WORKERS"
 
 // hostView is what the host's own tools say of its uplink. Names and order of
 // indices change with a move; everything else must not.
