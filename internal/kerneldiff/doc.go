@@ -9,6 +9,9 @@
 // say so, each with its reason, and an exception that nothing needs any more
 // fails the test.
 //
+// A second test does so for services and source NAT, with nftables' rules, and
+// has no exceptions.
+//
 //	go test ./internal/kerneldiff -frames 1000000 -seed 7
 //	go test ./internal/kerneldiff -run /IPv6 -seed 7 -frame 123  (one of them)
 //
