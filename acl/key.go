@@ -48,12 +48,21 @@ func Addr4(a hdr.Addr4) hdr.Addr6 { return hdr.Addr6{Lo: mapped4 | uint64(a)} }
 
 // Set4 makes k the key of an IPv4 packet with ports.
 func (k *Key) Set4(src, dst hdr.Addr4, proto uint8, srcPort, dstPort uint16) {
-	*k = Key{Src: Addr4(src), Dst: Addr4(dst), Proto: proto, SrcPort: srcPort, DstPort: dstPort}
+	k.Src, k.Dst = Addr4(src), Addr4(dst)
+	k.set(proto, srcPort, dstPort, 0)
 }
 
 // Set6 makes k the key of an IPv6 packet with ports.
 func (k *Key) Set6(src, dst hdr.Addr6, proto uint8, srcPort, dstPort uint16) {
-	*k = Key{Src: src, Dst: dst, Proto: proto, SrcPort: srcPort, DstPort: dstPort, Flags: V6}
+	k.Src, k.Dst = src, dst
+	k.set(proto, srcPort, dstPort, V6)
+}
+
+// set sets all but the addresses, where it is: a Key that is made elsewhere and
+// moved here waits for its parts to be written.
+func (k *Key) set(proto uint8, srcPort, dstPort uint16, flags uint8) {
+	k.SrcPort, k.DstPort, k.Proto, k.Type, k.Code, k.Flags = srcPort, dstPort, proto, 0, 0, flags
+	k.src, k.dst, k.l4 = 0, 0, 0
 }
 
 // SetICMP makes k, which has its addresses, that of an ICMP or ICMPv6 message.

@@ -1,6 +1,8 @@
 package nodes
 
 import (
+	"encoding/binary"
+
 	"github.com/skein-dataplane/skein/acl"
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/graph"
@@ -39,17 +41,14 @@ type aclNode[P any] struct {
 	packet P // lent to session.Parse4 and Parse6
 }
 
-// in decides about a packet that has come in, whose key is set.
-func (n *aclNode[P]) in(w *graph.Worker, b *buf.Buffer) graph.Arc {
-	p := w.State.Policy
-	if e := p.At(b.RxIf); e != nil && e.In != nil {
-		if n.single(w, b, b.RxIf, state.GateIn).Action != acl.Allow {
-			return aclDenied
-		}
+// in decides about a packet that has come in, whose key is set, and for which
+// there are rules.
+func (n *aclNode[P]) in(w *graph.Worker, b *buf.Buffer, g *gates) graph.Arc {
+	if g.in != nil && n.single(w, b, g.in, b.RxIf, state.GateIn).Action != acl.Allow {
+		return aclDenied
 	}
-	at, gate := untracked(w.State, b.RxIf)
-	if e := p.At(at); e != nil && e.At(gate) != nil {
-		switch v := n.single(w, b, at, gate); {
+	if g.untracked != nil {
+		switch v := n.single(w, b, g.untracked, g.at, g.gate); {
 		case v.Reason != acl.ByRule:
 		case v.Action != acl.Allow:
 			return aclUntracked
@@ -59,6 +58,31 @@ func (n *aclNode[P]) in(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	}
 	return graph.NextFeature(b)
 }
+
+// gates are the rules for what an interface receives; nil: there are none.
+type gates struct {
+	in, untracked *state.Ruled
+	at            uint32 // the interface and the gate of untracked
+	gate          state.Gate
+}
+
+// gatesOf returns those of an interface. Packets come in runs of one, so nodes
+// ask once for each run.
+func gatesOf(st *state.State, rx uint32) (g gates) {
+	if st.Policy == nil {
+		return g
+	}
+	if e := st.Policy.At(rx); e != nil {
+		g.in = e.In
+	}
+	g.at, g.gate = untracked(st, rx)
+	if e := st.Policy.At(g.at); e != nil {
+		g.untracked = e.At(g.gate)
+	}
+	return g
+}
+
+func (g *gates) none() bool { return g.in == nil && g.untracked == nil }
 
 // untracked returns which gate packets pass that an interface receives, and
 // where: the wire sends to the host behind it, the host to the wire before it.
@@ -75,32 +99,28 @@ func (n *aclNode[P]) out(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	if e == nil || e.Out == nil {
 		return graph.NextFeature(b)
 	}
-	if n.single(w, b, b.TxIf, state.GateOut).Action != acl.Allow {
+	if n.single(w, b, e.Out, b.TxIf, state.GateOut).Action != acl.Allow {
 		return aclDenied
 	}
 	return graph.NextFeature(b)
 }
 
-// single asks the Ruled of one gate, which is there.
-func (n *aclNode[P]) single(w *graph.Worker, b *buf.Buffer, at uint32, g state.Gate) acl.Verdict {
-	p := w.State.Policy
-	r := p.At(at).At(g)
-	v := r.Program.Match(&n.key, p.Sets, r.HitsOf(w.ID()))
+// single asks a Ruled, which is that of a gate. The verdict is to be read only.
+func (n *aclNode[P]) single(w *graph.Worker, b *buf.Buffer, r *state.Ruled, at uint32, g state.Gate) *acl.Verdict {
+	v, logged := r.Program.Find(&n.key, w.State.Policy.Sets, r.HitsOf(w.ID()))
 	b.Meta = rulingWord(g, v.Rule, false)
-	if v.Log != acl.NoRule {
-		n.log(w, &n.key, at, g, v)
+	if logged != acl.NoRule {
+		said := *v
+		said.Log = logged
+		n.log(w, &n.key, at, g, said)
 	}
 	return v
 }
 
 // asks reports whether there are rules for what an interface receives.
 func asks(st *state.State, rx uint32) bool {
-	if st.Policy == nil {
-		return false
-	}
-	at, gate := untracked(st, rx)
-	e, far := st.Policy.At(rx), st.Policy.At(at)
-	return e != nil && e.In != nil || far != nil && far.At(gate) != nil
+	g := gatesOf(st, rx)
+	return !g.none()
 }
 
 // partKey makes what is known of addresses and ports the key of a packet of
@@ -132,16 +152,33 @@ func payloadAt(b *buf.Buffer) []byte { return b.Bytes()[int(b.L3)-b.Off():] }
 
 // aclKey4 sets k for an IPv4 packet whose network header is at L3.
 func aclKey4(k *acl.Key, p *session.Packet4, b *buf.Buffer) {
-	part := session.Parse4(payloadAt(b), 0, p)
 	h := b.IPv4AtL3()
+	// The usual packet in one look, as in ip4-session.
+	is := transports[h.Protocol()]
+	if h.IsWhole() && int32(b.End()-int(b.L3)-hdr.IPv4Len) >= is.least {
+		ports := h.PlainPorts() & is.ports
+		k.Set4(h.Src(), h.Dst(), h.Protocol(), uint16(ports>>16), uint16(ports))
+		return
+	}
+	part := session.Parse4(payloadAt(b), 0, p)
 	k.Set4(h.Src(), h.Dst(), h.Protocol(), p.Key.SrcPort(), p.Key.DstPort())
 	partKey(k, b, part, hdr.ProtoICMP)
 }
 
 // aclKey6 is aclKey4 for IPv6.
 func aclKey6(k *acl.Key, p *session.Packet6, b *buf.Buffer) {
+	h := b.IPv6AtL3()
+	is := transports[h.NextHeader()]
+	if int32(b.End()-int(b.L3)-hdr.IPv6Len) >= is.least {
+		ports := uint32(0)
+		if is.ports != 0 {
+			ports = binary.BigEndian.Uint32(payloadAt(b)[hdr.IPv6Len:])
+		}
+		k.Set6(h.Src(), h.Dst(), h.NextHeader(), uint16(ports>>16), uint16(ports))
+		return
+	}
 	part := session.Parse6(payloadAt(b), 0, p)
-	h, proto := b.IPv6AtL3(), p.Key.Proto()
+	proto := p.Key.Proto()
 	if part == session.Related {
 		proto = hdr.ProtoICMPv6
 	}

@@ -57,9 +57,9 @@ func AskPolicy(st *state.State, rx uint32, adj *fib.Adj, k *acl.Key) (o Opinion)
 // askLists asks what is asked before sessions.
 func (o *Opinion) askLists(w *graph.Worker, b *buf.Buffer, at uint32, k *acl.Key) {
 	const others = 1<<1 | iface.FeatEnd // features that an untracked packet is kept from
-	lists := aclNode[struct{}]{key: *k}
+	lists, g := aclNode[struct{}]{key: *k}, gatesOf(w.State, b.RxIf)
 	b.Feat = 1 | others
-	arc := lists.in(w, b)
+	arc := lists.in(w, b, &g)
 	o.note(w.State.Policy, b.RxIf, state.GateIn)
 	o.note(w.State.Policy, at, state.GateUntrackedFrom, state.GateUntrackedTo)
 	if arc == aclDenied || arc == aclUntracked {

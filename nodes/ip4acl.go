@@ -25,12 +25,17 @@ var IP4ACL = graph.Spec{
 type ip4ACL struct{ aclNode[session.Packet4] }
 
 func (n *ip4ACL) Process(w *graph.Worker, v *graph.Vector) {
+	rx, g := uint32(0), gatesOf(w.State, 0) // index 0 is nobody's
 	for i, b := range v.Bufs() {
-		if !asks(w.State, b.RxIf) {
+		if b.RxIf != rx {
+			rx = b.RxIf
+			g = gatesOf(w.State, rx)
+		}
+		if g.none() {
 			v.Arc[i] = graph.NextFeature(b)
 			continue
 		}
 		aclKey4(&n.key, &n.packet, b)
-		v.Arc[i] = n.in(w, b)
+		v.Arc[i] = n.in(w, b, &g)
 	}
 }

@@ -25,12 +25,17 @@ var IP6ACL = graph.Spec{
 type ip6ACL struct{ aclNode[session.Packet6] }
 
 func (n *ip6ACL) Process(w *graph.Worker, v *graph.Vector) {
+	rx, g := uint32(0), gatesOf(w.State, 0) // index 0 is nobody's
 	for i, b := range v.Bufs() {
-		if !asks(w.State, b.RxIf) {
+		if b.RxIf != rx {
+			rx = b.RxIf
+			g = gatesOf(w.State, rx)
+		}
+		if g.none() {
 			v.Arc[i] = graph.NextFeature(b)
 			continue
 		}
 		aclKey6(&n.key, &n.packet, b)
-		v.Arc[i] = n.in(w, b)
+		v.Arc[i] = n.in(w, b, &g)
 	}
 }
