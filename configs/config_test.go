@@ -124,6 +124,7 @@ func TestRefused(t *testing.T) {
 		{"nat ports", "nat: {ports: [1024-2000, 80-90]}\n", "f:1:26: nat.ports[1]: ", "ports from 1024 to 65535"},
 		{"nat ports backward", "nat: {ports: [2000-1999]}\n", "nat.ports[0]: ", "such as 1024-29999"},
 		{"nat ports are words", "nat: {ports: [many]}\n", "nat.ports[0]: ", "such as 1024-29999"},
+		{"nat mapping", "nat: {mapping: symmetric}\n", "f:1:16: nat.mapping: ", "or endpoint-independent was expected"},
 		{"nat ports overlap", "nat: {ports: [2000-3000, 3000]}\n", "f:1:14: nat.ports: ", "overlap"},
 		{"many nat ports", "nat: {ports: [1024, 1025, 1026, 1027, 1028]}\n", "nat.ports: ", "1 to 4"},
 		{"restart", "restart: perhaps\n", "f:1:10", ""},

@@ -43,7 +43,16 @@ type NAT struct {
 	// Ports are ranges, "1024-29999", that flows which leave with the node's
 	// address have their ports from; nat.DefaultPorts if empty.
 	Ports []string `yaml:"ports"`
+	// Mapping says how flows that leave with the node's address share its ports:
+	// EndpointDependent or EndpointIndependent, and the former if empty.
+	Mapping string `yaml:"mapping"`
 }
+
+// How source NAT maps ports (RFC 4787, section 4.1).
+const (
+	EndpointDependent   = "address-and-port-dependent" // a port is shared by destinations
+	EndpointIndependent = "endpoint-independent"       // one for all that an inside end talks to, and no other's
+)
 
 // PortRanges returns the ranges of Ports, nil if there are none.
 func (n *NAT) PortRanges() (out []nat.PortRange, err error) {
@@ -169,6 +178,7 @@ func (c *checker) nat(cfg *Config) {
 	}
 	c.between("services.affinity_clients", cfg.Services.AffinityClients, minAffinity, maxAffinity)
 	c.natPorts(cfg.NAT.Ports)
+	c.natMapping(cfg)
 	var all []nat.Static
 	for i, line := range cfg.NAT.Static {
 		m, err := ParseStatic(line)
@@ -188,6 +198,17 @@ const (
 	minAffinity = 64
 	maxAffinity = 1 << 22
 )
+
+// natMapping checks how ports are mapped. With several workers the answer's port
+// says which has the flow, so that one port for all destinations can't be had.
+func (c *checker) natMapping(cfg *Config) {
+	switch m := cfg.NAT.Mapping; {
+	case m != "" && m != EndpointDependent && m != EndpointIndependent:
+		c.add("nat.mapping", "%q where %s or %s was expected", m, EndpointDependent, EndpointIndependent)
+	case m == EndpointIndependent && cfg.Workers.Number() > 1:
+		c.add("nat.mapping", "%s needs a single worker, found %d", m, cfg.Workers.Number())
+	}
+}
 
 // natPorts checks each range by itself, and all of them together.
 func (c *checker) natPorts(all []string) {

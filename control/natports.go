@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/nat"
 	"github.com/skein-dataplane/skein/nodes"
@@ -14,11 +15,20 @@ import (
 
 // nodeSpecs returns the nodes, as large as the configuration asks for.
 func (c *Control) nodeSpecs() ([]graph.Spec, error) {
-	specs, err := nodes.Sized(nodes.NATSize{AffinityClients: c.cfg.Services.AffinityClients, Ports: c.natPorts()})
+	specs, err := nodes.Sized(nodes.NATSize{AffinityClients: c.cfg.Services.AffinityClients, Ports: c.natPorts(), Mappings: c.natMappings()})
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
 	return specs, nil
+}
+
+// natMappings returns for how many inside ends mappings are endpoint-independent:
+// as many as there can be sessions, or none.
+func (c *Control) natMappings() int {
+	if c.cfg.NAT.Mapping != configs.EndpointIndependent {
+		return 0
+	}
+	return c.cfg.Sessions.Capacity
 }
 
 // natPorts returns the ranges that source NAT has its ports from.

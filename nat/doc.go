@@ -24,6 +24,5 @@
 //
 // Nothing that packets call allocates, locks, or panics, whatever the bytes.
 //
-// Maturity: each part is tested against a slow twin. Mappings are not used by
-// nodes yet.
+// Maturity: each part is tested against a slow twin.
 package nat

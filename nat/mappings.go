@@ -90,6 +90,7 @@ func (m *Mappings) Acquire(f *PortFlow, ports *Ports) (uint16, bool) {
 	}
 	if m.full() {
 		m.notGiven++
+		ports.none(f)
 		return 0, false
 	}
 	for w := ports.Walk(f); ; {
@@ -160,6 +161,14 @@ func (m *Mappings) Release(f *PortFlow) {
 	*e = mapping{nextInside: m.free}
 	m.free = i
 	m.used--
+}
+
+// Clear forgets all mappings.
+func (m *Mappings) Clear() {
+	clear(m.entries)
+	clear(m.inside)
+	clear(m.outside)
+	m.free, m.fresh, m.used = 0, 1, 0
 }
 
 // Len returns how many mappings there are.

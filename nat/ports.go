@@ -200,10 +200,19 @@ func (w *PortWalk) Next() (uint16, bool) {
 		}
 		return w.ports.at((w.start + *w.counter) % w.ports.total), true
 	}
-	w.ports.stats.Exhausted[portProto(w.flow.Proto)]++
-	w.ports.stats.Last = *w.flow
+	w.ports.none(w.flow)
 	return 0, false
 }
+
+// none takes note of a flow that has got no port.
+func (p *Ports) none(f *PortFlow) {
+	p.stats.Exhausted[portProto(f.Proto)]++
+	p.stats.Last = *f
+}
+
+// HasPorts reports whether flows of the protocol have ports, or identifiers that
+// stand for them.
+func (f *PortFlow) HasPorts() bool { return hasPorts(f.Proto) }
 
 func portProto(proto uint8) int {
 	switch proto {

@@ -21,9 +21,13 @@ var IP4Open = graph.Spec{
 	Describe: describeRoute,
 }
 
-type ip4Open struct{ ports *nat.Ports }
+type ip4Open struct {
+	ports *nat.Ports
+	mapper
+}
 
 func (o *ip4Open) Process(w *graph.Worker, v *graph.Vector) {
+	o.follow(w.Flows.Table)
 	for i, b := range v.Bufs() {
 		if v.Arc[i] = o.open(w, b, w.Flows.Drafts4.At(b.Flow)); v.Arc[i] == 0 {
 			v.Arc[i] = openArc[w.State.FIB4.Adj(b.Adj).Kind%fib.NumKinds]
@@ -78,8 +82,17 @@ func (o *ip4Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[sessio
 		}
 	}
 	k := d.Out
-	f := nat.PortFlow{Inside: nat.Addr4(d.Key.Src()), External: nat.Addr4(k.Src()), Remote: nat.Addr4(k.Dst()),
-		Port: k.SrcPort(), RemotePort: k.DstPort(), Proto: k.Proto()}
+	f := portFlow4(d.Key, k)
+	if o.wants(&f, d.Flags) {
+		port, ok := o.mappings.Acquire(&f, o.ports)
+		if !ok {
+			return 0, openPorts
+		}
+		d.Out = k.WithPorts(port, k.DstPort())
+		if r, res := o.try(w, b, d); o.settle(&f, r, res) {
+			return r, refusal[res%session.NumResults]
+		}
+	}
 	walk := walkOf(o.ports, &f, d.Flags)
 	for {
 		port, ok := walk.Next()
@@ -113,6 +126,14 @@ func (o *ip4Open) tunnel(w *graph.Worker, b *buf.Buffer, d *session.Draft[sessio
 func (o *ip4Open) try(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.Key4]) (session.Ref, session.Result) {
 	t, now := w.Flows.Table, w.Second()
 	return t.Insert4(d.Key, d.Out.Swap(), d.Hash, ownerOf(b), d.TCP, now)
+}
+
+// Mapped returns how many endpoint-independent mappings there are.
+func (o *ip4Open) Mapped() int {
+	if o.mappings == nil {
+		return 0
+	}
+	return o.mappings.Len()
 }
 
 // PortStats returns how often there was no port for a flow.

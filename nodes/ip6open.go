@@ -21,9 +21,13 @@ var IP6Open = graph.Spec{
 	Describe: describeRoute6,
 }
 
-type ip6Open struct{ ports *nat.Ports }
+type ip6Open struct {
+	ports *nat.Ports
+	mapper
+}
 
 func (o *ip6Open) Process(w *graph.Worker, v *graph.Vector) {
+	o.follow(w.Flows.Table)
 	for i, b := range v.Bufs() {
 		if v.Arc[i] = o.open(w, b, w.Flows.Drafts6.At(b.Flow)); v.Arc[i] == 0 {
 			v.Arc[i] = openArc[w.State.FIB6.Adj(b.Adj).Kind%fib.NumKinds]
@@ -78,8 +82,17 @@ func (o *ip6Open) insert(w *graph.Worker, b *buf.Buffer, d *session.Draft[sessio
 		}
 	}
 	k := d.Out
-	f := nat.PortFlow{Inside: d.Key.Src(), External: k.Src(), Remote: k.Dst(),
-		Port: k.SrcPort(), RemotePort: k.DstPort(), Proto: k.Proto()}
+	f := portFlow6(&d.Key, &k)
+	if o.wants(&f, d.Flags) {
+		port, ok := o.mappings.Acquire(&f, o.ports)
+		if !ok {
+			return 0, openPorts
+		}
+		d.Out = k.WithPorts(port, k.DstPort())
+		if r, res := o.try(w, b, d); o.settle(&f, r, res) {
+			return r, refusal[res%session.NumResults]
+		}
+	}
 	walk := walkOf(o.ports, &f, d.Flags)
 	for {
 		port, ok := walk.Next()
@@ -114,6 +127,14 @@ func (o *ip6Open) try(w *graph.Worker, b *buf.Buffer, d *session.Draft[session.K
 	t, now := w.Flows.Table, w.Second()
 	back := d.Out.Swap()
 	return t.Insert6(&d.Key, &back, d.Hash, ownerOf(b), d.TCP, now)
+}
+
+// Mapped returns how many endpoint-independent mappings there are.
+func (o *ip6Open) Mapped() int {
+	if o.mappings == nil {
+		return 0
+	}
+	return o.mappings.Len()
 }
 
 // PortStats returns how often there was no port for a flow.

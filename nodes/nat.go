@@ -34,6 +34,8 @@ const (
 	// flagTunnelled: packets leave as they came, in a tunnel to a node, whose
 	// address is that of session.Table.Out4's destination.
 	flagTunnelled
+	// flagMapped: the session uses an endpoint-independent mapping. Of sessions only.
+	flagMapped
 
 	// flagElsewhere: packets go elsewhere than they were sent to.
 	flagElsewhere = flagTranslated | flagTunnelled

@@ -13,6 +13,9 @@ type NATSize struct {
 	// worker remembers in each family; 0: 16,384.
 	AffinityClients int
 	Ports           []nat.PortRange // for source NAT; none: nat.DefaultPorts
+	// Mappings is for how many inside ends of each family source NAT is
+	// endpoint-independent (RFC 4787, REQ-1); 0: it is not. There is one worker then.
+	Mappings int
 }
 
 // A sizedNode is one that a NATSize is about.
@@ -45,5 +48,11 @@ func Sized(s NATSize) ([]graph.Spec, error) {
 
 func (n *ip4Service) size(s *NATSize) { n.affinity = newAffinity(s.AffinityClients) }
 func (n *ip6Service) size(s *NATSize) { n.affinity = newAffinity(s.AffinityClients) }
-func (n *ip4Open) size(s *NATSize)    { n.ports = newPorts(s.Ports) }
-func (n *ip6Open) size(s *NATSize)    { n.ports = newPorts(s.Ports) }
+func (n *ip4Open) size(s *NATSize) {
+	n.ports, n.mapper = newPorts(s.Ports), newMapper(false, s.Mappings)
+	n.start()
+}
+func (n *ip6Open) size(s *NATSize) {
+	n.ports, n.mapper = newPorts(s.Ports), newMapper(true, s.Mappings)
+	n.start()
+}

@@ -171,11 +171,32 @@ func (t *Table) hashes(i uint32) (fwd, rev uint64, same bool) {
 	return t.seed.hash6(&f), t.seed.hash6(&r), f == r
 }
 
+// OnDelete has f called of each session of a family that is removed, for whatever
+// reason, while it is whole. f must neither insert nor delete.
+func (t *Table) OnDelete(ip6 bool, f func(index uint32)) {
+	family := 0
+	if ip6 {
+		family = 1
+	}
+	t.deleted[family] = f
+}
+
+// family returns 1 for a session of IPv6, else 0.
+func (s *Session) family() int {
+	if s.IsIPv6() {
+		return 1
+	}
+	return 0
+}
+
 // Delete removes a session, whose index Next, Gone or a Ref has given.
 func (t *Table) Delete(i uint32) {
 	s := &t.records[i]
 	if s.kind == kindFree || s.kind == kindMore {
 		return
+	}
+	if deleted := t.deleted[s.family()]; deleted != nil {
+		deleted(i)
 	}
 	fwd, rev, same := t.hashes(i)
 	atomic.StoreUint32(&t.rests[i].check, 0)

@@ -61,6 +61,7 @@ type Table struct {
 	seed     seed
 	timeouts Timeouts
 	gone     func(uint32, *Session, Why)
+	deleted  [2]func(uint32) // by family; see OnDelete
 
 	capacity  uint32
 	fresh     uint32   // the records from here on have never been used
