@@ -38,7 +38,7 @@ func TestPodSide(t *testing.T) {
 	}
 	out, err = pod.Exec(r.ctx, "ip", "-o", "-d", "link", "show", rt.IfName)
 	lab.Need(t, err)
-	// One queue, as there is one worker: the kernel would keep 256 for a TUN that can have more.
+	// One queue, as there is one worker: the kernel keeps room for 256 in a TUN that can have more.
 	for _, want := range []string{"mtu 1400", "tun type tun", "vnet_hdr on", "persist on", "numtxqueues 1 ", "qdisc noqueue"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in %s", want, out)
