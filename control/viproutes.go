@@ -25,6 +25,9 @@ type vipRoutes struct {
 
 // set notes the ClusterIPs of a service; of nil, that it is gone.
 func (v *vipRoutes) set(ref string, s *service.Service) {
+	if s != nil && slices.Equal(v.of[ref], s.ClusterIPs) {
+		return // most changes are of something else
+	}
 	for _, a := range v.of[ref] {
 		if v.used[a]--; v.used[a] == 0 {
 			delete(v.used, a)
@@ -49,9 +52,15 @@ func (c *Control) routeVIPs() {
 	if !v.stale {
 		return
 	}
+	var links []netip.Prefix
+	for _, p := range c.ports {
+		if p != nil && p.Kind == iface.Uplink {
+			links = append(links, p.addrs...)
+		}
+	}
 	want := map[netip.Prefix]bool{}
 	for a := range v.used {
-		if c.needsRoute(a) {
+		if needsRoute(a, c.nat.cidrs, links) {
 			want[netip.PrefixFrom(a, a.BitLen())] = true
 		}
 	}
@@ -74,12 +83,10 @@ func (c *Control) routeVIPs() {
 // needsRoute reports whether a ClusterIP has to have a route of its own. One on
 // a network of the node's has none: it may be somebody's there, such as the
 // gateway's.
-func (c *Control) needsRoute(a netip.Addr) bool {
+func needsRoute(a netip.Addr, cidrs, links []netip.Prefix) bool {
 	in := func(p netip.Prefix) bool { return p.Contains(a) }
-	if a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a.IsLinkLocalUnicast() || slices.ContainsFunc(c.nat.cidrs, in) {
-		return false
-	}
-	return !slices.ContainsFunc(c.ports, func(p *port) bool { return p != nil && p.Kind == iface.Uplink && slices.ContainsFunc(p.addrs, in) })
+	return !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() &&
+		!slices.ContainsFunc(cidrs, in) && !slices.ContainsFunc(links, in)
 }
 
 func vipSteps(was, want map[netip.Prefix]bool) (steps []fib.Change) {
