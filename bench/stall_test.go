@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -216,17 +215,15 @@ func readPauses() pauses {
 func (p pauses) report(b *testing.B, before pauses) {
 	b.ReportMetric(float64(p.cycles-before.cycles), "collections")
 	b.ReportMetric(float64(p.heap)/(1<<20), "MiB-live")
-	longest := 0.0
+	var all []float64 // seconds, from the shortest on
 	for i, n := range p.total.Counts {
-		if n > before.total.Counts[i] {
-			longest = p.total.Buckets[i+1]
-			if math.IsInf(longest, 1) {
-				longest = p.total.Buckets[i]
-			}
+		for range n - before.total.Counts[i] {
+			all = append(all, p.total.Buckets[min(i+1, len(p.total.Buckets)-2)]) // the last ends at infinity
 		}
 	}
-	if p.cycles > before.cycles {
-		b.ReportMetric(longest*1e6, "µs-pause-max")
+	if len(all) > 0 {
+		b.ReportMetric(median(all)*1e6, "µs-pause-median")
+		b.ReportMetric(all[len(all)-1]*1e6, "µs-pause-max")
 	}
 }
 

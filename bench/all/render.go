@@ -15,7 +15,11 @@ func (s section) render(rows []*row, host machine, load, command string) string 
 		fmt.Fprintf(&b, "| %s | %s |\n", line[0], line[1])
 	}
 	if s.count > 1 {
-		fmt.Fprintf(&b, "\nMedians of %d runs, and the middle half of them in brackets.\n", s.count)
+		within := "the middle half of them"
+		if s.count < 4 {
+			within = "the least and the most"
+		}
+		fmt.Fprintf(&b, "\nMedians of %d runs, and %s in brackets.\n", s.count, within)
 	}
 	for _, group := range alike(rows, s.metrics) {
 		b.WriteString("\n" + table(group, s.metrics, func(values []float64) string { return spreadOf(values).String() }))

@@ -48,7 +48,7 @@ var sections = []section{
 	{
 		name: "uplink", title: "The same to the wire and to the host, beside the kernel", pkg: "./bench", bench: "Uplink$|Host$", time: "1x", count: 1,
 		metrics: facing,
-		about:   "Loads as above. Uplink: a pod and a remote host behind a router, by a wire of packets of 1,500 bytes; `masquerade` has the pod leave with the node's address, which the kernel does in nftables. Host: a pod and its own node. `in` is to the pod. There are no overlays (VXLAN, IPIP) yet.",
+		about:   "Loads as above. Uplink: a pod and a remote host behind a router, by a wire of packets of 1,500 bytes; `masquerade` has the pod leave with the node's address, which the kernel does in nftables. Host: a pod and its own node. `in` is to the pod.",
 	},
 	{
 		name: "gro", title: "What gro brings", pkg: "./bench", bench: "GRO$", time: "1x", count: 1,
@@ -62,8 +62,8 @@ var sections = []section{
 	},
 	{
 		name: "stall", title: "Garbage collection beside a million sessions", pkg: "./bench", bench: "Stall$", time: "20s", count: 3,
-		metrics: []string{"collections", "MiB-live", "µs-pause-max", "µs-held-max", "µs-own-max", "µs-away-max", "µs-median", "µs-p99.9"},
-		about:   "A worker's rounds of 256 packets of established flows, and beside them no collection, one a second, or one after the other; a daemon makes one in two minutes, or when its heap has doubled. In each run, the longest pause that the runtime counts itself, and the longest time that the worker's thread slept (`held`: the runtime had stopped it), computed in one round (`own`: what interrupts it counts here) and waited for a core (`away`: other programs). All threads of the benchmark go before those of others; where both cores are full, the kernel gives others 50 ms of each second all the same, which shows in the loop.",
+		metrics: []string{"collections", "MiB-live", "µs-pause-median", "µs-pause-max", "µs-held-max", "µs-own-max", "µs-away-max", "µs-median", "µs-p99.9"},
+		about:   "A worker's rounds of 256 packets of established flows, and beside them no collection, one a second, or one after the other; a daemon makes one in two minutes, or when its heap has doubled. In each run, the pauses that the runtime counts itself, and the longest time that the worker's thread slept (`held`: the runtime had stopped it, or given its processor to a collecting thread), computed in one round (`own`: what interrupts it counts here) and waited for a core (`away`: other programs). All threads of the benchmark go before those of others; where both cores are full, the kernel gives others 50 ms of each second all the same, which shows in the loop.",
 	},
 }
 
