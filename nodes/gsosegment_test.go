@@ -25,7 +25,10 @@ type superpacket struct {
 	tags                    int // of VLANs, on Ethernet
 }
 
-func (s superpacket) String() string { return fmt.Sprintf("%+v", struct{ superpacket }{s}.superpacket) }
+func (s superpacket) String() string {
+	type fields superpacket // has no String
+	return fmt.Sprintf("%+v", fields(s))
+}
 
 func content(n int) []byte {
 	p := make([]byte, n)
