@@ -27,7 +27,7 @@ type link struct {
 }
 
 // What a pod may ask: an exchange is two questions, and clients repeat one
-// after 4 s at the earliest (RFC 2131, section 4.1).
+// after some 4 s, or, as containernetworking's, after 2 (RFC 2131, section 4.1).
 const (
 	perSecond = 2.0
 	burst     = 10.0
