@@ -266,10 +266,21 @@ func home(t *session.Table, i uint32, world *state.State, by *session.Sharding) 
 			at[dir] = nodes.Owner4(world, by, t.Key4(r))
 		}
 	}
-	if at[session.Forward] != at[session.Reverse] {
+	if at[session.Forward] != at[session.Reverse] && !neverAnswered(t, i) {
 		return -1
 	}
 	return at[session.Forward]
+}
+
+// neverAnswered reports whether no packet has the key of a session's answers: that
+// of a tunnelled flow is of a zone of its own, and may be any worker's.
+func neverAnswered(t *session.Table, i uint32) bool {
+	r := session.Ref(i<<1) | session.Reverse
+	if t.At(i).IsIPv6() {
+		k := t.Key6(r)
+		return k.Zone() != 0
+	}
+	return t.Key4(r).Zone() != 0
 }
 
 // mapped returns a world with the mappings for good that there are to be: they

@@ -192,3 +192,41 @@ func TestLayoutDamaged(t *testing.T) {
 	}
 	leave(t, c, tables)
 }
+
+// A flow that is tunnelled is the worker's that its packets come to: the key of
+// its answers is one that no packet has.
+func TestReshardTunnelled(t *testing.T) {
+	tables := make([]*session.Table, 1)
+	var err error
+	if tables[0], err = session.New(session.Config{Capacity: 200}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := closeTables(tables); err != nil {
+			t.Error(err)
+		}
+	})
+	by, err := session.NewSharding(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab := tables[0]
+	for n := range 60 {
+		k := flowKey(n)
+		rev := session.MakeKey4(hdr.Addr4(0xc0000214), k.Src(), 80, k.SrcPort(), hdr.ProtoTCP, 7)
+		r, res := tab.Insert4(k, rev, tab.Hash4(k), 3, hdr.TCPSyn, session.Now())
+		k6 := session.MakeKey6(hdr.Addr6{Lo: uint64(n)}, hdr.Addr6{Hi: 1}, uint16(n), 80, hdr.ProtoTCP, 0)
+		rev6 := session.MakeKey6(hdr.Addr6{Hi: 2}, hdr.Addr6{Lo: uint64(n)}, 80, uint16(n), hdr.ProtoTCP, 7)
+		r6, res6 := tab.Insert6(&k6, &rev6, tab.Hash6(&k6), 3, hdr.TCPSyn, session.Now())
+		if res != session.Inserted || res6 != session.Inserted {
+			t.Fatal(res, res6)
+		}
+		st := new(state.State)
+		if at := home(tab, r.Index(), st, by); at != by.Of4(k) {
+			t.Errorf("%v is given to %d, its packets to %d", k, at, by.Of4(k))
+		}
+		if at := home(tab, r6.Index(), st, by); at != by.Of6(&k6) {
+			t.Errorf("%v is given to %d, its packets to %d", k6, at, by.Of6(&k6))
+		}
+	}
+}

@@ -40,7 +40,7 @@ func (h *ip4Handoff) Process(w *graph.Worker, v *graph.Vector) {
 	}
 	for i, b := range bufs {
 		ip := b.IPv4()
-		is := &transports[ip.Protocol()]
+		is := transports[ip.Protocol()]
 		if ip.IsWhole() && int32(b.End()-int(b.L4)) >= is.least {
 			h.keys[i] = session.PlainKey4(ip, ip.PlainPorts()&is.ports)
 			continue

@@ -35,7 +35,7 @@ func (h *ip6Handoff) Process(w *graph.Worker, v *graph.Vector) {
 	}
 	for i, b := range bufs {
 		ip := b.IPv6()
-		is := &transports[ip.NextHeader()]
+		is := transports[ip.NextHeader()]
 		if int32(b.End()-int(b.L4)) >= is.least {
 			h.keys[i].SetPlain(ip, b.UDP().Ports()&is.ports)
 			continue

@@ -156,7 +156,7 @@ func backendOf(w *graph.Worker, b *buf.Buffer, f *nat.Front, c *nat.Client, a *n
 func choose(w *graph.Worker, b *buf.Buffer, f *nat.Front, c *nat.Client, a *nat.Affinity) (*nat.Backend, graph.Arc) {
 	kind := w.State.Ifaces[b.RxIf].Kind
 	c.Inside, c.Forwarded = kind == iface.Tun || kind == iface.Tap, b.Flags&buf.Tunnelled != 0
-	if f.Service.Affinity != 0 && w.Peers() > 1 {
+	if f.Service.Affinity != 0 && w.State.Workers > 1 {
 		c.Hash = nat.ClientHash(f.Service.ID, c.Addr) // workers do not know of each other's clients
 	}
 	backend, outcome := f.Choose(c, a, w.Second())
