@@ -110,9 +110,7 @@ func (n *aclNode[P]) single(w *graph.Worker, b *buf.Buffer, r *state.Ruled, at u
 	v, logged := r.Program.Find(&n.key, w.State.Policy.Sets, r.HitsOf(w.ID()))
 	b.Meta = rulingWord(g, v.Rule, false)
 	if logged != acl.NoRule {
-		said := *v
-		said.Log = logged
-		n.log(w, &n.key, at, g, said)
+		n.log(w, &n.key, at, g, v, logged)
 	}
 	return v
 }

@@ -194,26 +194,27 @@ func denial(g state.Gate, why acl.Reason) graph.Arc {
 }
 
 // match asks a Ruled, notes who has decided, and tells control if a rule says so.
-func (j *judge) match(w *graph.Worker, q *question, e *state.Endpoint, g state.Gate, k *acl.Key) acl.Verdict {
+// The verdict is to be read only.
+func (j *judge) match(w *graph.Worker, q *question, e *state.Endpoint, g state.Gate, k *acl.Key) *acl.Verdict {
 	p, ruled, at := w.State.Policy, e.At(g), q.from.iface
-	v := ruled.Program.Match(k, p.Sets, ruled.HitsOf(w.ID()))
+	v, logged := ruled.Program.Find(k, p.Sets, ruled.HitsOf(w.ID()))
 	far := e != p.At(q.from.iface)
 	if far {
 		at = q.to.iface
 	}
 	q.word = rulingWord(g, v.Rule, far != q.reverse)
-	if v.Log != acl.NoRule {
-		j.log(w, k, at, g, v)
+	if logged != acl.NoRule {
+		j.log(w, k, at, g, v, logged)
 	}
 	return v
 }
 
-// log tells control of a packet that a Log rule has matched.
-func (j *judge) log(w *graph.Worker, k *acl.Key, at uint32, g state.Gate, v acl.Verdict) {
+// log tells control of a packet that a Log rule, rule, has matched.
+func (j *judge) log(w *graph.Worker, k *acl.Key, at uint32, g state.Gate, v *acl.Verdict, rule uint32) {
 	if !j.logs.allow(w.Now, logRate) {
 		return
 	}
-	l := state.Logged{Gen: w.State.Policy.Gen, Rule: v.Log, Dst: k.Dst, SrcPort: k.SrcPort, DstPort: k.DstPort,
+	l := state.Logged{Gen: w.State.Policy.Gen, Rule: rule, Dst: k.Dst, SrcPort: k.SrcPort, DstPort: k.DstPort,
 		Proto: k.Proto, Gate: g, Allowed: v.Action == acl.Allow}
 	if k.Proto == hdr.ProtoICMP || k.Proto == hdr.ProtoICMPv6 {
 		l.SrcPort, l.DstPort = uint16(k.Type), uint16(k.Code)

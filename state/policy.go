@@ -127,12 +127,27 @@ func (g Gate) String() string {
 
 // At returns what is asked at a gate, nil if nothing is.
 func (e *Endpoint) At(g Gate) *Ruled {
-	if g >= NumGates {
-		return nil
+	switch g {
+	case GateFrom:
+		return e.From
+	case GateTo:
+		return e.To
+	case GateForwardFrom:
+		return e.ForwardFrom
+	case GateForwardTo:
+		return e.ForwardTo
+	case GatePreDNAT:
+		return e.PreDNAT
+	case GateUntrackedFrom:
+		return e.UntrackedFrom
+	case GateUntrackedTo:
+		return e.UntrackedTo
+	case GateIn:
+		return e.In
+	case GateOut:
+		return e.Out
 	}
-	return [NumGates]*Ruled{GateFrom: e.From, GateTo: e.To, GateForwardFrom: e.ForwardFrom, GateForwardTo: e.ForwardTo,
-		GatePreDNAT: e.PreDNAT, GateUntrackedFrom: e.UntrackedFrom, GateUntrackedTo: e.UntrackedTo,
-		GateIn: e.In, GateOut: e.Out}[g]
+	return nil
 }
 
 // Uncounted returns a copy of the endpoint whose rules have hits of their own, of
