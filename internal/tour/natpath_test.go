@@ -48,7 +48,6 @@ func TestPathMTUThroughNAT(t *testing.T) {
 			// TCP fits its segments to it, and arrives.
 			port, by := uint16(7000), netip.AddrPort{}
 			if to == f.service {
-				by = netip.MustParseAddrPort(to)
 				w.apply(t, w.client(t), twoFamilies("bulk", "10.96.0.3", "2001:db8:96::3", "  type: ClusterIP\n"+ports80, remoteEnds[0], remoteEnds[1], 7001))
 				port, by = 7001, netip.MustParseAddrPort(strings.Replace(strings.Replace(to, "0.2", "0.3", 1), "96::2", "96::3", 1))
 			}

@@ -182,11 +182,9 @@ func TestAffinityFromOutside(t *testing.T) {
 		}
 		same("with other ports")
 		// Backends come and go, but not this client's.
-		var rest, gone []int
+		var gone []int
 		for _, port := range ports {
-			if name := fmt.Sprint("b", port); name == first["tcp"] || name == first["udp"] || len(gone) == 3 {
-				rest = append(rest, port)
-			} else {
+			if name := fmt.Sprint("b", port); name != first["tcp"] && name != first["udp"] && len(gone) < 3 {
 				gone = append(gone, port)
 			}
 		}
