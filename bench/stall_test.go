@@ -51,7 +51,7 @@ func podsState(pods int) []map[string]*podPart {
 		all[i] = map[string]*podPart{}
 		var last *podPart
 		for n := range 40 {
-			last = &podPart{name: fmt.Sprintf("pod-%d-%d", i, n), next: last, addrs: make([]hdr.Addr6, 4)}
+			last = &podPart{name: fmt.Sprintf("pod-%d-%d", i, n), next: last, addrs: make([]hdr.Addr6, 4), rest: [8]*podPart{last}}
 			all[i][last.name] = last
 		}
 	}
