@@ -76,7 +76,7 @@ const tunnelTries = 8
 // a hash of it: 0 is that of packets.
 func tunnelZone(service, try uint64) uint16 {
 	h := service * 0x9e3779b97f4a7c15
-	return uint16(max(1, uint16(h>>48)+uint16(try)))
+	return max(1, uint16(h>>48)+uint16(try))
 }
 
 // Tunnelled reports whether packets of a session leave in tunnels, to the node

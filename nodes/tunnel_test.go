@@ -246,7 +246,7 @@ func (f *tunnelFamily) openAs(t testing.TB, rig *graphtest.Rig, packet string) {
 // What RFC 6040, figure 4, has.
 func TestOutOfTunnel(t *testing.T) {
 	const drop = 9
-	want := [4][4]uint8{ // inner, outer: not ECT, ECT(1), ECT(0), CE
+	want := [4][4]uint8{ // inner, outer: the codepoints of RFC 3168, section 5, from 0 to 3
 		{0, 0, 0, drop},
 		{1, 1, 1, 3},
 		{2, 1, 2, 3},
