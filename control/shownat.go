@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/nat"
@@ -138,6 +140,8 @@ type NATView struct {
 	Ports      []nat.PortRange
 	Exhausted  [2]nat.PortStats // of IPv4, of IPv6
 	Translated [2]int           // sessions
+	Mapping    string           // configs.EndpointDependent or EndpointIndependent
+	Mapped     [2]int           // ends inside that have a mapping
 }
 
 // NAT returns what flows leave with.
@@ -147,6 +151,7 @@ func (c *Control) NAT(ctx context.Context) (v NATView, err error) {
 		for i, node := range []string{"ip4-open", "ip6-open"} {
 			if holder, ok := w.Node(node).(nodes.PortHolder); ok {
 				v.Exhausted[i].Add(holder.PortStats())
+				v.Mapped[i] += holder.Mapped()
 			}
 		}
 		return nil
@@ -171,7 +176,12 @@ func (c *Control) natView() (v NATView) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := &c.nat
-	v = NATView{Active: t.active, Excluded: slices.Clone(t.exclude), Own: slices.Clone(t.world.Own), Ports: c.natPorts()}
+	v = NATView{Active: t.active, Excluded: slices.Clone(t.exclude), Own: slices.Clone(t.world.Own), Ports: c.natPorts(), Mapping: cmp.Or(c.cfg.NAT.Mapping, configs.EndpointDependent)}
+	if t.table != nil {
+		for _, a := range t.table.Nodes() {
+			v.Excluded = append(v.Excluded, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
 	for _, p := range slices.SortedFunc(maps.Keys(t.pools), comparePrefixes) {
 		v.Pools = append(v.Pools, t.pools[p])
 	}

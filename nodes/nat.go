@@ -49,7 +49,10 @@ const affinityRoom = 1 << 14
 // ip6-open, as graph.Worker.Node returns them: for what shows their tables.
 type (
 	AffinityHolder interface{ Affinity() *nat.Affinity }
-	PortHolder     interface{ PortStats() nat.PortStats }
+	PortHolder     interface {
+		PortStats() nat.PortStats
+		Mapped() int // endpoint-independent mappings
+	}
 )
 
 // translateArcs are the ways out of ip4-translate and ip6-translate.

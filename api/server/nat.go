@@ -105,6 +105,7 @@ func (s *service) GetNAT(ctx context.Context, _ *pb.GetNATRequest) (*pb.GetNATRe
 	for _, a := range v.Own {
 		m.Own = append(m.Own, a.String())
 	}
+	m.Mapping, m.Mappings4, m.Mappings6 = v.Mapping, uint64(v.Mapped[0]), uint64(v.Mapped[1])
 	for _, r := range v.Ports {
 		m.PortRanges = append(m.PortRanges, fmt.Sprintf("%d-%d", r.First, r.Last))
 	}

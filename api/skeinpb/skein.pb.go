@@ -7935,6 +7935,9 @@ type GetNATResponse struct {
 	Exhausted     []*NATExhausted        `protobuf:"bytes,7,rep,name=exhausted,proto3" json:"exhausted,omitempty"`                     // by family
 	Translated4   uint64                 `protobuf:"varint,8,opt,name=translated4,proto3" json:"translated4,omitempty"`                // sessions
 	Translated6   uint64                 `protobuf:"varint,9,opt,name=translated6,proto3" json:"translated6,omitempty"`
+	Mapping       string                 `protobuf:"bytes,10,opt,name=mapping,proto3" json:"mapping,omitempty"`      // of ports: "address-and-port-dependent", "endpoint-independent"
+	Mappings4     uint64                 `protobuf:"varint,11,opt,name=mappings4,proto3" json:"mappings4,omitempty"` // ends inside that have a port for all they talk to; 0 unless endpoint-independent
+	Mappings6     uint64                 `protobuf:"varint,12,opt,name=mappings6,proto3" json:"mappings6,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -8028,6 +8031,27 @@ func (x *GetNATResponse) GetTranslated4() uint64 {
 func (x *GetNATResponse) GetTranslated6() uint64 {
 	if x != nil {
 		return x.Translated6
+	}
+	return 0
+}
+
+func (x *GetNATResponse) GetMapping() string {
+	if x != nil {
+		return x.Mapping
+	}
+	return ""
+}
+
+func (x *GetNATResponse) GetMappings4() uint64 {
+	if x != nil {
+		return x.Mappings4
+	}
+	return 0
+}
+
+func (x *GetNATResponse) GetMappings6() uint64 {
+	if x != nil {
+		return x.Mappings6
 	}
 	return 0
 }
@@ -8922,7 +8946,7 @@ const file_skein_proto_rawDesc = "" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x18\n" +
 	"\abackend\x18\x02 \x01(\tR\abackend\x12-\n" +
 	"\x04left\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04left\"\x0f\n" +
-	"\rGetNATRequest\"\xc9\x02\n" +
+	"\rGetNATRequest\"\x9f\x03\n" +
 	"\x0eGetNATResponse\x12\x16\n" +
 	"\x06active\x18\x01 \x01(\bR\x06active\x12'\n" +
 	"\x05pools\x18\x02 \x03(\v2\x11.skein.v1.NATPoolR\x05pools\x12\x1a\n" +
@@ -8933,7 +8957,11 @@ const file_skein_proto_rawDesc = "" +
 	"portRanges\x124\n" +
 	"\texhausted\x18\a \x03(\v2\x16.skein.v1.NATExhaustedR\texhausted\x12 \n" +
 	"\vtranslated4\x18\b \x01(\x04R\vtranslated4\x12 \n" +
-	"\vtranslated6\x18\t \x01(\x04R\vtranslated6\"U\n" +
+	"\vtranslated6\x18\t \x01(\x04R\vtranslated6\x12\x18\n" +
+	"\amapping\x18\n" +
+	" \x01(\tR\amapping\x12\x1c\n" +
+	"\tmappings4\x18\v \x01(\x04R\tmappings4\x12\x1c\n" +
+	"\tmappings6\x18\f \x01(\x04R\tmappings6\"U\n" +
 	"\aNATPool\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x1a\n" +
 	"\boutgoing\x18\x02 \x01(\bR\boutgoing\x12\x16\n" +

@@ -34,7 +34,7 @@ func (f *fake) ListServices(_ context.Context, r *pb.ListServicesRequest) (*pb.L
 }
 
 func (f *fake) GetNAT(context.Context, *pb.GetNATRequest) (*pb.GetNATResponse, error) {
-	return &pb.GetNATResponse{Active: true, Own: []string{"192.0.2.10", "2001:db8::10"}, PortRanges: []string{"1024-29999", "61000-65535"},
+	return &pb.GetNATResponse{Active: true, Mapping: "endpoint-independent", Mappings4: 3, Mappings6: 2, Own: []string{"192.0.2.10", "2001:db8::10"}, PortRanges: []string{"1024-29999", "61000-65535"},
 		Pools:       []*pb.NATPool{{Prefix: "10.1.0.0/16", Outgoing: true, Source: "static"}, {Prefix: "2001:db8:1::/48", Source: "api"}},
 		Excluded:    []string{"10.96.0.0/12", "2001:db8:96::/112"},
 		Statics:     []*pb.NATStatic{{Mapping: "tcp local 10.1.0.5 8080 external 192.0.2.1 80", Source: "api"}},

@@ -67,9 +67,9 @@ func (f natFamily) only(m *skeinpb.GetNATResponse) {
 	})
 	m.Exhausted = slices.DeleteFunc(m.Exhausted, func(x *skeinpb.NATExhausted) bool { return x.Family != f.ip })
 	if f.ip == "ip4" {
-		m.Translated6 = 0
+		m.Translated6, m.Mappings6 = 0, 0
 	} else {
-		m.Translated4 = 0
+		m.Translated4, m.Mappings4 = 0, 0
 	}
 }
 
@@ -105,6 +105,13 @@ func textNATSummary(w *bytes.Buffer, m *skeinpb.GetNATResponse) {
 		return
 	}
 	fmt.Fprintf(w, "%d sessions are translated\n%d pools, %d static mappings\n", m.Translated4+m.Translated6, len(m.Pools), len(m.Statics))
+	if m.Mapping != "" {
+		fmt.Fprintf(w, "Ports are %s", m.Mapping)
+		if n := m.Mappings4 + m.Mappings6; n > 0 {
+			fmt.Fprintf(w, ": %d ends inside have one", n)
+		}
+		fmt.Fprintln(w)
+	}
 	for _, x := range m.Exhausted {
 		fmt.Fprintf(w, "No port was left for %d flows of TCP, %d of UDP, %d of ICMP, %d others\n", x.Tcp, x.Udp, x.Icmp, x.Other)
 		if x.Last != "" {
