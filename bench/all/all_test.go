@@ -89,7 +89,8 @@ func TestAlike(t *testing.T) {
 	}
 }
 
-// No section looks for a benchmark that is not there: it would fail after minutes.
+// Each benchmark of package bench is in a section, and no section looks for one
+// that is not there: it would fail after minutes.
 func TestSectionsHaveBenchmarks(t *testing.T) {
 	files, err := filepath.Glob("../*_test.go")
 	if err != nil {
@@ -108,6 +109,11 @@ func TestSectionsHaveBenchmarks(t *testing.T) {
 	for _, s := range sections {
 		if !slices.ContainsFunc(names, regexp.MustCompile(s.bench).MatchString) {
 			t.Errorf("section %s: no benchmark is %q", s.name, s.bench)
+		}
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(sections, func(s section) bool { return regexp.MustCompile(s.bench).MatchString(name) }) {
+			t.Errorf("%s is in no section of bench/all/sections.go", name)
 		}
 	}
 }

@@ -36,6 +36,11 @@ var sections = []section{
 		about:   "NAT: a NodePort with 100 backends elsewhere, destination and source translated (`nat=false`: sessions alone). SourceNAT: a pool behind the node's address. Service: ClusterIPs of ten backends. Receiving and forgetting are part of ns/packet.",
 	},
 	{
+		name: "workers", title: "Several workers", pkg: "./bench", bench: "Workers$|Handoff$", time: "0.2s", count: 5,
+		metrics: []string{"Mpps", "ns/packet", "lost/%", "clk-sum"},
+		about:   "`plain` has no sessions; `sessions` has policy, and packets come in at the worker of their flow; `crossing` is likewise, but one packet in two is another worker's. Workers: a thread each; Mpps is of all of them, and says something only where each has a core of its own; ns/packet is their CPU time. Handoff: the same workers on one thread, one after the other.",
+	},
+	{
 		name: "io", title: "Pods and the wire, beside the kernel", pkg: "./bench", bench: "PodToPod$|Wire$", time: "1x", count: 1,
 		metrics: []string{"Gbit/s", "kernel-Gbit/s", "ratio", "ratio-min", "ratio-max"},
 		about:   "TCP, both ends and Skein on the machine's cores; Skein and a namespace that routes by the kernel in turns, seven times a second. Medians of both, and of the ratios of the pairs the median, the least and the most. The wire carries packets of 1,500 bytes, both its ends join what they receive; `in` is from the wire to the pod. PolicyPodToPod has so many rules at the receiving pod, of which the last allows; the kernel has the same in an nftables chain behind `ct state established accept`.",
