@@ -57,7 +57,8 @@ type asked[A comparable] struct {
 	bufs    [parkRoom]*buf.Buffer
 }
 
-// A parking keeps packets until the link address of their next hop is known.
+// A parking keeps packets until the link address of their next hop is known. What
+// is told of one that has outlived its session is in docs/decisions.md.
 //
 // Who scans a link's addresses, of which IPv6 has 2^64, fills it (RFC 6583).
 // That harms neither neighbours that are known, which never come here, nor the
