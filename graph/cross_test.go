@@ -346,3 +346,49 @@ func TestCrossNoAllocs(t *testing.T) {
 	}
 	checkAll(t, ws)
 }
+
+// A trough is a queue whose device needs buffers before it can receive.
+type trough struct {
+	*pipe
+	held []*buf.Buffer
+}
+
+func (q *trough) Starves() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.held) < 64
+}
+
+func (q *trough) Rx(pool *buf.Pool, into []*buf.Buffer) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	more := make([]*buf.Buffer, 64-len(q.held))
+	q.held = append(q.held, more[:pool.Get(more)]...)
+	return 0
+}
+
+func (q *trough) Close(pool *buf.Pool) error {
+	pool.Put(q.held)
+	return q.pipe.Close(pool)
+}
+
+// A device that has no buffers gets those of another worker, though both sleep.
+func TestHungryAsks(t *testing.T) {
+	ws := newWorkers(t, 2, 1024, bounce())
+	a, b := ws.All()[0], ws.All()[1]
+	all := make([]*buf.Buffer, 512)
+	b.Pool.Put(all[:a.Pool.Get(all)])
+	q := &trough{pipe: newPipe(t)}
+	addPort(t, a, 1, q)
+	if !q.Starves() {
+		t.Fatal("there are buffers")
+	}
+	stop := runAll(t, ws)
+	until(t, "the device has buffers", func() bool { return !q.Starves() })
+	stop()
+	if err := a.RemovePort(1); err != nil {
+		t.Error(err)
+	}
+	step(t, ws, 1e15)
+	checkAll(t, ws)
+}

@@ -352,23 +352,7 @@ func conserve(t *testing.T, total int, text string) {
 		for i := range w.queues[1:] {
 			q := w.queues[i+1]
 			for range rnd.IntN(1 + rnd.IntN(60)) {
-				p := lines[rnd.IntN(len(lines))]
-				at, with, r, asIs := rnd.IntN(len(p)), byte(rnd.Uint32()), rnd.Uint64(), rnd.IntN(3) == 0
-				if rnd.IntN(2) == 0 {
-					r = 0
-				}
-				dst := rnd.Uint32() // of IPv4, somewhere in the test's world
-				q.rx = append(q.rx, memPacket{len(p), func(b *buf.Buffer) {
-					b.Set(p)
-					b.Bytes()[at] = with
-					if !q.ethernet && b.Len() >= hdr.IPv6Len && p[0]>>4 == 6 && dst&3 != 0 {
-						b.IPv6().SetDst([]hdr.Addr6{addr6("fd00:1::7"), addr6("fd00:1::8"), addr6("2001:db8::10"), addr6("2001:db8::5"),
-							addr6("fd00:1::1"), addr6("2001:db8:ffff::1"), addr6("fd00:67::1")}[dst>>8%7])
-					} else if !q.ethernet && b.Len() >= 20 && dst&3 != 0 {
-						b.IPv4().SetDst([]hdr.Addr4{0x0a010007, 0x0a010008, 0xc000020a, 0xc0000200 + hdr.Addr4(dst>>24), 0x0a010001, 0x08080808, 0x0a430000}[dst>>8%7])
-					}
-					fuzzed(b, b.Bytes(), r, asIs, q.ethernet)
-				}})
+				q.rx = append(q.rx, spoiled(rnd, lines[rnd.IntN(len(lines))], q.ethernet))
 				n++
 			}
 		}
@@ -387,4 +371,25 @@ func conserve(t *testing.T, total int, text string) {
 	if sent < total/10 {
 		t.Errorf("only %d packets of %d were sent: this tests little", sent, total)
 	}
+}
+
+// spoiled is a frame like p, with one byte changed, for somewhere in the test's
+// world, and of which a device may say anything.
+func spoiled(rnd *rand.Rand, p []byte, ethernet bool) memPacket {
+	at, with, r, asIs := rnd.IntN(len(p)), byte(rnd.Uint32()), rnd.Uint64(), rnd.IntN(3) == 0
+	if rnd.IntN(2) == 0 {
+		r = 0
+	}
+	dst := rnd.Uint32()
+	return memPacket{len(p), func(b *buf.Buffer) {
+		b.Set(p)
+		b.Bytes()[at] = with
+		if !ethernet && b.Len() >= hdr.IPv6Len && p[0]>>4 == 6 && dst&3 != 0 {
+			b.IPv6().SetDst([]hdr.Addr6{addr6("fd00:1::7"), addr6("fd00:1::8"), addr6("2001:db8::10"), addr6("2001:db8::5"),
+				addr6("fd00:1::1"), addr6("2001:db8:ffff::1"), addr6("fd00:67::1")}[dst>>8%7])
+		} else if !ethernet && b.Len() >= 20 && dst&3 != 0 {
+			b.IPv4().SetDst([]hdr.Addr4{0x0a010007, 0x0a010008, 0xc000020a, 0xc0000200 + hdr.Addr4(dst>>24), 0x0a010001, 0x08080808, 0x0a430000}[dst>>8%7])
+		}
+		fuzzed(b, b.Bytes(), r, asIs, ethernet)
+	}}
 }
