@@ -76,17 +76,20 @@ func (s *service) GetBuffers(ctx context.Context, _ *pb.GetBuffersRequest) (*pb.
 	if err != nil {
 		return nil, err
 	}
-	m := &pb.GetBuffersResponse{}
-	for i, st := range all {
-		m.Pools = append(m.Pools, pool(i, "small", buf.SmallStride, st.Small, st.SmallFree, st.Misses),
-			pool(i, "large", buf.LargeStride, st.Large, st.LargeFree, st.LargeMisses))
+	small, large := &pb.BufferPool{Name: "small", FrameSize: buf.SmallStride}, &pb.BufferPool{Name: "large", FrameSize: buf.LargeStride}
+	for _, st := range all {
+		addPool(small, st.Small, st.SmallFree, st.Misses)
+		addPool(large, st.Large, st.LargeFree, st.LargeMisses)
 	}
-	return m, nil
+	return &pb.GetBuffersResponse{Pools: []*pb.BufferPool{small, large}}, nil
 }
 
-// pool describes a worker's buffers of one size. It may hold more than its share
-// for a while: others' then.
-func pool(worker int, name string, size, total, free int, misses uint64) *pb.BufferPool {
-	return &pb.BufferPool{Name: name, Worker: uint32(worker), FrameSize: uint32(size), Total: uint64(total), Free: uint64(free),
-		Used: uint64(max(0, total-free)), Misses: misses}
+// addPool adds a worker's buffers of one size. What crosses to another one while
+// they are asked, one after the other, may be counted twice.
+func addPool(m *pb.BufferPool, total, free int, misses uint64) {
+	m.Total += uint64(total)
+	m.Free += uint64(free)
+	m.Used = m.Total - min(m.Free, m.Total)
+	m.Misses += misses
+	m.WorkerFree = append(m.WorkerFree, uint64(free))
 }

@@ -3245,16 +3245,17 @@ func (x *GetBuffersResponse) GetPools() []*BufferPool {
 	return nil
 }
 
-// A BufferPool is one worker's buffers of one size. total = free + used.
+// A BufferPool is the buffers of one size, of all workers together: they drift
+// from one to the other. total = free + used.
 type BufferPool struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // "small", "large"
-	Worker        uint32                 `protobuf:"varint,2,opt,name=worker,proto3" json:"worker,omitempty"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                             // "small", "large"
 	FrameSize     uint32                 `protobuf:"varint,3,opt,name=frame_size,json=frameSize,proto3" json:"frame_size,omitempty"` // bytes, headroom included
 	Total         uint64                 `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`
 	Free          uint64                 `protobuf:"varint,5,opt,name=free,proto3" json:"free,omitempty"`
-	Used          uint64                 `protobuf:"varint,6,opt,name=used,proto3" json:"used,omitempty"`     // by packets in the graph, parked in nodes, or in rings
-	Misses        uint64                 `protobuf:"varint,7,opt,name=misses,proto3" json:"misses,omitempty"` // times that fewer were to be had than were asked for
+	Used          uint64                 `protobuf:"varint,6,opt,name=used,proto3" json:"used,omitempty"`                                      // by packets in the graph, parked in nodes, or in rings
+	Misses        uint64                 `protobuf:"varint,7,opt,name=misses,proto3" json:"misses,omitempty"`                                  // times that fewer were to be had than were asked for
+	WorkerFree    []uint64               `protobuf:"varint,8,rep,packed,name=worker_free,json=workerFree,proto3" json:"worker_free,omitempty"` // of free, those that each worker has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3296,13 +3297,6 @@ func (x *BufferPool) GetName() string {
 	return ""
 }
 
-func (x *BufferPool) GetWorker() uint32 {
-	if x != nil {
-		return x.Worker
-	}
-	return 0
-}
-
 func (x *BufferPool) GetFrameSize() uint32 {
 	if x != nil {
 		return x.FrameSize
@@ -3336,6 +3330,13 @@ func (x *BufferPool) GetMisses() uint64 {
 		return x.Misses
 	}
 	return 0
+}
+
+func (x *BufferPool) GetWorkerFree() []uint64 {
+	if x != nil {
+		return x.WorkerFree
+	}
+	return nil
 }
 
 type ClearCountersRequest struct {
@@ -8628,17 +8629,18 @@ const file_skein_proto_rawDesc = "" +
 	"\x06worker\x18\x05 \x01(\rR\x06worker\"\x13\n" +
 	"\x11GetBuffersRequest\"@\n" +
 	"\x12GetBuffersResponse\x12*\n" +
-	"\x05pools\x18\x01 \x03(\v2\x14.skein.v1.BufferPoolR\x05pools\"\xad\x01\n" +
+	"\x05pools\x18\x01 \x03(\v2\x14.skein.v1.BufferPoolR\x05pools\"\xbc\x01\n" +
 	"\n" +
 	"BufferPool\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06worker\x18\x02 \x01(\rR\x06worker\x12\x1d\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
 	"frame_size\x18\x03 \x01(\rR\tframeSize\x12\x14\n" +
 	"\x05total\x18\x04 \x01(\x04R\x05total\x12\x12\n" +
 	"\x04free\x18\x05 \x01(\x04R\x04free\x12\x12\n" +
 	"\x04used\x18\x06 \x01(\x04R\x04used\x12\x16\n" +
-	"\x06misses\x18\a \x01(\x04R\x06misses\"h\n" +
+	"\x06misses\x18\a \x01(\x04R\x06misses\x12\x1f\n" +
+	"\vworker_free\x18\b \x03(\x04R\n" +
+	"workerFreeJ\x04\b\x02\x10\x03\"h\n" +
 	"\x14ClearCountersRequest\x12\x1e\n" +
 	"\n" +
 	"interfaces\x18\x01 \x01(\bR\n" +

@@ -196,8 +196,8 @@ func (f *fake) GetErrors(_ context.Context, r *pb.GetErrorsRequest) (*pb.GetErro
 
 func (f *fake) GetBuffers(context.Context, *pb.GetBuffersRequest) (*pb.GetBuffersResponse, error) {
 	return &pb.GetBuffersResponse{Pools: []*pb.BufferPool{
-		{Name: "small", FrameSize: 2112, Total: 33629, Free: 33373, Used: 256},
-		{Name: "large", FrameSize: 66112, Total: 512, Free: 0, Used: 512, Misses: 9},
+		{Name: "small", FrameSize: 2112, Total: 33629, Free: 33373, Used: 256, WorkerFree: []uint64{30000, 3373}},
+		{Name: "large", FrameSize: 66112, Total: 512, Free: 0, Used: 512, Misses: 9, WorkerFree: []uint64{0, 0}},
 	}}, nil
 }
 

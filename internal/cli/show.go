@@ -81,12 +81,22 @@ func (e *env) showBuffersCmd() *cobra.Command {
 }
 
 func textBuffers(w *bytes.Buffer, m *skeinpb.GetBuffersResponse) {
+	columns := []column{{"Pool Name", 16, false}, {"Size", 6, true}, {"Total", 9, true},
+		{"Free", 9, true}, {"Used", 9, true}, {"Misses", 9, true}}
 	rows := make([][]string, len(m.Pools))
 	for i, p := range m.Pools {
-		rows[i] = []string{p.Name, num(p.Worker), num(p.FrameSize), num(p.Total), num(p.Free), num(p.Used), num(p.Misses)}
+		rows[i] = []string{p.Name, num(p.FrameSize), num(p.Total), num(p.Free), num(p.Used), num(p.Misses)}
+		for worker, n := range p.WorkerFree {
+			if len(p.WorkerFree) == 1 { // the usual case: it has all of them
+				break
+			}
+			if i == 0 {
+				columns = append(columns, column{fmt.Sprintf("Free at %d", worker), 9, true})
+			}
+			rows[i] = append(rows[i], num(n))
+		}
 	}
-	table(w, 0, []column{{"Pool Name", 16, false}, {"Worker", 0, true}, {"Size", 6, true}, {"Total", 9, true},
-		{"Free", 9, true}, {"Used", 9, true}, {"Misses", 9, true}}, rows)
+	table(w, 0, columns, rows)
 }
 
 func (e *env) showErrorsCmd() *cobra.Command {

@@ -98,9 +98,16 @@ func conserved(h *host, c pb.SkeinClient) error {
 			inflow[a.Node] += a.Packets
 		}
 	}
-	for _, n := range run.Workers[0].Nodes {
-		if in, leads := inflow[n.Name]; leads && in != n.Packets {
-			return fmt.Errorf("%s has had %d packets, and %d were sent to it", n.Name, n.Packets, in)
+	had := map[string]uint64{}
+	for _, w := range run.Workers {
+		for _, n := range w.Nodes {
+			had[n.Name] += n.Packets
+		}
+	}
+	delete(had, "worker-input") // packets for a device come there by no arc
+	for name, packets := range had {
+		if in, leads := inflow[name]; leads && in != packets {
+			return fmt.Errorf("%s has had %d packets, and %d were sent to it", name, packets, in)
 		}
 	}
 	return nil
