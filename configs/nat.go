@@ -14,7 +14,7 @@ import (
 
 // Services says where services come from, and what they depend on.
 type Services struct {
-	// Files are YAML files of Kubernetes' Services and EndpointSlices, or
+	// Files are YAML files of Kubernetes' Services, EndpointSlices and Nodes, or
 	// directories of such files.
 	Files []string `yaml:"files"`
 	// CIDRs are where ClusterIPs are. The host reaches them through Skein, and
