@@ -120,8 +120,10 @@ func (w *Worker) arrivalStats() NodeStats {
 			st.Arcs = append(st.Arcs, ArcStats{"handed over to " + s.Name, s.Name, n, false})
 		}
 	}
-	st.Arcs = append(st.Arcs, ArcStats{"handed over to a device", "", a.device - a.gone, false},
-		ArcStats{reasonNoDevice, Drop, a.gone, true})
+	if n := a.device - a.gone; n > 0 {
+		st.Arcs = append(st.Arcs, ArcStats{"handed over to be sent", "device", n, false})
+	}
+	st.Arcs = append(st.Arcs, ArcStats{reasonNoDevice, Drop, a.gone, true})
 	return st
 }
 
