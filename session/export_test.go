@@ -102,6 +102,9 @@ func (t *Table) checkFree(records int) error {
 }
 
 func (t *Table) checkSlots(want int) error {
+	if last := t.index.slots[len(t.index.slots)-1]; last != 0 {
+		return fmt.Errorf("the slot that ends all searches has %#x", last)
+	}
 	n, before := 0, ^uint64(0)
 	for at, e := range t.index.slots {
 		if e == 0 {
