@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/skein-dataplane/skein/api"
 	pb "github.com/skein-dataplane/skein/api/skeinpb"
 	"github.com/skein-dataplane/skein/internal/lab"
@@ -265,17 +267,27 @@ func TestWorkersChanged(t *testing.T) {
 	for range 4 {
 		talks = append(talks, converse(t, w.ctx, w.PodA, w.PodB, lab.OtherPodAddr, lab.OtherPodAddr6)...)
 	}
-	for was, step := 1, []int{2, 1}; len(step) > 0; was, step = step[0], step[1:] {
-		w.setWorkers(t, was, step[0])
+	cpu := allowedCPU(t)
+	was := "count: 1"
+	for _, step := range []struct {
+		config  string
+		workers int
+		stays   bool
+	}{{"count: 2", 2, false}, {fmt.Sprintf("cpus: %d", cpu), 1, true}} {
+		w.setWorkers(t, was, step.config)
+		was = step.config
 		if err := w.Upgrade(w.ctx); err != nil {
 			t.Fatal(err)
 		}
 		for _, talk := range talks {
-			progress(t, fmt.Sprintf("one of the connections, with %d workers", step[0]), talk)
+			progress(t, "one of the connections, with "+step.config, talk)
 		}
 		m, err := c.ListWorkers(w.ctx, &pb.ListWorkersRequest{})
-		if err != nil || len(m.Workers) != step[0] {
-			t.Errorf("want %d workers: %v, %v", step[0], m, err)
+		if err != nil || len(m.Workers) != step.workers {
+			t.Fatalf("%s: %v, %v", step.config, m, err)
+		}
+		if x := m.Workers[0]; (x.Stays != nil) != step.stays || step.stays && (*x.Stays != cpu || x.Cpu != cpu) {
+			t.Errorf("%s: %v", step.config, x)
 		}
 		w.wants(t, w.PodA, "10.96.0.1:80", "b "+lab.PodAddr)
 		w.wants(t, w.PodA, "[2001:db8:96::1]:80", "b "+lab.PodAddr6)
@@ -288,13 +300,26 @@ func TestWorkersChanged(t *testing.T) {
 	}
 }
 
-// setWorkers changes how many workers the configuration asks for.
-func (w *servicesWorld) setWorkers(t *testing.T, was, is int) {
+// allowedCPU returns a CPU that this process may use.
+func allowedCPU(t *testing.T) (cpu uint32) {
+	t.Helper()
+	var may unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &may); err != nil {
+		t.Fatal(err)
+	}
+	for !may.IsSet(int(cpu)) {
+		cpu++
+	}
+	return cpu
+}
+
+// setWorkers changes the workers that the configuration asks for.
+func (w *servicesWorld) setWorkers(t *testing.T, was, is string) {
 	t.Helper()
 	text := readText(t, w.Config)
-	next := strings.Replace(text, fmt.Sprintf("workers: {count: %d}", was), fmt.Sprintf("workers: {count: %d}", is), 1)
+	next := strings.Replace(text, "workers: {"+was+"}", "workers: {"+is+"}", 1)
 	if next == text {
-		t.Fatalf("the configuration does not ask for %d workers", was)
+		t.Fatalf("the configuration does not ask for workers with %s", was)
 	}
 	if err := os.WriteFile(w.Config, []byte(next), 0o644); err != nil {
 		t.Fatal(err)
