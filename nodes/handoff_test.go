@@ -265,3 +265,19 @@ func TestHandoffNoAllocs(t *testing.T) {
 		}
 	})
 }
+
+// Workers share how many ICMP errors a node sends.
+func TestErrorLimitWorkers(t *testing.T) {
+	each(t, func(t *testing.T, f *family) {
+		c := newCrew(t, 2, false, aNode+aNode6)
+		for i := range 400 { // many senders, so that none is at its own limit
+			dst := map[string]string{"ip4": fmt.Sprintf("02:00:00:00:00:01 > 02:00:00:00:00:10: 8.8.%d.%d > 10.1.0.7", i/200, i%200+1),
+				"ip6": fmt.Sprintf("02:00:00:00:00:01 > 02:00:00:00:00:10: 2001:db8:99::%x > fd00:1::7", i+1)}[f.name]
+			c.receive(t, "eth0", dst+": udp 1 > 53 ttl 1", -1)
+		}
+		c.advance(t, 1e6)
+		if n := len(c.sent()); n < 40 || n > 52 {
+			t.Errorf("%d errors at once, want about 50: %q", n, c.newDrops())
+		}
+	})
+}

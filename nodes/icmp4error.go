@@ -74,7 +74,7 @@ func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 		return errorSource
 	}
 	to := h.Src()
-	if !e.allow(w.Now, uint32(to)) {
+	if !e.allow(w, uint32(to)) {
 		return errorLimited
 	}
 	tos := h.TOS()

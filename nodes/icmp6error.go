@@ -63,7 +63,7 @@ func (e *icmp6Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	if own.IsUnspecified() {
 		return errorSource
 	}
-	if !e.allow(w.Now, uint32(to.Hi>>32)^uint32(to.Hi)^uint32(to.Lo>>32)^uint32(to.Lo)) {
+	if !e.allow(w, uint32(to.Hi>>32)^uint32(to.Hi)^uint32(to.Lo>>32)^uint32(to.Lo)) {
 		return errorLimited
 	}
 	as, undo := undo6(w, b, to, b.IPv6().Dst())

@@ -1,12 +1,14 @@
 package nodes
 
+import "github.com/skein-dataplane/skein/graph"
+
 // A rate is how many errors may be sent: burst at once, and one more each
 // every nanoseconds.
 type rate struct{ every, burst int64 }
 
 var (
-	// perWorker is Linux's icmp_msgs_per_sec and icmp_msgs_burst.
-	perWorker = rate{every: 1e9 / 1000, burst: 50}
+	// perNode is Linux's icmp_msgs_per_sec and icmp_msgs_burst. Workers share it.
+	perNode = rate{every: 1e9 / 1000, burst: 50}
 	// perSender leaves room for a traceroute that probes all hops at once.
 	perSender = rate{every: 1e9 / 20, burst: 20}
 )
@@ -32,6 +34,8 @@ type errorLimits struct {
 }
 
 // allow reports whether an error may be sent now to whoever has the hash.
-func (l *errorLimits) allow(now int64, to uint32) bool {
-	return l.to[to*0x9e3779b1>>24].allow(now, perSender) && l.all.allow(now, perWorker)
+func (l *errorLimits) allow(w *graph.Worker, to uint32) bool {
+	n := int64(w.Peers())
+	share := rate{every: perNode.every * n, burst: max(1, perNode.burst/n)}
+	return l.to[to*0x9e3779b1>>24].allow(w.Now, perSender) && l.all.allow(w.Now, share)
 }
