@@ -107,7 +107,7 @@ func (t *target) connect(ctx context.Context, conn *grpc.ClientConn) error {
 			return t.why()
 		default:
 			if !conn.WaitForStateChange(ctx, s) {
-				return errNoAnswer
+				return t.why()
 			}
 		}
 	}
