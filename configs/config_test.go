@@ -125,6 +125,7 @@ func TestRefused(t *testing.T) {
 		{"nat ports backward", "nat: {ports: [2000-1999]}\n", "nat.ports[0]: ", "such as 1024-29999"},
 		{"nat ports are words", "nat: {ports: [many]}\n", "nat.ports[0]: ", "such as 1024-29999"},
 		{"nat mapping", "nat: {mapping: symmetric}\n", "f:1:16: nat.mapping: ", "or endpoint-independent was expected"},
+		{"nat mapping of several workers", "nat: {mapping: endpoint-independent}\nworkers: {count: 2}\n", "f:1:16: nat.mapping: ", "needs a single worker, found 2"},
 		{"nat ports overlap", "nat: {ports: [2000-3000, 3000]}\n", "f:1:14: nat.ports: ", "overlap"},
 		{"many nat ports", "nat: {ports: [1024, 1025, 1026, 1027, 1028]}\n", "nat.ports: ", "1 to 4"},
 		{"restart", "restart: perhaps\n", "f:1:10", ""},
