@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/nat"
 )
@@ -59,12 +60,18 @@ func TestPlain(t *testing.T) {
 }
 
 func TestPlainAllocs(t *testing.T) {
-	rig := newBench(t)
-	f := flow{src: hdr.Addr6{Lo: 1}, dst: hdr.Addr6{Lo: 2}, proto: hdr.ProtoTCP}
-	p, l4, _ := f.packet()
-	b := rig.set(p)
-	b.L4 = uint16(b.Off() + l4)
-	if n := testing.AllocsPerRun(100, func() { nat.Plain4(b, nat.SumAt[hdr.ProtoTCP], 3<<32|4, 5<<16|6) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	rig, sumAt := newBench(t), nat.SumAt[hdr.ProtoTCP]
+	from, to := hdr.Addr6{Lo: 1}, hdr.Addr6{Lo: 2}
+	for v6, plain := range map[bool]func(b *buf.Buffer){
+		false: func(b *buf.Buffer) { nat.Plain4(b, sumAt, 3<<32|4, 5<<16|6) },
+		true:  func(b *buf.Buffer) { nat.Plain6(b, sumAt, to, from, 5<<16|6) },
+	} {
+		f := flow{v6: v6, src: from, dst: to, proto: hdr.ProtoTCP}
+		p, l4, _ := f.packet()
+		b := rig.set(p)
+		b.L4 = uint16(b.Off() + l4)
+		if n := testing.AllocsPerRun(100, func() { plain(b) }); n != 0 {
+			t.Errorf("IPv6 %t: %v allocations", v6, n)
+		}
 	}
 }

