@@ -140,7 +140,15 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 			workers <- err // for below
 		}
 	}
-	stop := func() error { stopWork(); wg.Wait(); return <-workers }
+	stop := func() error {
+		stopWork()
+		wg.Wait()
+		ended := <-workers
+		if err := c.leaveAffinity(); err != nil {
+			c.log.Warn("clients of services may get other backends", zap.Error(err))
+		}
+		return ended
+	}
 	if give := c.keep.Load(); err == nil && give != nil {
 		err = c.letGo(stop, *give)
 	} else {
@@ -173,6 +181,7 @@ func (c *Control) configure(ctx context.Context) error {
 	if err := c.loadNAT(ctx); err != nil {
 		return err
 	}
+	c.recallAffinity(ctx)
 	if err := c.restoreOthers(); err != nil {
 		return err
 	}

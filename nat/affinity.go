@@ -95,14 +95,30 @@ type AffinityEntry struct {
 // Entries calls yield with what is remembered of a service's clients, until it
 // returns false.
 func (a *Affinity) Entries(service, now uint32, yield func(AffinityEntry) bool) {
+	a.All(now, func(of uint32, e AffinityEntry) bool { return of != service || yield(e) })
+}
+
+// All calls yield with what is remembered of all services' clients, each with
+// its service (Spec.ID), until it returns false.
+func (a *Affinity) All(now uint32, yield func(service uint32, e AffinityEntry) bool) {
 	for i := range a.sets {
 		for j := range a.sets[i] {
 			e := &a.sets[i][j]
-			if e.service == service && e.live(now) && !yield(AffinityEntry{e.client, e.backend, e.port, e.left(now)}) {
+			if e.live(now) && !yield(e.service, AffinityEntry{e.client, e.backend, e.port, e.left(now)}) {
 				return
 			}
 		}
 	}
+}
+
+// Remember has a client of a service stay with a backend for e.Left seconds, as
+// if a flow had been given to it. It takes the place of what is known of the
+// client. With no time left there is nothing to remember.
+func (a *Affinity) Remember(service uint32, e AffinityEntry, now uint32) {
+	if e.Left == 0 {
+		return
+	}
+	*a.place(service, e.Client, now) = affinityEntry{client: e.Client, backend: e.Backend, service: service, until: now + e.Left, port: e.Port}
 }
 
 // Evicted returns how many clients were forgotten before their time.

@@ -1,6 +1,7 @@
 package tour_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -148,7 +149,7 @@ func TestMaglevFromOutside(t *testing.T) {
 }
 
 // A client stays with its backend, whatever its ports and whatever else
-// changes, until it has been idle for the service's timeout.
+// changes, the daemon too, until it has been idle for the service's timeout.
 func TestAffinityFromOutside(t *testing.T) {
 	ports := []int{8080, 8081, 8082, 8083, 8084, 8085}
 	object := func(name, end, seconds string, ports ...int) string {
@@ -161,6 +162,8 @@ func TestAffinityFromOutside(t *testing.T) {
 	}
 	c := w.client(t)
 	w.apply(t, c, object("sticky", "1", "3600", ports...)+object("short", "2", "1", ports...))
+	killed := func() error { return errors.Join(w.Crash(w.ctx), w.Start(w.ctx)) }
+	stopped := func() error { return errors.Join(w.Stop(w.ctx), w.Start(w.ctx)) }
 	for _, f := range []struct{ sticky, short string }{{"10.96.0.1:80", "10.96.0.2:80"}, {"[2001:db8:96::1]:80", "[2001:db8:96::2]:80"}} {
 		who := func(addr string, proto string) string {
 			t.Helper()
@@ -196,6 +199,25 @@ func TestAffinityFromOutside(t *testing.T) {
 		same("with fewer backends")
 		w.apply(t, c, object("sticky", "1", "7200", ports...))
 		same("with another timeout, and all backends again")
+		// No session tells of the client where it was not killed.
+		for _, step := range []struct {
+			when   string
+			clear  bool
+			change func() error
+		}{
+			{"after a replacement", true, func() error { return w.Upgrade(w.ctx) }},
+			{"after a restart", true, stopped},
+			{"after it was killed", false, killed},
+			{"after a replacement of what was killed", true, func() error { return w.Upgrade(w.ctx) }},
+		} {
+			if step.clear {
+				_, err := c.ClearSessions(w.ctx, &skeinpb.ClearSessionsRequest{})
+				lab.Need(t, err)
+			}
+			lab.Need(t, step.change())
+			c = w.client(t)
+			same(step.when)
+		}
 
 		// Of six, another one is chosen sooner or later once the time is up.
 		was, changed := who(f.short, "tcp"), false
