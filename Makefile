@@ -28,14 +28,14 @@ lab: root build ## see Skein at work in network namespaces
 test: root ## all tests, go vet, gofmt
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
 	$(GO) vet ./...
-	$(GO) test -p 2 -timeout 5m ./...
+	$(GO) test -p 2 -timeout 15m ./...
 	@$(MAKE) --no-print-directory race
 
 race: root ## the tests of what runs beside each other, with the race detector
 ifeq ($(shell command -v gcc || command -v clang),)
 	@echo "race detector: left out, it needs a C compiler (apt install gcc libc6-dev)"
 else
-	CGO_ENABLED=1 $(GO) test -race -p 2 -timeout 5m $(RACE)
+	CGO_ENABLED=1 $(GO) test -race -p 2 -timeout 15m $(RACE)
 endif
 
 bench: root ## benchmarks; BENCH=regexp, BENCHPKG=./fib/
