@@ -47,12 +47,13 @@ var mayImport = []struct {
 
 	// Control.
 	{"configs", []string{"fib", "hdr", "nat", "acl", "internal/strictyaml"}},
-	{"control/takeover", []string{"drivers/afxdp", "tuntap"}},
+	{"control/redirect", nil},
+	{"control/takeover", []string{"drivers/afxdp", "tuntap", "control/redirect"}},
 	{"control/store", []string{"configs", "service"}},
 	{"control/pending", []string{"tuntap"}},
 	{"control/dhcprelay", []string{"hdr"}},
 	{"control", []string{"hdr", "buf", "drivers", "drivers/a*", "fib", "iface", "acl", "nat", "session", "tuntap", "policy", "policy/resource", "service",
-		"state", "graph", "nodes", "configs", "control/store", "control/pending", "control/dhcprelay", "control/takeover", "internal/tsc"}},
+		"state", "graph", "nodes", "configs", "control/store", "control/pending", "control/dhcprelay", "control/redirect", "control/takeover", "internal/tsc"}},
 	{"policy", []string{"hdr", "acl", "policy/resource", "policy/selector"}},
 	{"policy/resource", []string{"hdr", "acl", "policy/selector", "internal/strictyaml"}},
 	{"policy/selector", nil},
