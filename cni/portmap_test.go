@@ -24,9 +24,8 @@ func newTaken(t testing.TB) (*rig, *lab.Reference) {
 	return r, ref
 }
 
-// TestPortmap: a hostPort is served by Skein itself from outside and from pods.
-// The node's own packets to its own address Skein never sees; they are what the
-// real portmap plugin behind ours serves, and the two do not disturb each other.
+// TestPortmap: a hostPort is served by Skein itself, and the real portmap plugin
+// behind ours, which would serve the node's own processes, does not disturb that.
 func TestPortmap(t *testing.T) {
 	r, ref := newTaken(t)
 	lab.Need(t, r.node.Sysctl("net.ipv4.ip_forward", "1"))

@@ -181,7 +181,7 @@ func Default() Config {
 		Buffers:  Buffers{Small: 16384, Large: 512, PodQueue: 500},
 		API:      API{Socket: "/run/skein/api.sock"},
 		Policy:   Policy{Node: "allow"},
-		Services: Services{APIServer: "default/kubernetes", AffinityClients: 1 << 14},
+		Services: Services{APIServer: "default/kubernetes", AffinityClients: 1 << 14, RedirectHost: true},
 		Sessions: Sessions{Capacity: 1 << 18, PerPod: 1 << 15, PerPodHalfOpen: 1 << 13},
 		Log:      Log{Level: "info"},
 	}

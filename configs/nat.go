@@ -30,6 +30,9 @@ type Services struct {
 	// AffinityClients is how many clients of services with session affinity are
 	// remembered at once, in each family.
 	AffinityClients int `yaml:"affinity_clients"`
+	// RedirectHost has the node's own processes reach NodePorts and hostPorts, by
+	// a table of nftables in the host's namespace.
+	RedirectHost bool `yaml:"redirect_host"`
 }
 
 // NAT says which flows leave with another address.

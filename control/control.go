@@ -127,6 +127,7 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 	wg.Go(func() { c.ageNeighbors(work) })
 	wg.Go(func() { c.watchNamespaces(work) })
 	wg.Go(func() { c.watchServices(work) })
+	wg.Go(func() { c.watchRedirects(work) })
 	wg.Go(func() { c.watchFiles(work) })
 
 	err := c.configure(ctx)
@@ -231,6 +232,7 @@ func (c *Control) addConfigRoute(line string) error {
 func (c *Control) giveBack() (failed error) {
 	ctx, cancel := context.WithTimeout(context.Background(), configs.StopTimeout)
 	defer cancel()
+	c.keepRedirects()
 	c.mu.Lock()
 	c.closing = true
 	ports := slices.Clone(c.ports)

@@ -148,6 +148,7 @@ func (c *Control) Alive(ctx context.Context) error {
 // letGo closes everything that the kernel keeps without us, and changes
 // nothing. stop ends the workers and returns when they have ended.
 func (c *Control) letGo(stop func() error, give Hand) (failed error) {
+	c.keepRedirects()
 	c.mu.Lock()
 	c.closing = true
 	ports := slices.Clone(c.ports)

@@ -37,12 +37,13 @@ type translation struct {
 	cidrs     []netip.Prefix        // services.cidrs
 	vips      vipRoutes
 
-	outgoing *nat.Outgoing // nil: to be made anew
-	statics  *nat.Statics
-	last     *state.NAT
-	news     chan struct{} // has room for one
-	gone     goneBackends
-	alarms   map[string]bool // that are logged
+	outgoing  *nat.Outgoing // nil: to be made anew
+	statics   *nat.Statics
+	last      *state.NAT
+	news      chan struct{} // has room for one
+	redirects *redirects
+	gone      goneBackends
+	alarms    map[string]bool // that are logged
 }
 
 // A Pool is addresses of pods, and whether these leave with the node's.
@@ -62,7 +63,7 @@ func newTranslation(cfg *configs.Config) translation {
 	t := translation{sources: map[string]string{}, pods: map[netip.Addr]bool{}, hostPorts: map[string]bool{},
 		pools: map[netip.Prefix]Pool{}, maps: map[nat.Static]bool{}, routed: map[netip.Prefix]bool{},
 		vips: vipRoutes{of: map[string][]netip.Addr{}, used: map[netip.Addr]int{}, routed: map[netip.Prefix]bool{}},
-		news: make(chan struct{}, 1), gone: newGone(), alarms: map[string]bool{}}
+		news: make(chan struct{}, 1), gone: newGone(), alarms: map[string]bool{}, redirects: &redirects{news: make(chan struct{}, 1)}}
 	t.world = service.World{Node: nodeName(cfg.Policy), Zone: cfg.Services.Zone, APIServer: cfg.Services.APIServer}
 	return t
 }

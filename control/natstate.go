@@ -74,11 +74,13 @@ func (c *Control) stateNAT() *state.NAT {
 	return t.last
 }
 
-// tell wakes watchServices.
+// tell wakes watchServices and watchRedirects.
 func (t *translation) tell() {
-	select {
-	case t.news <- struct{}{}:
-	default: // it has not taken the last one up yet
+	for _, news := range []chan struct{}{t.news, t.redirects.news} {
+		select {
+		case news <- struct{}{}:
+		default: // it has not taken the last one up yet
+		}
 	}
 }
 

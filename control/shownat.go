@@ -41,7 +41,7 @@ func (c *Control) Services(ctx context.Context, name string) (out []ServiceView,
 	c.mu.Lock()
 	now := c.nat.last
 	if c.nat.table != nil {
-		alarms = c.nat.table.Alarms()
+		alarms = append(c.nat.table.Alarms(), c.redirectAlarms()...)
 		if why := c.unread["services"]; why != "" {
 			alarms = append(alarms, service.Alarm{What: "files of the configuration: " + why})
 		}

@@ -55,3 +55,20 @@ func (t *Takeover) Update(now Snapshot) error {
 	t.Host = &now
 	return nil
 }
+
+// NoteRedirects has Restore remove the table of package redirect as well. It is
+// called before there is one, and is on the disk when it returns.
+func (t *Takeover) NoteRedirects() error {
+	if t.Redirects() {
+		return nil
+	}
+	return t.edit(func(r *record) { r.Redirects = true })
+}
+
+// Redirects reports whether NoteRedirects was called, by this process or by one
+// before it.
+func (t *Takeover) Redirects() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.rec.Redirects
+}

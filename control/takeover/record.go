@@ -21,9 +21,11 @@ const (
 
 // A record is what Restore needs. It is on the disk before the first change.
 type record struct {
-	NetNS     string   `json:"netns"`     // file of the namespace that the uplink goes to
-	Index     int      `json:"index"`     // of the uplink in the host's namespace
-	Committed bool     `json:"committed"` // everything is in place, and was confirmed
+	NetNS     string `json:"netns"`     // file of the namespace that the uplink goes to
+	Index     int    `json:"index"`     // of the uplink in the host's namespace
+	Committed bool   `json:"committed"` // everything is in place, and was confirmed
+	// Redirects: the host's namespace may have the table of package redirect.
+	Redirects bool     `json:"redirects,omitempty"`
 	Host      Snapshot `json:"host"`
 }
 

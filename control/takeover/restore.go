@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"github.com/skein-dataplane/skein/control/redirect"
 )
 
 // Restore gives an uplink back to the host, the calling thread's namespace,
@@ -28,6 +30,7 @@ func Restore(o Options) error {
 		{"remove the TAP that stands for " + name, rec.removeTaps},
 		{"move " + name + " back", rec.moveBack},
 		{"give " + name + " its configuration", rec.Host.apply},
+		{"remove the table of nftables", rec.removeRedirects},
 		{"remove the namespace " + rec.NetNS, func() error { return dropNetNS(rec.NetNS) }},
 		{"remove the record of " + name, func() error { return rec.remove(o.Dir) }},
 	} {
@@ -37,6 +40,15 @@ func Restore(o Options) error {
 		}
 	}
 	return nil
+}
+
+// removeRedirects removes the table that leads processes of the host to Skein.
+// It comes after the uplink: the host is not to be without that because of it.
+func (r *record) removeRedirects() error {
+	if !r.Redirects {
+		return nil
+	}
+	return redirect.Remove()
 }
 
 // removeTaps removes the TAP under either of its names.

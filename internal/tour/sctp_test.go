@@ -36,6 +36,7 @@ func openSCTP(t *testing.T, n *lab.Namespace, v6 bool) sctpEnd {
 }
 
 const (
+	sctpTag      = 7 // everybody's initiate tag, which is never 0
 	sctpInit     = 1
 	sctpInitAck  = 2
 	sctpInitLen  = 20 // of both, in bytes, before their parameters
@@ -50,7 +51,10 @@ func (s sctpEnd) send(to netip.Addr, sport, dport uint16, chunk uint8, cookie st
 	binary.BigEndian.PutUint16(p, sport)
 	binary.BigEndian.PutUint16(p[2:], dport)
 	p[sctpHeader] = chunk
-	binary.BigEndian.PutUint32(p[sctpHeader+4:], 7) // the initiate tag, which is never 0
+	if chunk == sctpInitAck {
+		binary.BigEndian.PutUint32(p[4:], sctpTag) // who has sent the INIT wants it back (section 8.5)
+	}
+	binary.BigEndian.PutUint32(p[sctpHeader+4:], sctpTag)
 	if cookie != "" {
 		p = binary.BigEndian.AppendUint16(p, sctpCookie)
 		p = binary.BigEndian.AppendUint16(p, uint16(4+len(cookie)))
