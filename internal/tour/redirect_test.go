@@ -77,8 +77,8 @@ func TestNodePortsFromHost(t *testing.T) {
 		for i, a := range []struct{ node, want string }{{lab.NodeAddr, "b " + lab.NodeAddr}, {lab.NodeAddr6, "b " + lab.NodeAddr6}} {
 			openSCTP(t, w.PodB, i == 1).serve(t, "b", 8080)
 			got, err := openSCTP(t, w.Node, i == 1).ask(netip.AddrPortFrom(netip.MustParseAddr(a.node), 30001), 5000)
-			if want := a.want + " port 5000"; err != nil || got != want {
-				t.Errorf("%q, %v; want %q", got, err, want)
+			if err != nil || !strings.HasPrefix(got, a.want+" port ") { // another one, where there are several workers
+				t.Errorf("%q, %v; want %q", got, err, a.want)
 			}
 		}
 	})
