@@ -123,14 +123,7 @@ func TestReshard(t *testing.T) {
 func TestReshardKilled(t *testing.T) {
 	dir := t.TempDir()
 	c := sharded(t, dir, 2, 4000)
-	tables, err := c.openTables()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := range plainFlows {
-		k := flowKey(n)
-		open4(t, c, tables, k, k.Swap())
-	}
+	tables := filled(t, c)
 	was := layout{2, c.sharding.Seed()}
 	leave(t, c, tables)
 	c = sharded(t, dir, 3, 4000)
@@ -156,6 +149,17 @@ func TestReshardKilled(t *testing.T) {
 	leave(t, c, tables)
 }
 
+// filled opens the tables, and plainFlows in them.
+func filled(t *testing.T, c *Control) []*session.Table {
+	t.Helper()
+	tables := need(t, c.openTables)
+	for n := range plainFlows {
+		k := flowKey(n)
+		open4(t, c, tables, k, k.Swap())
+	}
+	return tables
+}
+
 func need(t *testing.T, open func() ([]*session.Table, error)) []*session.Table {
 	t.Helper()
 	tables, err := open()
@@ -170,23 +174,14 @@ func need(t *testing.T, open func() ([]*session.Table, error)) []*session.Table 
 func TestLayoutDamaged(t *testing.T) {
 	dir := t.TempDir()
 	c := sharded(t, dir, 2, 4000)
-	tables, err := c.openTables()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for n := range plainFlows {
-		k := flowKey(n)
-		open4(t, c, tables, k, k.Swap())
-	}
+	tables := filled(t, c)
 	seed := c.sharding.Seed()
 	leave(t, c, tables)
 	if err := os.WriteFile(layoutPath(dir), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c = sharded(t, dir, 2, 4000)
-	if tables, err = c.openTables(); err != nil {
-		t.Fatal(err)
-	}
+	tables = need(t, c.openTables)
 	if n := tables[0].Stats().Sessions + tables[1].Stats().Sessions; n != plainFlows || c.sharding.Seed() == seed {
 		t.Errorf("%d flows, want %d", n, plainFlows)
 	}

@@ -255,7 +255,7 @@ func TestCrossState(t *testing.T) {
 func TestCrossWakes(t *testing.T) {
 	ws := newWorkers(t, 2, 4096, toPeers())
 	in, out := lanes(t, ws, func(i, _ int) int { return 1 - i })
-	runAll(t, ws)
+	run(t, ws)
 	end := time.Now().Add(700 * time.Millisecond)
 	for sent := 1; time.Now().Before(end); sent++ {
 		in[0].give(1)
@@ -273,7 +273,7 @@ func TestCrossBusy(t *testing.T) {
 	const each = 20_000
 	ws := newWorkers(t, 4, 16384, toPeers())
 	in, out := lanes(t, ws, func(i, n int) int { return n % 4 })
-	stop := runAll(t, ws)
+	stop := run(t, ws)
 	for _, q := range in {
 		q.give(each)
 	}
@@ -383,7 +383,7 @@ func TestHungryAsks(t *testing.T) {
 	if !q.Starves() {
 		t.Fatal("there are buffers")
 	}
-	stop := runAll(t, ws)
+	stop := run(t, ws)
 	until(t, "the device has buffers", func() bool { return !q.Starves() })
 	stop()
 	if err := a.RemovePort(1); err != nil {

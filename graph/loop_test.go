@@ -56,8 +56,8 @@ func round(t testing.TB, w *graph.Worker) {
 	}
 }
 
-// run starts the worker, and stops it at the end of the test or by stop.
-func run(t testing.TB, w *graph.Worker) (stop func()) {
+// run starts a worker or several, and stops them at the end of the test or by stop.
+func run(t testing.TB, w interface{ Run(context.Context) error }) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -70,7 +70,7 @@ func run(t testing.TB, w *graph.Worker) (stop func()) {
 				t.Error(err)
 			}
 		case <-time.After(5 * time.Second):
-			t.Fatal("the worker does not stop")
+			t.Fatalf("%T: does not stop", w)
 		}
 	})
 	t.Cleanup(stop)
@@ -365,7 +365,7 @@ func TestStop(t *testing.T) {
 		select {
 		case err = <-done:
 		case <-time.After(5 * time.Second):
-			t.Fatal("the worker does not stop")
+			t.Fatalf("%T: does not stop", w)
 		}
 		if err = errors.Join(err, w.Close(), pool.Arena().Close()); err != nil {
 			t.Fatal(err)

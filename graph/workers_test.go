@@ -1,11 +1,8 @@
 package graph_test
 
 import (
-	"context"
 	"errors"
-	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,27 +32,6 @@ func newWorkers(t testing.TB, n, small int, cfg graph.Config) *graph.Workers {
 	return ws
 }
 
-// runAll starts the workers, and stops them at the end of the test or by stop.
-func runAll(t testing.TB, ws *graph.Workers) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- ws.Run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Error(err)
-			}
-		case <-time.After(5 * time.Second):
-			t.Fatal("the workers do not stop")
-		}
-	})
-	t.Cleanup(stop)
-	return stop
-}
-
 // Workers are told apart, agree on the time, and run beside each other with
 // queues of their own.
 func TestWorkers(t *testing.T) {
@@ -74,7 +50,7 @@ func TestWorkers(t *testing.T) {
 		}
 		in.give(300)
 	}
-	runAll(t, ws)
+	run(t, ws)
 	until(t, "both have sent all", func() bool { return out[0].Sent() == 300 && out[1].Sent() == 300 })
 	var ids []int
 	if err := ws.Do(t.Context(), func(w *graph.Worker) { ids = append(ids, w.ID()) }); err != nil {
@@ -128,7 +104,7 @@ func TestPin(t *testing.T) {
 	if err := ws.Pin([]int{cpu}); err != nil {
 		t.Fatal(err)
 	}
-	runAll(t, ws)
+	run(t, ws)
 	var on unix.CPUSet
 	if err := ws.Do(t.Context(), func(*graph.Worker) { _ = unix.SchedGetaffinity(0, &on) }); err != nil {
 		t.Fatal(err)
