@@ -43,14 +43,7 @@ func TestAccessLists(t *testing.T) {
 			{tr.PodA, addr.remote, false}, {tr.Remote, addr.a, false}, // by what pod-a may send
 			{tr.Remote, addr.b, false}, {tr.PodB, addr.remote, false}, {tr.Node, addr.b, false}, // by what pod-b may receive
 		} {
-			wait := 300 * time.Millisecond
-			if way.opens {
-				wait = 3 * time.Second
-			}
-			err := way.from.Reaches(ctx, way.to, lab.Ping{Timeout: wait})
-			if (err == nil) != way.opens {
-				t.Errorf("%s to %s: %v, want open: %v", way.from.Name(), way.to, err, way.opens)
-			}
+			opens(t, ctx, way.from, way.to, way.opens)
 		}
 	}
 	client, err := tr.Client(ctx)

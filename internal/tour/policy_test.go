@@ -48,14 +48,19 @@ func TestPolicyFile(t *testing.T) {
 			{tr.PodA, addr.b, true}, {tr.PodB, addr.a, false}, {tr.PodB, addr.remote, false}, {tr.Remote, addr.b, false},
 			{tr.PodA, addr.remote, true}, {tr.Remote, addr.a, true}, {tr.Node, addr.b, true}, {tr.PodB, addr.node, true},
 		} {
-			wait := 300 * time.Millisecond
-			if way.opens {
-				wait = 3 * time.Second
-			}
-			err := way.from.Reaches(ctx, way.to, lab.Ping{Timeout: wait})
-			if (err == nil) != way.opens {
-				t.Errorf("%s to %s: %v, want open: %v", way.from.Name(), way.to, err, way.opens)
-			}
+			opens(t, ctx, way.from, way.to, way.opens)
 		}
+	}
+}
+
+// opens checks whether pings get through, as they should or should not.
+func opens(t *testing.T, ctx context.Context, from *lab.Namespace, to string, want bool) {
+	t.Helper()
+	wait := 300 * time.Millisecond
+	if want {
+		wait = 3 * time.Second
+	}
+	if err := from.Reaches(ctx, to, lab.Ping{Timeout: wait}); (err == nil) != want {
+		t.Errorf("%s to %s: %v, want open: %v", from.Name(), to, err, want)
 	}
 }
