@@ -19,6 +19,9 @@ import (
 // rounds is how often each rival is measured, in turns.
 const rounds = 7
 
+// unitNice is what the daemon's unit has (configs/systemd/skeind.service).
+const unitNice = -5
+
 // startSkein returns the reference topology with a daemon at work.
 func startSkein(b *testing.B, opts tour.Options) *tour.Tour {
 	b.Helper()
@@ -34,7 +37,7 @@ func startPrepared(b *testing.B, opts tour.Options, prepare func(*lab.Reference)
 	if err := tour.Build(b.Context(), dir); err != nil {
 		b.Fatal(err)
 	}
-	opts.Daemon = filepath.Join(dir, "skeind")
+	opts.Daemon, opts.Nice = filepath.Join(dir, "skeind"), unitNice
 	t, err := tour.New(opts)
 	if err != nil {
 		b.Fatal(err)

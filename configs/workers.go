@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // MaxWorkers is how many workers there can be: each has a ring to each other.
@@ -21,7 +22,14 @@ type Workers struct {
 	// CPUs are those that they run on, one each in this order, as taskset(1)
 	// writes them: 2-3,6. Without any, the kernel chooses.
 	CPUs string `yaml:"cpus"`
+	// WakeLatency is how long CPUs may take to wake while there are packets, in
+	// whole microseconds: 0 has idle ones wait awake. Without it the kernel decides.
+	WakeLatency *time.Duration `yaml:"wake_latency"`
 }
+
+// maxWakeLatency is the longest latency that says something: deeper sleep does not
+// take as long to leave.
+const maxWakeLatency = time.Second
 
 // Number returns how many workers there are to be.
 func (w Workers) Number() int {
@@ -69,6 +77,9 @@ const onlineCPUs = "/sys/devices/system/cpu/online"
 // have together.
 func (c *checker) workers(cfg *Config) {
 	w := cfg.Workers
+	if l := w.WakeLatency; l != nil && (*l < 0 || *l > maxWakeLatency || *l%time.Microsecond != 0) {
+		c.add("workers.wake_latency", "%v where whole microseconds from 0s to %v were expected", *l, maxWakeLatency)
+	}
 	cpus, err := ParseCPUs(w.CPUs)
 	if err != nil {
 		c.add("workers.cpus", "%s", strings.TrimPrefix(err.Error(), "configs: "))

@@ -58,6 +58,7 @@ type Control struct {
 
 	pools    []*buf.Pool // the workers', once they run
 	workers  *graph.Workers
+	wake     *wakeLatency      // nil: the kernel decides
 	sharding *session.Sharding // which of them a flow belongs to
 	pub      *state.Publisher
 
@@ -129,6 +130,9 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 	wg.Go(func() { c.watchServices(work) })
 	wg.Go(func() { c.watchRedirects(work) })
 	wg.Go(func() { c.watchFiles(work) })
+	if c.wake != nil {
+		wg.Go(func() { c.wake.run(work, c.log) })
+	}
 
 	err := c.configure(ctx)
 	if err == nil {

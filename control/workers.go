@@ -46,16 +46,22 @@ func (c *Control) newWorkers() error {
 	if err == nil && len(cpus) > 0 {
 		err = c.workers.Pin(cpus)
 	}
+	if err == nil {
+		c.wake, err = newWakeLatency(c.cfg.Workers.WakeLatency, c.workers.All())
+	}
 	if err != nil {
 		return fmt.Errorf("control: %w", errors.Join(err, c.closeWorkers()))
 	}
 	return nil
 }
 
-// closeWorkers gives back what newWorkers has taken. No worker runs.
+// closeWorkers gives back what newWorkers has taken. No worker has run.
 func (c *Control) closeWorkers() (err error) {
 	if c.workers != nil {
 		err = c.workers.Close()
+	}
+	if c.wake != nil {
+		err = errors.Join(err, c.wake.file.Close())
 	}
 	return errors.Join(err, c.pools[0].Arena().Close())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +44,7 @@ type loop struct {
 	gen    uint64 // the generation of State that the tickers have seen
 	tickAt int64  // when the next ticker is due; 0 is never
 	load   Load
+	naps   atomic.Uint64 // sleeps that packets have ended << 1 | it is asleep
 }
 
 // Load is how a worker has spent its time.
@@ -195,7 +197,9 @@ func (w *Worker) sleep() (ready int, err error) {
 			return 0, nil
 		}
 	}
+	w.doze()
 	ready, err = w.poller.poll(timeout)
+	w.rouse(ready > 0)
 	now := int64(time.Since(w.start))
 	w.load.Slept += time.Duration(now - w.Now)
 	w.Now = now

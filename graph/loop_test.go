@@ -313,6 +313,11 @@ func TestSleepAndWake(t *testing.T) {
 	if load.Slept < 30*time.Millisecond || load.Packets != 5 {
 		t.Errorf("load %+v", load)
 	}
+	// What woke it for Do was no packet.
+	until(t, "the worker sleeps again", func() bool { asleep, _ := w.Naps(); return asleep })
+	if _, ended := w.Naps(); ended != 5 {
+		t.Errorf("packets have ended %d sleeps", ended)
+	}
 	stop()
 	if err := w.Do(ctx, func() {}); !errors.Is(err, graph.ErrStopped) {
 		t.Errorf("Do after the end: %v", err)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/session"
 	"github.com/skein-dataplane/skein/state"
@@ -69,36 +67,6 @@ func NewWorkers(cfg Config, pools []*buf.Pool) (*Workers, error) {
 
 // All returns the workers, by their IDs.
 func (ws *Workers) All() []*Worker { return ws.all }
-
-// Pin has each worker's thread stay on one CPU, by number; there are as many
-// numbers as workers. It is called before Run, which fails if the process may
-// not use one of them.
-func (ws *Workers) Pin(cpus []int) error {
-	if len(cpus) != len(ws.all) {
-		return fmt.Errorf("graph: pin %d workers to %d CPUs: each needs one", len(ws.all), len(cpus))
-	}
-	for i, w := range ws.all {
-		w.cpu, w.pinned = cpus[i], true
-	}
-	return nil
-}
-
-// pin moves the calling thread to the worker's CPU, if it has one, and returns
-// what undoes that.
-func (w *Worker) pin() (undo func(), err error) {
-	if !w.pinned {
-		return func() {}, nil
-	}
-	var before, set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &before); err != nil {
-		return nil, fmt.Errorf("graph: worker %d: read the CPUs of its thread: %w", w.id, err)
-	}
-	set.Set(w.cpu)
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return nil, fmt.Errorf("graph: worker %d: stay on CPU %d: %w", w.id, w.cpu, err)
-	}
-	return func() { _ = unix.SchedSetaffinity(0, &before) }, nil // it was so before
-}
 
 // Run has all workers move packets, each on a thread of its own, until ctx is
 // done or one of them fails.

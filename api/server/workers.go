@@ -15,6 +15,9 @@ func (s *service) ListWorkers(ctx context.Context, _ *pb.ListWorkersRequest) (*p
 		return nil, err
 	}
 	m := &pb.ListWorkersResponse{}
+	if limit, held := s.control.WakeLatency(); limit != nil {
+		m.WakeLatency, m.WakeLatencyHeld = durationpb.New(*limit), held
+	}
 	for i := range all {
 		m.Workers = append(m.Workers, workerMessage(i, &all[i]))
 	}

@@ -2498,10 +2498,12 @@ func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
 }
 
 type ListWorkersResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Workers       []*Worker              `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Workers         []*Worker              `protobuf:"bytes,1,rep,name=workers,proto3" json:"workers,omitempty"`
+	WakeLatency     *durationpb.Duration   `protobuf:"bytes,2,opt,name=wake_latency,json=wakeLatency,proto3" json:"wake_latency,omitempty"`                // that CPUs may take to wake while there are packets; absent: the kernel decides
+	WakeLatencyHeld bool                   `protobuf:"varint,3,opt,name=wake_latency_held,json=wakeLatencyHeld,proto3" json:"wake_latency_held,omitempty"` // it is in force now
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ListWorkersResponse) Reset() {
@@ -2539,6 +2541,20 @@ func (x *ListWorkersResponse) GetWorkers() []*Worker {
 		return x.Workers
 	}
 	return nil
+}
+
+func (x *ListWorkersResponse) GetWakeLatency() *durationpb.Duration {
+	if x != nil {
+		return x.WakeLatency
+	}
+	return nil
+}
+
+func (x *ListWorkersResponse) GetWakeLatencyHeld() bool {
+	if x != nil {
+		return x.WakeLatencyHeld
+	}
+	return false
 }
 
 // A Worker is a thread that moves packets.
@@ -8570,9 +8586,11 @@ const file_skein_proto_rawDesc = "" +
 	"\bworkload\x18\a \x01(\v2\x12.skein.v1.WorkloadR\bworkload\x121\n" +
 	"\tbandwidth\x18\b \x01(\v2\x13.skein.v1.BandwidthR\tbandwidth\x12\x12\n" +
 	"\x04type\x18\t \x01(\tR\x04type\"\x14\n" +
-	"\x12ListWorkersRequest\"A\n" +
+	"\x12ListWorkersRequest\"\xab\x01\n" +
 	"\x13ListWorkersResponse\x12*\n" +
-	"\aworkers\x18\x01 \x03(\v2\x10.skein.v1.WorkerR\aworkers\"\x85\x03\n" +
+	"\aworkers\x18\x01 \x03(\v2\x10.skein.v1.WorkerR\aworkers\x12<\n" +
+	"\fwake_latency\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vwakeLatency\x12*\n" +
+	"\x11wake_latency_held\x18\x03 \x01(\bR\x0fwakeLatencyHeld\"\x85\x03\n" +
 	"\x06Worker\x12\x16\n" +
 	"\x06worker\x18\x01 \x01(\rR\x06worker\x12\x16\n" +
 	"\x06thread\x18\x02 \x01(\rR\x06thread\x12\x10\n" +
@@ -9260,155 +9278,156 @@ var file_skein_proto_depIdxs = []int32{
 	28,  // 31: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
 	27,  // 32: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
 	38,  // 33: skein.v1.ListWorkersResponse.workers:type_name -> skein.v1.Worker
-	139, // 34: skein.v1.Worker.elapsed:type_name -> google.protobuf.Duration
-	139, // 35: skein.v1.Worker.busy:type_name -> google.protobuf.Duration
-	139, // 36: skein.v1.Worker.slept:type_name -> google.protobuf.Duration
-	39,  // 37: skein.v1.Worker.queues:type_name -> skein.v1.Placement
-	42,  // 38: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	139, // 39: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	139, // 40: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	139, // 41: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
-	43,  // 42: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	46,  // 43: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
-	1,   // 44: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	49,  // 45: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	56,  // 46: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	139, // 47: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	57,  // 48: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
-	2,   // 49: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	60,  // 50: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	62,  // 51: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	3,   // 52: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
-	61,  // 53: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	61,  // 54: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	61,  // 55: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	4,   // 56: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	139, // 57: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	3,   // 58: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
-	69,  // 59: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	76,  // 60: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
-	83,  // 61: skein.v1.ApplyPolicyResponse.applied:type_name -> skein.v1.PolicyRef
-	84,  // 62: skein.v1.ApplyPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
-	83,  // 63: skein.v1.DeletePolicyRequest.refs:type_name -> skein.v1.PolicyRef
-	91,  // 64: skein.v1.ListPolicyResponse.resources:type_name -> skein.v1.PolicyResource
-	84,  // 65: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
-	83,  // 66: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
-	94,  // 67: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
-	137, // 68: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
-	95,  // 69: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
-	96,  // 70: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
-	97,  // 71: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
-	83,  // 72: skein.v1.PolicyRules.ref:type_name -> skein.v1.PolicyRef
-	98,  // 73: skein.v1.PolicyRules.rules:type_name -> skein.v1.PolicyRule
-	28,  // 74: skein.v1.SetWorkloadRequest.workload:type_name -> skein.v1.Workload
-	103, // 75: skein.v1.ExplainResponse.steps:type_name -> skein.v1.ExplainStep
-	104, // 76: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
-	108, // 77: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
-	107, // 78: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
-	138, // 79: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
-	139, // 80: skein.v1.Session.idle:type_name -> google.protobuf.Duration
-	139, // 81: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
-	104, // 82: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
-	113, // 83: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	115, // 84: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	114, // 85: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	139, // 86: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	139, // 87: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	5,   // 88: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	139, // 89: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	124, // 90: skein.v1.ListServicesResponse.services:type_name -> skein.v1.ServicePort
-	125, // 91: skein.v1.ServicePort.addresses:type_name -> skein.v1.ServiceAddress
-	126, // 92: skein.v1.ServicePort.backends:type_name -> skein.v1.ServiceBackend
-	139, // 93: skein.v1.ServicePort.affinity:type_name -> google.protobuf.Duration
-	127, // 94: skein.v1.ServicePort.clients:type_name -> skein.v1.ServiceClient
-	139, // 95: skein.v1.ServiceClient.left:type_name -> google.protobuf.Duration
-	130, // 96: skein.v1.GetNATResponse.pools:type_name -> skein.v1.NATPool
-	131, // 97: skein.v1.GetNATResponse.statics:type_name -> skein.v1.NATStatic
-	132, // 98: skein.v1.GetNATResponse.exhausted:type_name -> skein.v1.NATExhausted
-	130, // 99: skein.v1.ChangeNATRequest.pool:type_name -> skein.v1.NATPool
-	6,   // 100: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	16,  // 101: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	18,  // 102: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	21,  // 103: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	22,  // 104: skein.v1.Skein.SetTunAddresses:input_type -> skein.v1.SetTunAddressesRequest
-	31,  // 105: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	33,  // 106: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
-	36,  // 107: skein.v1.Skein.ListWorkers:input_type -> skein.v1.ListWorkersRequest
-	40,  // 108: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	44,  // 109: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	47,  // 110: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	50,  // 111: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	52,  // 112: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	54,  // 113: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	58,  // 114: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	63,  // 115: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	65,  // 116: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	67,  // 117: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	70,  // 118: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	72,  // 119: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	74,  // 120: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	77,  // 121: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
-	79,  // 122: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
-	81,  // 123: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
-	85,  // 124: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
-	87,  // 125: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
-	89,  // 126: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
-	92,  // 127: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
-	99,  // 128: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
-	101, // 129: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
-	105, // 130: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
-	109, // 131: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
-	118, // 132: skein.v1.Skein.ApplyServices:input_type -> skein.v1.ApplyServicesRequest
-	120, // 133: skein.v1.Skein.DeleteServices:input_type -> skein.v1.DeleteServicesRequest
-	122, // 134: skein.v1.Skein.ListServices:input_type -> skein.v1.ListServicesRequest
-	128, // 135: skein.v1.Skein.GetNAT:input_type -> skein.v1.GetNATRequest
-	133, // 136: skein.v1.Skein.ChangeNAT:input_type -> skein.v1.ChangeNATRequest
-	111, // 137: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	116, // 138: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,   // 139: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	17,  // 140: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	20,  // 141: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	30,  // 142: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	23,  // 143: skein.v1.Skein.SetTunAddresses:output_type -> skein.v1.SetTunAddressesResponse
-	32,  // 144: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	34,  // 145: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
-	37,  // 146: skein.v1.Skein.ListWorkers:output_type -> skein.v1.ListWorkersResponse
-	41,  // 147: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	45,  // 148: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	48,  // 149: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	51,  // 150: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	53,  // 151: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	55,  // 152: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	59,  // 153: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	64,  // 154: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	66,  // 155: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	68,  // 156: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	71,  // 157: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	73,  // 158: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	75,  // 159: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	78,  // 160: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
-	80,  // 161: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
-	82,  // 162: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
-	86,  // 163: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
-	88,  // 164: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
-	90,  // 165: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
-	93,  // 166: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
-	100, // 167: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
-	102, // 168: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
-	106, // 169: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
-	110, // 170: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
-	119, // 171: skein.v1.Skein.ApplyServices:output_type -> skein.v1.ApplyServicesResponse
-	121, // 172: skein.v1.Skein.DeleteServices:output_type -> skein.v1.DeleteServicesResponse
-	123, // 173: skein.v1.Skein.ListServices:output_type -> skein.v1.ListServicesResponse
-	129, // 174: skein.v1.Skein.GetNAT:output_type -> skein.v1.GetNATResponse
-	134, // 175: skein.v1.Skein.ChangeNAT:output_type -> skein.v1.ChangeNATResponse
-	112, // 176: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	117, // 177: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	139, // [139:178] is the sub-list for method output_type
-	100, // [100:139] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	139, // 34: skein.v1.ListWorkersResponse.wake_latency:type_name -> google.protobuf.Duration
+	139, // 35: skein.v1.Worker.elapsed:type_name -> google.protobuf.Duration
+	139, // 36: skein.v1.Worker.busy:type_name -> google.protobuf.Duration
+	139, // 37: skein.v1.Worker.slept:type_name -> google.protobuf.Duration
+	39,  // 38: skein.v1.Worker.queues:type_name -> skein.v1.Placement
+	42,  // 39: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	139, // 40: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	139, // 41: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	139, // 42: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	43,  // 43: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	46,  // 44: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	1,   // 45: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
+	49,  // 46: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	56,  // 47: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	139, // 48: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	57,  // 49: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	2,   // 50: skein.v1.Route.type:type_name -> skein.v1.RouteType
+	60,  // 51: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	62,  // 52: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	3,   // 53: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
+	61,  // 54: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	61,  // 55: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	61,  // 56: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	4,   // 57: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	139, // 58: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	3,   // 59: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
+	69,  // 60: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	76,  // 61: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
+	83,  // 62: skein.v1.ApplyPolicyResponse.applied:type_name -> skein.v1.PolicyRef
+	84,  // 63: skein.v1.ApplyPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	83,  // 64: skein.v1.DeletePolicyRequest.refs:type_name -> skein.v1.PolicyRef
+	91,  // 65: skein.v1.ListPolicyResponse.resources:type_name -> skein.v1.PolicyResource
+	84,  // 66: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	83,  // 67: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
+	94,  // 68: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
+	137, // 69: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
+	95,  // 70: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
+	96,  // 71: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
+	97,  // 72: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
+	83,  // 73: skein.v1.PolicyRules.ref:type_name -> skein.v1.PolicyRef
+	98,  // 74: skein.v1.PolicyRules.rules:type_name -> skein.v1.PolicyRule
+	28,  // 75: skein.v1.SetWorkloadRequest.workload:type_name -> skein.v1.Workload
+	103, // 76: skein.v1.ExplainResponse.steps:type_name -> skein.v1.ExplainStep
+	104, // 77: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	108, // 78: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
+	107, // 79: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
+	138, // 80: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
+	139, // 81: skein.v1.Session.idle:type_name -> google.protobuf.Duration
+	139, // 82: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
+	104, // 83: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	113, // 84: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	115, // 85: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	114, // 86: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	139, // 87: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	139, // 88: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	5,   // 89: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	139, // 90: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	124, // 91: skein.v1.ListServicesResponse.services:type_name -> skein.v1.ServicePort
+	125, // 92: skein.v1.ServicePort.addresses:type_name -> skein.v1.ServiceAddress
+	126, // 93: skein.v1.ServicePort.backends:type_name -> skein.v1.ServiceBackend
+	139, // 94: skein.v1.ServicePort.affinity:type_name -> google.protobuf.Duration
+	127, // 95: skein.v1.ServicePort.clients:type_name -> skein.v1.ServiceClient
+	139, // 96: skein.v1.ServiceClient.left:type_name -> google.protobuf.Duration
+	130, // 97: skein.v1.GetNATResponse.pools:type_name -> skein.v1.NATPool
+	131, // 98: skein.v1.GetNATResponse.statics:type_name -> skein.v1.NATStatic
+	132, // 99: skein.v1.GetNATResponse.exhausted:type_name -> skein.v1.NATExhausted
+	130, // 100: skein.v1.ChangeNATRequest.pool:type_name -> skein.v1.NATPool
+	6,   // 101: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	16,  // 102: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	18,  // 103: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	21,  // 104: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	22,  // 105: skein.v1.Skein.SetTunAddresses:input_type -> skein.v1.SetTunAddressesRequest
+	31,  // 106: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	33,  // 107: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
+	36,  // 108: skein.v1.Skein.ListWorkers:input_type -> skein.v1.ListWorkersRequest
+	40,  // 109: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	44,  // 110: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	47,  // 111: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	50,  // 112: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	52,  // 113: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	54,  // 114: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	58,  // 115: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	63,  // 116: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	65,  // 117: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	67,  // 118: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	70,  // 119: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	72,  // 120: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	74,  // 121: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	77,  // 122: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
+	79,  // 123: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
+	81,  // 124: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
+	85,  // 125: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
+	87,  // 126: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
+	89,  // 127: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
+	92,  // 128: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
+	99,  // 129: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
+	101, // 130: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
+	105, // 131: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
+	109, // 132: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
+	118, // 133: skein.v1.Skein.ApplyServices:input_type -> skein.v1.ApplyServicesRequest
+	120, // 134: skein.v1.Skein.DeleteServices:input_type -> skein.v1.DeleteServicesRequest
+	122, // 135: skein.v1.Skein.ListServices:input_type -> skein.v1.ListServicesRequest
+	128, // 136: skein.v1.Skein.GetNAT:input_type -> skein.v1.GetNATRequest
+	133, // 137: skein.v1.Skein.ChangeNAT:input_type -> skein.v1.ChangeNATRequest
+	111, // 138: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	116, // 139: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,   // 140: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	17,  // 141: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	20,  // 142: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	30,  // 143: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	23,  // 144: skein.v1.Skein.SetTunAddresses:output_type -> skein.v1.SetTunAddressesResponse
+	32,  // 145: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	34,  // 146: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
+	37,  // 147: skein.v1.Skein.ListWorkers:output_type -> skein.v1.ListWorkersResponse
+	41,  // 148: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	45,  // 149: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	48,  // 150: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	51,  // 151: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	53,  // 152: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	55,  // 153: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	59,  // 154: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	64,  // 155: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	66,  // 156: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	68,  // 157: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	71,  // 158: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	73,  // 159: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	75,  // 160: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	78,  // 161: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
+	80,  // 162: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
+	82,  // 163: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
+	86,  // 164: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
+	88,  // 165: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
+	90,  // 166: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
+	93,  // 167: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
+	100, // 168: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
+	102, // 169: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
+	106, // 170: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
+	110, // 171: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
+	119, // 172: skein.v1.Skein.ApplyServices:output_type -> skein.v1.ApplyServicesResponse
+	121, // 173: skein.v1.Skein.DeleteServices:output_type -> skein.v1.DeleteServicesResponse
+	123, // 174: skein.v1.Skein.ListServices:output_type -> skein.v1.ListServicesResponse
+	129, // 175: skein.v1.Skein.GetNAT:output_type -> skein.v1.GetNATResponse
+	134, // 176: skein.v1.Skein.ChangeNAT:output_type -> skein.v1.ChangeNATResponse
+	112, // 177: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	117, // 178: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	140, // [140:179] is the sub-list for method output_type
+	101, // [101:140] is the sub-list for method input_type
+	101, // [101:101] is the sub-list for extension type_name
+	101, // [101:101] is the sub-list for extension extendee
+	0,   // [0:101] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }

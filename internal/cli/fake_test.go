@@ -162,7 +162,7 @@ func (f *fake) ListAttachments(context.Context, *pb.ListAttachmentsRequest) (*pb
 
 func (f *fake) ListWorkers(context.Context, *pb.ListWorkersRequest) (*pb.ListWorkersResponse, error) {
 	two := uint32(2)
-	return &pb.ListWorkersResponse{Workers: []*pb.Worker{
+	return &pb.ListWorkersResponse{WakeLatency: durationpb.New(10 * time.Microsecond), WakeLatencyHeld: true, Workers: []*pb.Worker{
 		{Thread: 4711, Cpu: 2, Stays: &two, Elapsed: sec(10), Busy: sec(1.234), Slept: sec(8), RxPackets: 1005000, Handed: 50,
 			Queues: []*pb.Placement{{Interface: "host-enp0s3", Driver: "af_xdp"}, {Interface: "tap0", Driver: "tap", Queue: 1}, {Interface: "tun3", Driver: "tun"}}},
 		{Worker: 1, Thread: 4712, Cpu: 3, NumaNode: 1, Elapsed: sec(10), Slept: sec(10),

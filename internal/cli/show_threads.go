@@ -49,6 +49,13 @@ func textThreads(w *bytes.Buffer, m *skeinpb.ListWorkersResponse) {
 	}
 	table(w, 0, []column{{"ID", 2, true}, {"LWP", 7, true}, {"CPU", 4, true}, {"Stays on", 0, true}, {"Node", 0, true}, {"Queues", 0, true},
 		{"Busy", 7, true}, {"Asleep", 7, true}, {"Packets", 14, true}, {"Handed over", 14, true}}, rows)
+	if m.WakeLatency != nil {
+		when := "once there are packets"
+		if m.WakeLatencyHeld {
+			when = "now"
+		}
+		fmt.Fprintf(w, "CPUs wake within %v %s\n", m.WakeLatency.AsDuration(), when)
+	}
 }
 
 // textPlacement writes which worker serves which queue, as VPP does.

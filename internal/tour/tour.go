@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -30,6 +31,9 @@ type Options struct {
 	Pods    []Pod  // besides pod-a and pod-b
 	Workers int    // 0: one
 	Bytes   int64  // of each TCP transfer; 0: 256 MiB
+
+	WakeLatency string // that CPUs may take to wake while there are packets; empty: the kernel decides
+	Nice        int    // of the daemon
 }
 
 // A Pod is one that the daemon is to attach.
@@ -83,6 +87,10 @@ func (t *Tour) yaml() string {
 	if rest == "" {
 		rest = "routes: [blackhole " + lab.PodBlock + ", blackhole " + lab.PodBlock6 + "]\n"
 	}
+	wake := ""
+	if t.opts.WakeLatency != "" {
+		wake = ", wake_latency: " + t.opts.WakeLatency
+	}
 	pods := append([]Pod{
 		{t.PodA.Path(), "eth0", lab.PodAddr + "/32, " + lab.PodAddr6 + "/128", "{namespace: default, name: pod-a, labels: {app: a}}"},
 		{t.PodB.Path(), "eth0", lab.OtherPodAddr + "/32, " + lab.OtherPodAddr6 + "/128", "{namespace: default, name: pod-b, labels: {app: b}}"}}, t.opts.Pods...)
@@ -97,14 +105,14 @@ uplinks:
     host_routes: [10.244.0.0/16, %s]
 pods:
 %sapi: {socket: %s}
-workers: {count: %d}
-%s`, t.dir, lab.Uplink, driver, lab.PodBlock6, &list, t.Socket, max(1, t.opts.Workers), rest)
+workers: {count: %d%s}
+%s`, t.dir, lab.Uplink, driver, lab.PodBlock6, &list, t.Socket, max(1, t.opts.Workers), wake, rest)
 }
 
 // Start starts the daemon and waits until it is ready, as long as ctx allows.
 // The daemon runs on after that, until Stop or Close.
 func (t *Tour) Start(ctx context.Context) error {
-	p, err := t.Node.Start(context.Background(), t.opts.Daemon, "--config", t.Config)
+	p, err := t.Node.Start(context.Background(), "nice", "-n", strconv.Itoa(t.opts.Nice), t.opts.Daemon, "--config", t.Config)
 	if err != nil {
 		return err
 	}
