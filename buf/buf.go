@@ -27,7 +27,7 @@ type Buffer struct {
 	RxIf uint32 // index of the interface the packet came in by
 	TxIf uint32 // index of the interface it leaves by, once that is decided
 	Adj  uint32 // adjacency chosen by a lookup; valid until the end of the sweep
-	Hash uint32 // symmetric flow hash: both directions have the same
+	Hash uint32 // symmetric flow hash, both directions have the same; 0 until somebody asks
 	Flow uint32 // session (session.Ref) or draft of one (session.Drafts), 0 if none
 	Meta uint32 // scratch between two adjacent nodes, documented by both
 

@@ -24,6 +24,15 @@ func (t *ends) end(list, hash uint32) uint32 {
 	return t.buckets[b.first+hash&b.mask]
 }
 
+// only returns the adjacency of a path list that has a single one.
+func (t *ends) only(list uint32) (adj uint32, ok bool) {
+	if int(list) >= len(t.bundles) {
+		return 0, true
+	}
+	b := t.bundles[list]
+	return b.first, b.mask == 0
+}
+
 // choose is end for a table that may have nothing in it.
 func (t *ends) choose(list, hash uint32) uint32 {
 	if int(list) >= len(t.bundles) {

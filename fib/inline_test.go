@@ -12,7 +12,8 @@ func TestInlined(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, f := range []string{"(*Table4).page", "(*Table4).Choose", "(*Table4).Adj", "(*Table6).Adj", "(*Table6).Choose",
+	for _, f := range []string{"(*Table4).page", "(*Table4).Only", "(*Table4).Choose", "(*Table4).Adj",
+		"(*Table6).Only", "(*Table6).Choose", "(*Table6).Adj",
 		"(*Table6).inPage", "(*Table6).rangesAt", "rangesFor", "wordFor", "less"} {
 		if !strings.Contains(string(out), "can inline "+f) {
 			t.Errorf("%s is not inlined any more", f)

@@ -46,6 +46,11 @@ const (
 // next hops, the low 6 bits of hash choose one, so that a flow keeps to its path
 // (RFC 2991). Index 0 is the NoRoute adjacency.
 func (t *Table4) Lookup(dst hdr.Addr4, hash uint32) uint32 {
+	return t.Choose(t.Leaf(dst), hash)
+}
+
+// Leaf returns what the trie holds for dst, for Choose to take an adjacency from.
+func (t *Table4) Leaf(dst hdr.Addr4) uint32 {
 	if t.root == nil {
 		return 0
 	}
@@ -56,7 +61,7 @@ func (t *Table4) Lookup(dst hdr.Addr4, hash uint32) uint32 {
 			e = t.page(e)[dst&0xff]
 		}
 	}
-	return t.end(e&listMask4, hash)
+	return e
 }
 
 func (t *Table4) page(e uint32) *page {
@@ -111,6 +116,10 @@ func (t *Table4) descend(dst []hdr.Addr4, entries []uint32) {
 		}
 	}
 }
+
+// Only returns the index of the adjacency that a leaf leads to, and whether it
+// leads to no other: then no hash is needed to Choose.
+func (t *Table4) Only(leaf uint32) (adj uint32, ok bool) { return t.only(leaf & listMask4) }
 
 // Choose returns the index of the adjacency that a flow with such a hash takes
 // of those that a leaf leads to. Index 0 is the NoRoute one.

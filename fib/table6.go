@@ -36,10 +36,15 @@ func (r *root6) at(a hdr.Addr6) uint32 { return r[a.Hi>>56][a.Hi>>48&0xff] }
 // next hops, the low 6 bits of hash choose one, so that a flow keeps to its path
 // (RFC 2991, RFC 6438). Index 0 is the NoRoute adjacency.
 func (t *Table6) Lookup(dst hdr.Addr6, hash uint32) uint32 {
+	return t.Choose(t.Leaf(dst), hash)
+}
+
+// Leaf returns what the trie holds for dst, for Choose to take an adjacency from.
+func (t *Table6) Leaf(dst hdr.Addr6) uint32 {
 	if t.root == nil {
 		return 0
 	}
-	return t.Choose(t.walk(t.root.at(dst), dst), hash)
+	return t.walk(t.root.at(dst), dst)
 }
 
 // LookupLink returns the index of the adjacency for a packet that leaves by, or

@@ -12,6 +12,10 @@ func (t *Table6) LookupVector(dst []hdr.Addr6, hash, adj []uint32) {
 	}
 }
 
+// Only returns the index of the adjacency that a leaf leads to, and whether it
+// leads to no other: then no hash is needed to Choose.
+func (t *Table6) Only(leaf uint32) (adj uint32, ok bool) { return t.only(leaf & listMask6) }
+
 // Choose returns the index of the adjacency that a flow with such a hash takes
 // of those that a leaf leads to. Index 0 is the NoRoute one.
 func (t *Table6) Choose(leaf, hash uint32) uint32 { return t.choose(leaf&listMask6, hash) }

@@ -2,20 +2,19 @@ package nodes
 
 import (
 	"github.com/skein-dataplane/skein/buf"
-	"github.com/skein-dataplane/skein/hdr"
+	"github.com/skein-dataplane/skein/session"
 )
 
 // Check4 is what ip4-input sees in a packet that is not the usual one.
 var Check4 = ip4Check
 
-// Hash4 is the hash that ip4-input sets.
-func Hash4(b *buf.Buffer) uint32 {
-	h, ports := b.IPv4AtL3(), uint32(0)
-	if portMask[h.Protocol()] != 0 && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0 && b.End() >= int(b.L4)+4 {
-		ports = b.UDP().Ports()
-	}
-	return flowHash(h.Src(), h.Dst(), h.Protocol(), ports)
-}
+// Hash4 and Hash6 are the hash of a packet's flow, whatever was known of it.
+// HashOut is the same where a packet leaves.
+func Hash4(b *buf.Buffer) uint32      { b.Hash = 0; return hash4(b) }
+func Hash6(b *buf.Buffer) uint32      { b.Hash = 0; return hash6(b) }
+func HashKey4(k session.Key4) uint32  { return keyHash4(k) }
+func HashKey6(k *session.Key6) uint32 { return keyHash6(k) }
+func HashOut(b *buf.Buffer) uint32    { b.Hash = 0; return hashOut(b) }
 
 // ICMPError is what Meta holds towards icmp4-error.
 var ICMPError = icmpError
@@ -35,7 +34,6 @@ var (
 func Check6(b *buf.Buffer) bool {
 	switch ip6Check(b) {
 	case 0:
-		b.Hash = upperHash(b, &upper{Chain6: hdr.Chain6{Proto: b.IPv6().NextHeader()}})
 		return true
 	case ip6HopByHop, ip6Extended:
 		return extensions(b) == 0
@@ -49,6 +47,13 @@ func Chain6(p []byte) (at int, proto uint8, whole bool) {
 	u, arc := walkUpper(p)
 	return u.Off, u.Proto, arc == 0 && !u.fragment
 }
+
+// Translate4 and Translate6 are what all nodes but ip4-session and ip6-session
+// translate by.
+var (
+	Translate4 = translate4
+	Translate6 = translate6
+)
 
 // What tests need of tunnels.
 var (

@@ -109,7 +109,7 @@ func (g *gro) Process(w *graph.Worker, v *graph.Vector) {
 // joined ends the run, so that none overtakes another.
 func (g *gro) take(w *graph.Worker, bufs []*buf.Buffer, i int) bool {
 	b := bufs[i]
-	slot := &g.slots[b.Hash%groSlots]
+	slot := &g.slots[hashOut(b)%groSlots]
 	var p piece
 	if !p.parse(b, &w.State.Ifaces[b.TxIf]) {
 		*slot = 0

@@ -64,7 +64,7 @@ func (e *icmp4Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 		return errorAboutIt
 	}
 	own := w.State.Source4(b.RxIf)
-	switch to := w.State.FIB4.Lookup(h.Dst(), b.Hash); w.State.FIB4.Adj(to).Kind {
+	switch to := w.State.FIB4.Lookup(h.Dst(), hash4(b)); w.State.FIB4.Adj(to).Kind {
 	case fib.Local:
 		own = h.Dst() // who has asked an address is answered by it
 	case fib.Blackhole:

@@ -57,7 +57,7 @@ func (e *icmp6Error) answer(w *graph.Worker, b *buf.Buffer) graph.Arc {
 	if to.IsLinkLocal() {
 		own = w.State.LinkSource6(b.RxIf)
 	}
-	if to := lookup6(w.State.FIB6, link6(b), b.IPv6().Dst(), b.Hash); w.State.FIB6.Adj(to).Kind == fib.Local {
+	if to := lookup6(w.State.FIB6, link6(b), b.IPv6().Dst(), hash6(b)); w.State.FIB6.Adj(to).Kind == fib.Local {
 		own = b.IPv6().Dst() // RFC 4443, section 2.2 (a)
 	}
 	if own.IsUnspecified() {

@@ -33,7 +33,7 @@ var IP4ARP = graph.Spec{
 type arp4 struct{}
 
 func (arp4) adj(st *state.State, b *buf.Buffer) uint32 {
-	return st.FIB4.Lookup(b.IPv4().Dst(), b.Hash)
+	return st.FIB4.Lookup(b.IPv4().Dst(), hash4(b))
 }
 
 func (arp4) wants(st *state.State, b *buf.Buffer, i uint32) (*fib.Adj, hdr.Addr4) {

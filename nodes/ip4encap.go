@@ -72,7 +72,7 @@ func (e *ip4Encap) end(w *graph.Worker, b *buf.Buffer) (to hdr.Addr4, _ graph.Ar
 
 // enter puts a packet into a tunnel, in pieces if need be.
 func (e *ip4Encap) enter(w *graph.Worker, b *buf.Buffer, to hdr.Addr4) graph.Arc {
-	h, adj := b.IPv4(), w.State.FIB4.Adj(w.State.FIB4.Lookup(to, b.Hash))
+	h, adj := b.IPv4(), w.State.FIB4.Adj(w.State.FIB4.Lookup(to, hash4(b)))
 	src := w.State.Source4(adj.Iface)
 	if src == 0 {
 		return encapSource

@@ -12,7 +12,7 @@ import (
 //
 // In: the packet starts at L3, at bytes that claim to be IPv4.
 // Out: the header is whole and sound and the packet is as long as it says; L4
-// and Hash are set. Towards icmp4-error, Meta holds the error.
+// is set. Towards icmp4-error, Meta holds the error.
 //
 // The TTL is not looked at: a packet for this node may arrive with its last
 // hop spent (RFC 1812, section 5.3.1).
@@ -60,17 +60,12 @@ func (ip4Input) Process(w *graph.Worker, v *graph.Vector) {
 		// The usual packet in one look: no options, no padding, no fragment, no
 		// superpacket, and nothing wrong. All others are looked at one by one.
 		h := b.IPv4()
-		var ports uint32
-		if n := b.Len(); n >= hdr.IPv4Len+4 && b.GSOType == buf.GSONone && h.IsPlain(n) && notUnicast[h[12]]|notUnicast[h[16]] == 0 {
+		if n := b.Len(); n >= hdr.IPv4Len && b.GSOType == buf.GSONone && h.IsPlain(n) && notUnicast[h[12]]|notUnicast[h[16]] == 0 {
 			b.L4 = b.L3 + hdr.IPv4Len
-			ports = h.PlainPorts() & portMask[h.Protocol()]
 		} else if arc := ip4Check(b); arc != 0 && (arc != ip4GSO || !superInTunnel4(w, b)) {
 			v.Arc[i] = arc
 			continue
-		} else {
-			ports = ip4Ports(b)
 		}
-		b.Hash = flowHash(h.Src(), h.Dst(), h.Protocol(), ports)
 		if b.RxIf != in {
 			in = b.RxIf
 			first, rest = graph.FirstFeature(ifaces[in].Feat[iface.IP4Unicast])
@@ -206,28 +201,4 @@ func gsoFits(b *buf.Buffer) bool {
 	}
 	b.HdrEnd = uint16(end)
 	return end <= b.End() && b.GSOSize > 0 && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0
-}
-
-// portMask has all bits set for the protocols whose header begins with two
-// ports.
-var portMask = [256]uint32{hdr.ProtoTCP: ^uint32(0), hdr.ProtoUDP: ^uint32(0), hdr.ProtoSCTP: ^uint32(0)}
-
-// ip4Ports returns the ports of any sound packet; 0 if it has none.
-func ip4Ports(b *buf.Buffer) uint32 {
-	h := b.IPv4()
-	if h.Frag()&(hdr.MoreFragments|hdr.FragOffset) != 0 || b.End() < int(b.L4)+4 {
-		return 0
-	}
-	return b.UDP().Ports() & portMask[h.Protocol()]
-}
-
-// flowHash returns a hash of a flow that is the same in both directions. ports
-// is 0 for what has none, and for all fragments of a packet, as only the first
-// carries them.
-func flowHash(src, dst hdr.Addr4, proto uint8, ports uint32) uint32 {
-	key := uint64(src^dst)<<32 | uint64(uint32(src+dst))
-	sport, dport := uint64(ports>>16), uint64(ports&0xffff)
-	key += (sport^dport)<<16 + (sport + dport)
-	key = (key ^ uint64(proto)) * 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
-	return uint32(key>>32) ^ uint32(key>>57)
 }

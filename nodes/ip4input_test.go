@@ -129,7 +129,10 @@ func TestIP4Hash(t *testing.T) {
 		}
 		got := rig.Run(t, packets...)
 		for _, x := range got {
-			out = append(out, x.Hash)
+			out = append(out, nodes.Hash4(x.Buffer))
+			if h := nodes.HashOut(x.Buffer); h != out[len(out)-1] {
+				t.Errorf("%#x where it leaves, %#x before", h, out[len(out)-1])
+			}
 		}
 		rig.Put(got)
 		return out

@@ -83,7 +83,10 @@ func (l *ip4Lookup) Process(w *graph.Worker, v *graph.Vector) {
 	}
 	routes.Leaves(dst, leaves)
 	for i, b := range bufs {
-		b.Adj = routes.Choose(leaves[i], b.Hash)
+		var only bool
+		if b.Adj, only = routes.Only(leaves[i]); !only {
+			b.Adj = routes.Choose(leaves[i], hash4(b))
+		}
 		v.Arc[i] = lookupForward
 		if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward || b.Flags&buf.Judge != 0 {
 			v.Arc[i] = unusual(b, kind, lookupError[kind%fib.NumKinds])

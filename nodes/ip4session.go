@@ -148,7 +148,7 @@ func (s *ip4Session) route(w *graph.Worker, b *buf.Buffer, r session.Ref) graph.
 		return graph.NextFeature(b)
 	}
 	routes := w.State.FIB4
-	b.Adj = routes.Lookup(b.IPv4().Dst(), b.Hash)
+	b.Adj = routes.Lookup(b.IPv4().Dst(), keyHash4(w.Flows.Key4(r)))
 	if b.Adj >= session.NoRoute || routes.Adj(b.Adj).Kind != fib.Forward {
 		w.Flows.SetRoute(r, session.NoRoute)
 		return graph.NextFeature(b)

@@ -30,8 +30,12 @@ type ip4SourceCheck struct{}
 func (ip4SourceCheck) Process(w *graph.Worker, v *graph.Vector) {
 	routes := w.State.FIB4
 	for i, b := range v.Bufs() {
-		adj := routes.Adj(routes.Lookup(b.IPv4().Src(), b.Hash))
-		if adj.Iface != b.RxIf || !behind(adj.Kind) {
+		leaf := routes.Leaf(b.IPv4().Src())
+		to, only := routes.Only(leaf)
+		if !only {
+			to = routes.Choose(leaf, hash4(b))
+		}
+		if adj := routes.Adj(to); adj.Iface != b.RxIf || !behind(adj.Kind) {
 			v.Arc[i] = sourceForged
 			continue
 		}

@@ -35,8 +35,10 @@ func (ip4Translate) Process(w *graph.Worker, v *graph.Vector) {
 	}
 }
 
-// translate4 makes b a packet with key k.
+// translate4 makes b a packet with key k. Its hash stays that of the packet that
+// came in, so that all packets of the flow have one, see flowhash.go.
 func translate4(b *buf.Buffer, k session.Key4) nat.Result {
+	hash4(b)
 	return nat.Translate4(b, &nat.Tuple4{Src: k.Src(), Dst: k.Dst(), SrcPort: k.SrcPort(), DstPort: k.DstPort()})
 }
 

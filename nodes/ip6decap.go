@@ -82,7 +82,7 @@ func leave6(b *buf.Buffer) graph.Arc {
 		}
 	}
 	b.Seek(int(b.L4))
-	b.L3 = uint16(b.Off())
+	b.L3, b.Hash = uint16(b.Off()), 0 // it is another flow
 	b.Flags = b.Flags&^buf.CsumValid | buf.Tunnelled
 	return decapInner
 }

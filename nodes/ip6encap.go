@@ -71,7 +71,7 @@ func (e *ip6Encap) end(w *graph.Worker, b *buf.Buffer) (to hdr.Addr6, _ graph.Ar
 
 // enter puts a packet into a tunnel, in segments if it is a superpacket.
 func (e *ip6Encap) enter(w *graph.Worker, b *buf.Buffer, to hdr.Addr6) graph.Arc {
-	h, adj := b.IPv6(), w.State.FIB6.Adj(w.State.FIB6.Lookup(to, b.Hash))
+	h, adj := b.IPv6(), w.State.FIB6.Adj(w.State.FIB6.Lookup(to, hash6(b)))
 	src := w.State.Source6(adj.Iface)
 	if src.IsUnspecified() {
 		return encapSource
@@ -112,12 +112,12 @@ func (e *ip6Encap) enter(w *graph.Worker, b *buf.Buffer, to hdr.Addr6) graph.Arc
 // class (RFC 2473, section 6.4; RFC 6040, section 4.1), and a flow label by which
 // routers keep its flow on one of equal paths (RFC 6438, section 3).
 func wrap6(b *buf.Buffer, src, to hdr.Addr6) {
-	class, n := b.IPv6().TrafficClass(), b.Len()
+	class, label, n := b.IPv6().TrafficClass(), hash6(b), b.Len()
 	b.L4 = uint16(b.Off())
 	b.Prepend(hdr.IPv6Len)
 	b.L3 = uint16(b.Off())
 	h := b.IPv6()
-	h.SetFirst(class, b.Hash)
+	h.SetFirst(class, label)
 	h.SetPayloadLen(n)
 	h.SetNextHeader(hdr.ProtoIPv6)
 	h.SetHopLimit(tunnelTTL)

@@ -15,7 +15,7 @@ import (
 // refused (RFC 5095).
 //
 // In: the packet starts at a sound IPv6 header with an extension header.
-// Out: L4 and Hash are set. Of a fragment but the first, L4 is where its data
+// Out: L4 is set. Of a fragment but the first, L4 is where its data
 // start.
 var IP6Extensions = graph.Spec{
 	Name: "ip6-extensions",
@@ -70,19 +70,7 @@ func extensions(b *buf.Buffer) graph.Arc {
 	if b.GSOType != buf.GSONone && (u.fragment || !gsoFits6(b, u.Proto)) {
 		return extGSO
 	}
-	b.Hash = upperHash(b, &u)
 	return 0
-}
-
-// upperHash leaves out for all fragments what only the first one says: the
-// ports, and for sure the protocol (RFC 8200, section 4.5).
-func upperHash(b *buf.Buffer, u *upper) uint32 {
-	proto := u.Proto
-	if u.fragment {
-		proto = hdr.ProtoNone
-	}
-	h := b.IPv6()
-	return flowHash6(h.Src(), h.Dst(), proto, upperPorts(b, proto))
 }
 
 // An upper is what the headers before the transport header say.

@@ -1,8 +1,6 @@
 package nodes
 
 import (
-	"math/bits"
-
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
@@ -15,7 +13,7 @@ import (
 //
 // In: the packet starts at L3, at bytes that claim to be IPv6.
 // Out: the fixed header is whole and sound and the packet is as long as it
-// says. On the ip6-unicast arc, L4 and Hash are set.
+// says. On the ip6-unicast arc, L4 is set.
 //
 // The hop limit is not looked at: a packet for this node may arrive with its
 // last hop spent. Link-local addresses are sound here; that they are not
@@ -63,18 +61,13 @@ func (ip6Input) Process(w *graph.Worker, v *graph.Vector) {
 		// superpacket, and nothing wrong. All others are looked at one by one.
 		h := b.IPv6()
 		src, dst, proto := h.Src(), h.Dst(), h.NextHeader()
-		var ports uint32
-		if n := b.Len(); n >= hdr.IPv6Len+4 && b.GSOType == buf.GSONone && h.Version() == 6 && hdr.IPv6Len+h.PayloadLen() == n &&
+		if n := b.Len(); n >= hdr.IPv6Len && b.GSOType == buf.GSONone && h.Version() == 6 && hdr.IPv6Len+h.PayloadLen() == n &&
 			!stepOver[proto] && unicast6(src) && unicast6(dst) {
 			b.L4 = b.L3 + hdr.IPv6Len
-			ports = b.UDP().Ports() & portMask[proto]
 		} else if arc := ip6Check(b); arc != 0 && (arc != ip6GSO || !superInTunnel6(w, b)) {
 			v.Arc[i] = arc
 			continue
-		} else {
-			ports = upperPorts(b, proto)
 		}
-		b.Hash = flowHash6(src, dst, proto, ports)
 		if b.RxIf != in {
 			in = b.RxIf
 			first, rest = graph.FirstFeature(ifaces[in].Feat[iface.IP6Unicast])
@@ -91,15 +84,6 @@ var stepOver = func() (is [256]bool) {
 	}
 	return is
 }()
-
-// upperPorts returns the ports of a packet whose transport header is of
-// protocol proto and at L4; 0 if it has none.
-func upperPorts(b *buf.Buffer, proto uint8) uint32 {
-	if b.End() < int(b.L4)+4 {
-		return 0
-	}
-	return b.UDP().Ports() & portMask[proto]
-}
 
 // unicast6 reports whether an address is a station's beyond doubt. Of those
 // whose upper half is zero, some are.
@@ -185,15 +169,4 @@ func gsoFits6(b *buf.Buffer, proto uint8) bool {
 	}
 	b.HdrEnd = uint16(end)
 	return end <= b.End() && b.GSOSize > 0
-}
-
-// flowHash6 returns a hash of a flow that is the same in both directions. The
-// flow label is left out: each direction has its own. See flowHash for ports.
-func flowHash6(src, dst hdr.Addr6, proto uint8, ports uint32) uint32 {
-	key := (src.Lo + dst.Lo) ^ bits.RotateLeft64(src.Lo^dst.Lo, 32)
-	key += (src.Hi + dst.Hi) ^ bits.RotateLeft64(src.Hi^dst.Hi, 24)
-	sport, dport := uint64(ports>>16), uint64(ports&0xffff)
-	key += (sport^dport)<<16 + (sport + dport)
-	key = (key ^ uint64(proto)) * 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio
-	return uint32(key>>32) ^ uint32(key>>57)
 }

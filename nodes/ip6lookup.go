@@ -64,7 +64,10 @@ func (l *ip6Lookup) Process(w *graph.Worker, v *graph.Vector) {
 	}
 	routes.Leaves(dst, leaves)
 	for i, b := range bufs {
-		b.Adj = routes.Choose(leaves[i], b.Hash)
+		var only bool
+		if b.Adj, only = routes.Only(leaves[i]); !only {
+			b.Adj = routes.Choose(leaves[i], hash6(b))
+		}
 		v.Arc[i] = lookupForward
 		if kind := routes.Adj(b.Adj).Kind; kind != fib.Forward || b.Flags&buf.Judge != 0 {
 			v.Arc[i] = unusual6(routes, b, dst[i], kind)
@@ -83,7 +86,7 @@ func unusual6(routes *fib.Table6, b *buf.Buffer, dst hdr.Addr6, kind fib.Kind) g
 // lookupOnLink decides about a packet to a link-local address. From others
 // than Skein it lets pass only what is for this node.
 func lookupOnLink(routes *fib.Table6, b *buf.Buffer, dst hdr.Addr6) graph.Arc {
-	b.Adj = routes.LookupLink(link6(b), dst, b.Hash)
+	b.Adj = routes.LookupLink(link6(b), dst, hash6(b))
 	kind := routes.Adj(b.Adj).Kind
 	if b.RxIf != 0 && kind != fib.Local && kind != fib.Punt {
 		return lookupLinkLocal

@@ -33,7 +33,7 @@ var IP6ND = graph.Spec{
 type nd6 struct{}
 
 func (nd6) adj(st *state.State, b *buf.Buffer) uint32 {
-	return lookup6(st.FIB6, link6(b), b.IPv6().Dst(), b.Hash)
+	return lookup6(st.FIB6, link6(b), b.IPv6().Dst(), hash6(b))
 }
 
 func (nd6) wants(st *state.State, b *buf.Buffer, i uint32) (*fib.Adj, hdr.Addr6) {

@@ -142,14 +142,15 @@ func (s *ip6Session) parse(w *graph.Worker, v *graph.Vector) {
 }
 
 // route decides where a packet goes whose session does not know it, or knows
-// that ip6-lookup is to be asked. What it finds the session knows from then on. Link-local destinations are for ip6-lookup, as they have as many routes as
+// that ip6-lookup is to be asked. What it finds the session knows from then on.
+// Link-local destinations are for ip6-lookup, as they have as many routes as
 // there are links; Lookup has none.
 func (s *ip6Session) route(w *graph.Worker, b *buf.Buffer, r session.Ref) graph.Arc {
 	if b.Adj == session.NoRoute {
 		return graph.NextFeature(b)
 	}
-	routes := w.State.FIB6
-	b.Adj = routes.Lookup(b.IPv6().Dst(), b.Hash)
+	routes, k := w.State.FIB6, w.Flows.Key6(r)
+	b.Adj = routes.Lookup(b.IPv6().Dst(), keyHash6(&k))
 	if b.Adj >= session.NoRoute || routes.Adj(b.Adj).Kind != fib.Forward {
 		w.Flows.SetRoute(r, session.NoRoute)
 		return graph.NextFeature(b)

@@ -24,8 +24,12 @@ type ip6SourceCheck struct{}
 func (ip6SourceCheck) Process(w *graph.Worker, v *graph.Vector) {
 	routes := w.State.FIB6
 	for i, b := range v.Bufs() {
-		adj := routes.Adj(lookup6(routes, b.RxIf, b.IPv6().Src(), b.Hash))
-		if adj.Iface != b.RxIf || !behind(adj.Kind) {
+		src := b.IPv6().Src()
+		to, only := routes.Only(routes.Leaf(src))
+		if !only || src.IsLinkLocal() {
+			to = lookup6(routes, b.RxIf, src, hash6(b))
+		}
+		if adj := routes.Adj(to); adj.Iface != b.RxIf || !behind(adj.Kind) {
 			v.Arc[i] = sourceForged
 			continue
 		}

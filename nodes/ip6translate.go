@@ -37,6 +37,7 @@ func (ip6Translate) Process(w *graph.Worker, v *graph.Vector) {
 
 // translate6 makes b a packet with key k.
 func translate6(b *buf.Buffer, k session.Key6) nat.Result {
+	hash6(b)
 	return nat.Translate6(b, &nat.Tuple6{Src: k.Src(), Dst: k.Dst(), SrcPort: k.SrcPort(), DstPort: k.DstPort()})
 }
 

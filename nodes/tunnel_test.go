@@ -69,6 +69,9 @@ func (f *tunnelFamily) open(t testing.TB, rig *graphtest.Rig, packet, to string)
 	return r
 }
 
+// unlabelled is a hash that makes no flow label.
+const unlabelled = 1 << 20
+
 func TestEncap(t *testing.T) {
 	eachTunnel(t, func(t *testing.T, f *tunnelFamily) {
 		w := f.world(t)
@@ -77,7 +80,7 @@ func TestEncap(t *testing.T) {
 		of := func(r session.Ref, more ...func(b *buf.Buffer)) func(b *buf.Buffer) {
 			return func(b *buf.Buffer) {
 				f.sound(b)
-				b.RxIf, b.Flow, b.Hash = eth0, uint32(r), 0
+				b.RxIf, b.Flow, b.Hash = eth0, uint32(r), unlabelled
 				for _, m := range more {
 					m(b)
 				}
@@ -86,7 +89,9 @@ func TestEncap(t *testing.T) {
 		draft := f.leave(t, rig, f.draft(rig, w, eth0, drafted{}), "$x > "+f.text("$p")+": udp 3 > 30080", nodes.FlagTunnelled)
 		narrow := f.leave(t, rig, f.draft(rig, w, eth0, drafted{}), f.text("$x > $q: udp 3 > 30080"), nodes.FlagTunnelled)
 		again := f.draft(rig, w, eth0, drafted{session: r})
-		plain := func(m func(b *buf.Buffer)) func(b *buf.Buffer) { return func(b *buf.Buffer) { m(b); b.Hash = 0 } }
+		plain := func(m func(b *buf.Buffer)) func(b *buf.Buffer) {
+			return func(b *buf.Buffer) { m(b); b.Hash = unlabelled }
+		}
 		nonsense := func(b *buf.Buffer) { b.Flags |= buf.CsumPartial; b.CsumStart = 60000 }
 		super := func(b *buf.Buffer) { b.GSOType, b.GSOSize = buf.GSOUDP, 0 }
 		many := func(b *buf.Buffer) {
