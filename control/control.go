@@ -62,6 +62,10 @@ type Control struct {
 	sharding *session.Sharding // which of them a flow belongs to
 	pub      *state.Publisher
 
+	// placing is held while queues are given to workers, moved and taken away; it
+	// is taken before mu.
+	placing sync.Mutex
+
 	mu        sync.Mutex // guards everything below
 	rib       ribs
 	ports     []*port              // by interface index; nil where there is none

@@ -207,7 +207,7 @@ func (c *Control) replay(ctx context.Context) error {
 		return fmt.Errorf("control: %w", err)
 	}
 	for _, x := range changes {
-		if err := c.Change(x.Name, changeOf(x)); err != nil {
+		if err := errors.Join(c.Change(x.Name, changeOf(x)), c.placeAgain(ctx, x.Name, x.Placement)); err != nil {
 			c.log.Warn("an interface could not be changed again", zap.String("interface", x.Name), zap.Error(err))
 		}
 	}

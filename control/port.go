@@ -30,6 +30,7 @@ type port struct {
 	index      uint32
 	device     drivers.Device
 	servedBy   []bool         // by number of the worker: it sends by the device, or knows who does
+	placed     []int          // by number of the queue: which worker serves it
 	addrs      []netip.Prefix // Skein's own on it
 	peer       Peer
 	netNS      string // uplink: path of the namespace that the NIC is in
@@ -85,7 +86,9 @@ func (c *Control) addPort(ctx context.Context, p *port) error {
 // so that no packet comes in by an interface that nobody knows. After an error
 // none of them serves it.
 func (c *Control) serve(ctx context.Context, p *port) error {
-	shares := c.deal(p.index, p.device.Queues())
+	c.placing.Lock()
+	defer c.placing.Unlock()
+	shares := c.shares(p)
 	serve := func(far bool) error {
 		return c.doAll(ctx, func(w *graph.Worker) (err error) {
 			switch mine := shares[w.ID()]; {
@@ -105,13 +108,20 @@ func (c *Control) serve(ctx context.Context, p *port) error {
 		err = serve(true)
 	}
 	if err != nil {
-		err = errors.Join(err, c.unserve(ctx, p))
+		err = errors.Join(err, c.stopServing(ctx, p))
 	}
 	return err
 }
 
 // unserve has the workers let go of an interface's queues.
 func (c *Control) unserve(ctx context.Context, p *port) error {
+	c.placing.Lock()
+	defer c.placing.Unlock()
+	return c.stopServing(ctx, p)
+}
+
+// stopServing does so. c.placing is held.
+func (c *Control) stopServing(ctx context.Context, p *port) error {
 	return c.doAll(ctx, func(w *graph.Worker) error {
 		if p.servedBy == nil || !p.servedBy[w.ID()] {
 			return nil
@@ -131,6 +141,7 @@ func (c *Control) register(p *port) error {
 		return fmt.Errorf("control: interface %s: %w", p.Name, ErrExists)
 	}
 	p.index, p.servedBy = c.freeIndex(time.Now()), make([]bool, c.cfg.Workers.Number())
+	p.placed = dealt(p.index, len(p.device.Queues()), len(p.servedBy))
 	for i := range p.Feat {
 		p.Feat[i] |= iface.FeatEnd
 	}

@@ -69,7 +69,7 @@ func (c *Control) place(all []Thread) {
 			continue
 		}
 		for q := range p.device.Queues() {
-			t := &all[worker(p.index, q, len(all))]
+			t := &all[p.placed[q]]
 			t.Queues = append(t.Queues, Placement{p.Name, p.device.Info().Driver, q})
 		}
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/configs"
-	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/nodes"
 )
@@ -95,31 +94,4 @@ func (c *Control) doAll(ctx context.Context, f func(w *graph.Worker) error) (fai
 		failed = errors.Join(failed, c.do(ctx, w, func() error { return f(w) }))
 	}
 	return failed
-}
-
-// deal says which queues of an interface each worker serves: queue q of
-// interface i goes to worker i+q modulo their number, so that interfaces with
-// one queue are spread over the workers. What a worker has no queue for it hands
-// to one that has.
-func (c *Control) deal(i uint32, queues []drivers.Queue) [][]drivers.Queue {
-	out := make([][]drivers.Queue, len(c.workers.All()))
-	for q := range queues {
-		at := worker(i, q, len(out))
-		out[at] = append(out[at], queues[q])
-	}
-	return out
-}
-
-// worker returns which of n workers serves queue q of interface i.
-func worker(i uint32, q, n int) int { return (int(i) + q) % n }
-
-// sender returns a worker that sends for one that has no queue itself.
-func sender(shares [][]drivers.Queue, worker int) int {
-	var with []int
-	for i, queues := range shares {
-		if len(queues) > 0 {
-			with = append(with, i)
-		}
-	}
-	return with[worker%len(with)]
 }

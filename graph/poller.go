@@ -82,6 +82,19 @@ func (p *poller) remove(fd int, iface uint32, queue int) {
 	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
+// renumber has a queue known by another number.
+func (p *poller) renumber(fd int, iface uint32, was, now int) {
+	s := source(iface<<8 | uint32(now))
+	if fd < 0 {
+		if at := slices.Index(p.always, source(iface<<8|uint32(was))); at >= 0 {
+			p.always[at] = s
+		}
+		return
+	}
+	// It needs no memory, and a queue that is not watched (Worker.fault) stays so.
+	_ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s)})
+}
+
 // poll fills p.ready with the queues that have packets, and returns how many.
 // A negative timeout waits for as long as it takes, or not at all if there are
 // queues that have to be asked.

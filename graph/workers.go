@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/skein-dataplane/skein/buf"
 	"github.com/skein-dataplane/skein/session"
@@ -15,7 +16,10 @@ const MaxWorkers = 64
 
 // Workers are several workers that share the work: each has its own instance of
 // the graph, its pool, its queues and its sessions.
-type Workers struct{ all []*Worker }
+type Workers struct {
+	all     []*Worker
+	holding sync.Mutex // by whoever has all of them hold still
+}
 
 // NewWorkers makes a worker of cfg for each of the pools, which are of one
 // arena. cfg has neither Pool nor Sessions: those are each worker's own. From

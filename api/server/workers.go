@@ -36,3 +36,10 @@ func workerMessage(worker int, t *control.Thread) *pb.Worker {
 	}
 	return m
 }
+
+func (s *service) SetPlacement(ctx context.Context, r *pb.SetPlacementRequest) (*pb.SetPlacementResponse, error) {
+	if err := s.control.PlaceQueue(ctx, r.Interface, int(r.Queue), int(r.Worker)); err != nil {
+		return nil, err
+	}
+	return &pb.SetPlacementResponse{}, nil
+}

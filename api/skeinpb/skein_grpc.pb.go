@@ -47,6 +47,7 @@ const (
 	Skein_DeleteInterface_FullMethodName = "/skein.v1.Skein/DeleteInterface"
 	Skein_ListAttachments_FullMethodName = "/skein.v1.Skein/ListAttachments"
 	Skein_ListWorkers_FullMethodName     = "/skein.v1.Skein/ListWorkers"
+	Skein_SetPlacement_FullMethodName    = "/skein.v1.Skein/SetPlacement"
 	Skein_GetRuntime_FullMethodName      = "/skein.v1.Skein/GetRuntime"
 	Skein_GetErrors_FullMethodName       = "/skein.v1.Skein/GetErrors"
 	Skein_GetBuffers_FullMethodName      = "/skein.v1.Skein/GetBuffers"
@@ -98,6 +99,8 @@ type SkeinClient interface {
 	ListAttachments(ctx context.Context, in *ListAttachmentsRequest, opts ...grpc.CallOption) (*ListAttachmentsResponse, error)
 	// The threads that move packets, and which queues each of them serves.
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
+	// SetPlacement has a worker serve a queue of an interface from now on.
+	SetPlacement(ctx context.Context, in *SetPlacementRequest, opts ...grpc.CallOption) (*SetPlacementResponse, error)
 	GetRuntime(ctx context.Context, in *GetRuntimeRequest, opts ...grpc.CallOption) (*GetRuntimeResponse, error)
 	GetErrors(ctx context.Context, in *GetErrorsRequest, opts ...grpc.CallOption) (*GetErrorsResponse, error)
 	GetBuffers(ctx context.Context, in *GetBuffersRequest, opts ...grpc.CallOption) (*GetBuffersResponse, error)
@@ -232,6 +235,16 @@ func (c *skeinClient) ListWorkers(ctx context.Context, in *ListWorkersRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListWorkersResponse)
 	err := c.cc.Invoke(ctx, Skein_ListWorkers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) SetPlacement(ctx context.Context, in *SetPlacementRequest, opts ...grpc.CallOption) (*SetPlacementResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetPlacementResponse)
+	err := c.cc.Invoke(ctx, Skein_SetPlacement_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -593,6 +606,8 @@ type SkeinServer interface {
 	ListAttachments(context.Context, *ListAttachmentsRequest) (*ListAttachmentsResponse, error)
 	// The threads that move packets, and which queues each of them serves.
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
+	// SetPlacement has a worker serve a queue of an interface from now on.
+	SetPlacement(context.Context, *SetPlacementRequest) (*SetPlacementResponse, error)
 	GetRuntime(context.Context, *GetRuntimeRequest) (*GetRuntimeResponse, error)
 	GetErrors(context.Context, *GetErrorsRequest) (*GetErrorsResponse, error)
 	GetBuffers(context.Context, *GetBuffersRequest) (*GetBuffersResponse, error)
@@ -676,6 +691,9 @@ func (UnimplementedSkeinServer) ListAttachments(context.Context, *ListAttachment
 }
 func (UnimplementedSkeinServer) ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWorkers not implemented")
+}
+func (UnimplementedSkeinServer) SetPlacement(context.Context, *SetPlacementRequest) (*SetPlacementResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetPlacement not implemented")
 }
 func (UnimplementedSkeinServer) GetRuntime(context.Context, *GetRuntimeRequest) (*GetRuntimeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetRuntime not implemented")
@@ -931,6 +949,24 @@ func _Skein_ListWorkers_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SkeinServer).ListWorkers(ctx, req.(*ListWorkersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_SetPlacement_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPlacementRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).SetPlacement(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_SetPlacement_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).SetPlacement(ctx, req.(*SetPlacementRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1510,6 +1546,10 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListWorkers",
 			Handler:    _Skein_ListWorkers_Handler,
+		},
+		{
+			MethodName: "SetPlacement",
+			Handler:    _Skein_SetPlacement_Handler,
 		},
 		{
 			MethodName: "GetRuntime",

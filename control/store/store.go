@@ -61,6 +61,8 @@ type Interface struct {
 
 	RxLimit *configs.RateLimit `json:"rx_limit,omitempty"`
 	TxLimit *configs.RateLimit `json:"tx_limit,omitempty"`
+
+	Placement map[int]int `json:"placement,omitempty"` // the worker that serves a queue, by its number
 }
 
 // A Store is an open database. Its methods may be called from several

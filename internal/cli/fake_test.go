@@ -160,6 +160,11 @@ func (f *fake) ListAttachments(context.Context, *pb.ListAttachmentsRequest) (*pb
 	}}, nil
 }
 
+func (f *fake) SetPlacement(_ context.Context, r *pb.SetPlacementRequest) (*pb.SetPlacementResponse, error) {
+	f.asked(r)
+	return &pb.SetPlacementResponse{}, nil
+}
+
 func (f *fake) ListWorkers(context.Context, *pb.ListWorkersRequest) (*pb.ListWorkersResponse, error) {
 	two := uint32(2)
 	return &pb.ListWorkersResponse{WakeLatency: durationpb.New(10 * time.Microsecond), WakeLatencyHeld: true, Workers: []*pb.Worker{

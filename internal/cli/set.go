@@ -53,7 +53,8 @@ func (e *env) setCmd() *cobra.Command {
 			Short: "How much may come in by it, or go out, per second",
 			ValidArgsFunction: sequence(e.interfaceNames, oneOf("in", "out"), oneOf("packets", "bandwidth", "off"), nothing,
 				oneOf("burst")),
-		})))
+		}),
+		e.setPlacementCmd()))
 }
 
 // set completes a command that changes an interface as read reads its words.

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -73,4 +74,32 @@ func textPlacement(w *bytes.Buffer, m *skeinpb.ListWorkersResponse) {
 			fmt.Fprintf(w, "    %s queue %d\n", q.Interface, q.Queue)
 		}
 	}
+}
+
+func (e *env) setPlacementCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:               "rx-placement <interface> [queue <n>] worker <n>",
+		Short:             "Have a worker receive from a queue; the first one if none is named",
+		Args:              between(3, 5),
+		ValidArgsFunction: cycle([]arg{e.interfaceNames}, oneOf("queue", "worker"), nothing),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req, err := parsePlacement(args)
+			if err != nil {
+				return usagef("%s: %w", path(cmd), err)
+			}
+			return e.change(cmd, func(ctx context.Context, c *api.Client) (message, error) { return c.SetPlacement(ctx, req) })
+		},
+	}
+}
+
+func parsePlacement(args []string) (*skeinpb.SetPlacementRequest, error) {
+	req, named := &skeinpb.SetPlacementRequest{Interface: args[0]}, false
+	err := pairs(args[1:], pair{word: "queue", set: number(&req.Queue, 0)}, pair{word: "worker", set: func(s string) error {
+		named = true
+		return number(&req.Worker, 0)(s)
+	}})
+	if err == nil && !named {
+		err = errors.New("worker missing")
+	}
+	return req, err
 }

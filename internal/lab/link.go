@@ -13,11 +13,12 @@ import (
 
 // An End is one end of a veth pair.
 type End struct {
-	NS    *Namespace
-	Link  string           // interface name, at most 15 bytes
-	MAC   net.HardwareAddr // nil: the kernel chooses
-	MTU   int              // bytes; 0: 1500
-	Addrs []string         // in CIDR notation
+	NS     *Namespace
+	Link   string           // interface name, at most 15 bytes
+	MAC    net.HardwareAddr // nil: the kernel chooses
+	MTU    int              // bytes; 0: 1500
+	Queues int              // to receive by, and to send by; 0: as many as the kernel gives
+	Addrs  []string         // in CIDR notation
 }
 
 // Join makes a veth pair between two namespaces, gives each end its addresses
@@ -25,6 +26,8 @@ type End struct {
 func Join(a, b End) error {
 	veth := netlink.NewVeth(netlink.LinkAttrs{Name: a.Link, HardwareAddr: a.MAC, MTU: mtu(a)})
 	veth.PeerName, veth.PeerHardwareAddr, veth.PeerMTU = b.Link, b.MAC, uint32(mtu(b))
+	veth.NumRxQueues, veth.NumTxQueues = a.Queues, a.Queues
+	veth.PeerNumRxQueues, veth.PeerNumTxQueues = uint32(b.Queues), uint32(b.Queues)
 	veth.PeerNamespace = netlink.NsFd(b.NS.fd)
 	if err := a.NS.nl.LinkAdd(veth); err != nil {
 		return fmt.Errorf("lab: join %s in %s and %s in %s: %w", a.Link, a.NS, b.Link, b.NS, err)

@@ -49,6 +49,7 @@ type Wanted struct {
 	Second       bool // the second node, 10.0.0.22
 	StaticRoutes bool // the router knows the nodes' pod blocks, without BGP
 	MTU          int  // of the LAN in bytes; 0: 1500
+	Queues       int  // of the node's uplink and the router's end of it; 0: as many as the kernel gives
 }
 
 // Reference builds the reference topology in an empty lab. If it fails, the
@@ -58,8 +59,8 @@ func (l *Lab) Reference(w Wanted) (*Reference, error) {
 	b := builder{lab: l}
 	r.Node, r.Router, r.Remote = b.ns("node"), b.ns("router"), b.ns("remote")
 	r.PodA, r.PodB = b.ns("pod-a"), b.ns("pod-b")
-	b.join(End{NS: r.Node, Link: Uplink, MTU: w.MTU, Addrs: []string{NodeAddr + "/24", NodeAddr6 + "/64"}},
-		End{NS: r.Router, Link: "port1", MTU: w.MTU})
+	b.join(End{NS: r.Node, Link: Uplink, MTU: w.MTU, Queues: w.Queues, Addrs: []string{NodeAddr + "/24", NodeAddr6 + "/64"}},
+		End{NS: r.Router, Link: "port1", MTU: w.MTU, Queues: w.Queues})
 	ports := []string{"port1"}
 	nodes := []*Namespace{r.Node}
 	if w.Second {
