@@ -26,6 +26,7 @@ import (
 type Options struct {
 	Daemon  string // path of skeind
 	Driver  string // "auto", "af_packet" or "af_xdp"; empty: auto
+	Uplink  string // more of the uplink's configuration, on one line
 	Wanted  lab.Wanted
 	Config  string // lines instead of the configuration's routes
 	Pods    []Pod  // besides pod-a and pod-b
@@ -103,10 +104,11 @@ uplinks:
   - interface: %s
     driver: %s
     host_routes: [10.244.0.0/16, %s]
+    %s
 pods:
 %sapi: {socket: %s}
 workers: {count: %d%s}
-%s`, t.dir, lab.Uplink, driver, lab.PodBlock6, &list, t.Socket, max(1, t.opts.Workers), wake, rest)
+%s`, t.dir, lab.Uplink, driver, lab.PodBlock6, t.opts.Uplink, &list, t.Socket, max(1, t.opts.Workers), wake, rest)
 }
 
 // Start starts the daemon and waits until it is ready, as long as ctx allows.
