@@ -188,9 +188,9 @@ func TestDirectServerReturn(t *testing.T) {
 	}
 }
 
-// A connection goes on when the node that it comes in by gets another daemon, and
-// carries more than fits the tunnel in one packet: the client is told how much
-// that is.
+// A connection goes on when the daemon of the node that it comes in by crashes
+// and another is started, and carries more than fits the tunnel in one packet:
+// the client is told how much that is.
 func TestDirectServerReturnGoesOn(t *testing.T) {
 	objects := directService()
 	w := newServices(t, tour.Options{Wanted: lab.Wanted{Second: true}}, objects)
@@ -228,9 +228,9 @@ func TestDirectServerReturnGoesOn(t *testing.T) {
 		}
 	}
 	echoed("at first")
-	lab.Need(t, w.Kill(w.ctx))
+	lab.Need(t, w.Crash(w.ctx))
 	lab.Need(t, w.Start(w.ctx))
-	echoed("with another daemon")
+	echoed("after a crash")
 	line := lab.RemoteAddr + " > " + lab.NodeAddr + ": tcp 1024 > 30080 flags S"
 	told, err := w.client(t).Explain(w.ctx, &skeinpb.ExplainRequest{Packet: &skeinpb.ExplainRequest_Line{Line: line}})
 	lab.Need(t, err)

@@ -59,7 +59,7 @@ func (t *Tour) Upgrade(ctx context.Context) error {
 }
 
 // Crash kills the process that moves packets, and waits until the daemon has
-// ended, which it has to with an error.
+// given the uplink back from its record and ended, which it has to with an error.
 func (t *Tour) Crash(ctx context.Context) error {
 	pid, err := t.DataPlane()
 	if err != nil {
@@ -77,6 +77,32 @@ func (t *Tour) Crash(ctx context.Context) error {
 	t.daemon = nil
 	if p.Wait() == nil {
 		return errors.New("tour: the data plane was killed, and the daemon ends as if nothing had happened")
+	}
+	return nil
+}
+
+// KillAll kills both of the daemon's processes, the supervisor before it can do
+// anything about it: what they have changed stays as it is.
+func (t *Tour) KillAll(ctx context.Context) error {
+	pid, err := t.DataPlane()
+	if err != nil {
+		return err
+	}
+	if err := t.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("tour: %w", err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("tour: kill the data plane: %w", err)
+	}
+	if err := t.KillSupervisor(ctx); err != nil {
+		return err
+	}
+	for syscall.Kill(pid, 0) == nil {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("tour: the data plane does not die: %w", ctx.Err())
+		case <-time.After(time.Millisecond):
+		}
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func TestSupervisorKilled(t *testing.T) {
 	lab.Need(t, tr.Start(ctx))
 	pid, err := tr.DataPlane()
 	lab.Need(t, err)
-	lab.Need(t, tr.Kill(ctx))
+	lab.Need(t, tr.KillSupervisor(ctx))
 	for syscall.Kill(pid, 0) == nil {
 		if ctx.Err() != nil {
 			t.Fatal("the data plane lives on")

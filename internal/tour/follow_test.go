@@ -303,7 +303,7 @@ func TestFollowKilled(t *testing.T) {
 	h.shows(h.Log, "add route 203.0.113.0/24")
 	h.shows(h.Log, "add route 2001:db8:113::/48")
 	before := hostView(t, h.ctx, h.Node)
-	if err := h.Kill(h.ctx); err != nil {
+	if err := h.KillAll(h.ctx); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Node.Exec(h.ctx, filepath.Join(bin, "skeind"), "restore", "--config", h.Config); err != nil {

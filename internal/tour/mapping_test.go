@@ -89,10 +89,10 @@ nat:
 			lab.Need(t, err)
 			t.Cleanup(func() { _ = conn.Close() })
 			one := mirrored(t, conn, lab.RemoteAddr+":8080")
-			lab.Need(t, w.Kill(w.ctx))
+			lab.Need(t, w.Crash(w.ctx))
 			lab.Need(t, w.Start(w.ctx))
 			if two := mirrored(t, conn, lab.RemoteAddr+":8081"); two != one {
-				t.Errorf("seen from %v, and with another daemon from %v", one, two)
+				t.Errorf("seen from %v, and after a crash from %v", one, two)
 			}
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -176,16 +175,9 @@ func (w *servicesWorld) redirectsSurvive(t *testing.T) {
 	lab.Need(t, w.Start(w.ctx))
 	w.eventually(t, "NodePorts are remembered", w.redirects)
 	w.fromHost(t)
-	pid, err := w.DataPlane()
-	lab.Need(t, err)
-	lab.Need(t, w.Signal(syscall.SIGSTOP)) // or the supervisor would give the uplink back
-	lab.Need(t, syscall.Kill(pid, syscall.SIGKILL))
-	lab.Need(t, w.Kill(w.ctx))
-	for syscall.Kill(pid, 0) == nil {
-		time.Sleep(time.Millisecond)
-	}
+	lab.Need(t, w.KillAll(w.ctx))
 	lab.Need(t, w.redirects())
-	_, err = w.Node.Exec(w.ctx, filepath.Join(bin, "skeind"), "restore", "--config", w.Config)
+	_, err := w.Node.Exec(w.ctx, filepath.Join(bin, "skeind"), "restore", "--config", w.Config)
 	lab.Need(t, err)
 	lab.Need(t, w.noRedirects())
 }

@@ -185,8 +185,10 @@ func (t *Tour) Signal(s syscall.Signal) error {
 	return t.daemon.Signal(s)
 }
 
-// Kill ends the daemon as an accident would: it gives nothing back.
-func (t *Tour) Kill(ctx context.Context) error {
+// KillSupervisor kills the daemon's first process alone. The data plane sees that,
+// stops as if it had been told to, and gives the uplink back: see Crash and KillAll
+// for accidents that leave something behind.
+func (t *Tour) KillSupervisor(ctx context.Context) error {
 	p := t.daemon
 	if p == nil {
 		return nil
