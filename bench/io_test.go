@@ -1,9 +1,7 @@
 package bench
 
 import (
-	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,20 +62,7 @@ func BenchmarkPodToPod(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, streams := range []int{1, 4} {
-		b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
-			for b.Loop() {
-				compare(b, func() float64 { return transfer(b, skein.PodA, skein.PodB, streams) },
-					func() float64 { return transfer(b, kernel.PodA, kernel.PodB, streams) })
-			}
-		})
-	}
-}
-
-// compare measures Skein and the kernel in turns and reports them.
-func compare(b *testing.B, skein, kernel func() float64) {
-	b.Helper()
-	rivals(b, "Gbit/s", "kernel", skein, kernel)
+	facing(b, pathTo(skein.PodA, skein.PodB, lab.OtherPodAddr), pathTo(kernel.PodA, kernel.PodB, lab.OtherPodAddr), bulk)
 }
 
 // rivals measures two ways in turns and reports the medians of both in a unit,
@@ -100,19 +85,6 @@ func rivals(b *testing.B, unit, other string, one, two func() float64) {
 func median(x []float64) float64 {
 	x = slices.Sorted(slices.Values(x))
 	return x[len(x)/2]
-}
-
-// transfer returns the rate of a second of TCP, in Gbit/s.
-func transfer(b *testing.B, from, to *lab.Namespace, streams int) float64 {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), 20*time.Second)
-	defer cancel()
-	addr := netip.AddrPortFrom(netip.MustParseAddr(lab.OtherPodAddr), 0)
-	rate, err := lab.Transfer{From: from, To: to, Addr: addr, Duration: time.Second, Streams: streams, Blind: true}.Run(ctx)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return rate.Gbps()
 }
 
 // BenchmarkIdle measures what a daemon with many pods costs when nobody sends:
@@ -150,6 +122,26 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 	ticks := 0
 	for _, s := range f[11:13] {
 		n, err := strconv.Atoi(s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// busyTime returns the time that all CPUs of the machine have been busy, with
+// interrupts (proc(5), /proc/stat, in clock ticks of 10 ms).
+func busyTime(b *testing.B) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := strings.Fields(string(text)) // cpu, user, nice, system, idle, iowait, irq, softirq
+	ticks := 0
+	for _, i := range []int{1, 2, 3, 6, 7} {
+		n, err := strconv.Atoi(f[i])
 		if err != nil {
 			b.Fatal(err)
 		}

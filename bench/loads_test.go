@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -75,13 +76,33 @@ func (l load) compare(b *testing.B, skein, kernel path) {
 	b.ReportMetric(slices.Max(ratios), "ratio-max")
 }
 
-// tcp is a transfer.
+// bulk is TCP of one stream and of several.
+var bulk = []load{tcp(1), tcp(4)}
+
+// tcp is a second of a transfer: its rate, and what all CPUs of the machine were
+// busy for, both ends included. The congestion control is the one that Linux comes
+// with, whatever this machine's is: with bbr the pace of the sender's timers is
+// what is measured.
 func tcp(streams int) load {
-	return load{fmt.Sprintf("tcp/streams=%d", streams), []string{"Gbit/s"}, func(b *testing.B, p path) []float64 {
-		rate, err := lab.Transfer{From: p.from, To: p.to, Addr: p.at, By: p.by, Duration: burstTime, Streams: streams, Blind: true}.Run(b.Context())
+	return load{fmt.Sprintf("tcp/streams=%d", streams), []string{"Gbit/s", "cpu-µs/MiB"}, func(b *testing.B, p path) []float64 {
+		before := busyTime(b)
+		rate, err := lab.Transfer{From: p.from, To: p.to, Addr: p.at, By: p.by, Duration: time.Second, Streams: streams,
+			Congestion: "cubic", Blind: true}.Run(b.Context())
 		lab.Need(b, err)
-		return []float64{rate.Gbps()}
+		return []float64{rate.Gbps(), micros(busyTime(b)-before) / (float64(rate.Bytes) / (1 << 20))}
 	}}
+}
+
+// awake has CPUs with nothing to do wait awake until the benchmark ends, beside
+// Skein and the kernel alike: as workers.wake_latency: 0s does while there are
+// packets.
+func awake(b *testing.B) {
+	b.Helper()
+	f, err := os.OpenFile("/dev/cpu_dma_latency", os.O_WRONLY, 0)
+	lab.Need(b, err)
+	b.Cleanup(func() { lab.Need(b, f.Close()) })
+	_, err = f.Write(make([]byte, 4)) // µs
+	lab.Need(b, err)
 }
 
 // small is a flood of small datagrams, as fast as so many threads can send them:

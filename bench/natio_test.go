@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"fmt"
 	"net/netip"
 	"testing"
 
@@ -31,18 +30,10 @@ const serviceRules = "table ip bench {\n chain pre {\n  type nat hook prerouting
 // in nftables, as kube-proxy does.
 func BenchmarkServicePodToPod(b *testing.B) {
 	skein, kernel := servicePairs(b)
-	by := func(from, to *lab.Namespace, streams int) float64 {
-		rate, err := lab.Transfer{From: from, To: to, Addr: netip.MustParseAddrPort(lab.OtherPodAddr + ":8080"),
-			By: netip.MustParseAddrPort("10.96.0.10:80"), Streams: streams, Blind: true}.Run(b.Context())
-		lab.Need(b, err)
-		return rate.Gbps()
-	}
-	for _, streams := range []int{1, 4} {
-		b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
-			for b.Loop() {
-				compare(b, func() float64 { return by(skein.PodA, skein.PodB, streams) },
-					func() float64 { return by(kernel.PodA, kernel.PodB, streams) })
-			}
-		})
-	}
+	facing(b, byService(skein.PodA, skein.PodB), byService(kernel.PodA, kernel.PodB), bulk)
+}
+
+// byService is a path by the ClusterIP.
+func byService(from, to *lab.Namespace) path {
+	return path{from, to, netip.MustParseAddrPort(lab.OtherPodAddr + ":8080"), netip.MustParseAddrPort("10.96.0.10:80")}
 }

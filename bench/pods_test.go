@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,6 +28,11 @@ func BenchmarkPods(b *testing.B) {
 				facing(b, pathTo(skein.PodA, skein.PodB, f.addr), pathTo(kernel.PodA, kernel.PodB, f.addr), f.loads)
 			})
 		}
+		b.Run("family=4/cpus=awake", func(b *testing.B) {
+			awake(b)
+			facing(b, pathTo(skein.PodA, skein.PodB, lab.OtherPodAddr), pathTo(kernel.PodA, kernel.PodB, lab.OtherPodAddr),
+				[]load{connects, asks, roundTrip, loaded})
+		})
 	})
 	for _, rules := range []int{1_000, 10_000} {
 		b.Run(fmt.Sprintf("with=policy/rules=%d", rules), func(b *testing.B) {
@@ -39,10 +43,7 @@ func BenchmarkPods(b *testing.B) {
 	}
 	b.Run("with=service", func(b *testing.B) {
 		skein, kernel := servicePairs(b)
-		by := func(from, to *lab.Namespace) path {
-			return path{from, to, netip.MustParseAddrPort(lab.OtherPodAddr + ":8080"), netip.MustParseAddrPort("10.96.0.10:80")}
-		}
-		facing(b, by(skein.PodA, skein.PodB), by(kernel.PodA, kernel.PodB), []load{small(1), connects, asks, roundTrip})
+		facing(b, byService(skein.PodA, skein.PodB), byService(kernel.PodA, kernel.PodB), []load{small(1), connects, asks, roundTrip})
 	})
 }
 

@@ -16,14 +16,7 @@ func BenchmarkPolicyPodToPod(b *testing.B) {
 	for _, rules := range []int{1_000, 10_000} {
 		b.Run(fmt.Sprintf("rules=%d", rules), func(b *testing.B) {
 			skein, kernel := ruledPairs(b, rules)
-			for _, streams := range []int{1, 4} {
-				b.Run(fmt.Sprintf("streams=%d", streams), func(b *testing.B) {
-					for b.Loop() {
-						compare(b, func() float64 { return transfer(b, skein.PodA, skein.PodB, streams) },
-							func() float64 { return transfer(b, kernel.PodA, kernel.PodB, streams) })
-					}
-				})
-			}
+			facing(b, pathTo(skein.PodA, skein.PodB, lab.OtherPodAddr), pathTo(kernel.PodA, kernel.PodB, lab.OtherPodAddr), bulk)
 		})
 	}
 }

@@ -33,6 +33,11 @@ func BenchmarkUplink(b *testing.B) {
 			skein := startWired(b, tour.Options{Driver: c.driver}).Reference
 			b.Run("way=in", func(b *testing.B) { families(b, skein, kernel, inward, c.loads, c.loads6) })
 			b.Run("way=out", func(b *testing.B) { families(b, skein, kernel, outward, c.loads, c.loads6) })
+			b.Run("family=4/cpus=awake", func(b *testing.B) {
+				awake(b)
+				b.Run("way=in", func(b *testing.B) { facing(b, inward(skein, false), inward(kernel, false), []load{roundTrip, loaded}) })
+				b.Run("way=out", func(b *testing.B) { facing(b, outward(skein, false), outward(kernel, false), []load{roundTrip, loaded}) })
+			})
 		})
 	}
 	b.Run("driver=af_packet/with=masquerade", func(b *testing.B) {
@@ -70,6 +75,10 @@ func BenchmarkHost(b *testing.B) {
 	})
 	b.Run("way=out", func(b *testing.B) {
 		facing(b, pathTo(skein.PodA, skein.Node, lab.NodeAddr), pathTo(kernel.PodA, kernel.Node, lab.NodeAddr), loads)
+	})
+	b.Run("way=out/cpus=awake", func(b *testing.B) {
+		awake(b)
+		facing(b, pathTo(skein.PodA, skein.Node, lab.NodeAddr), pathTo(kernel.PodA, kernel.Node, lab.NodeAddr), []load{roundTrip})
 	})
 }
 

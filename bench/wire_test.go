@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -22,16 +21,12 @@ func BenchmarkWire(b *testing.B) {
 	kernel := kernelNode(b, l)
 	for _, driver := range []string{"af_packet", "af_xdp"} {
 		skein := startWired(b, tour.Options{Driver: driver})
-		for _, streams := range []int{1, 4} {
-			for _, way := range []string{"in", "out"} {
-				b.Run(fmt.Sprintf("driver=%s/way=%s/streams=%d", driver, way, streams), func(b *testing.B) {
-					for b.Loop() {
-						compare(b, func() float64 { return across(b, skein.Reference, way, streams) },
-							func() float64 { return across(b, kernel, way, streams) })
-					}
-				})
-			}
-		}
+		b.Run("driver="+driver+"/way=in", func(b *testing.B) {
+			facing(b, inward(skein.Reference, false), inward(kernel, false), bulk)
+		})
+		b.Run("driver="+driver+"/way=out", func(b *testing.B) {
+			facing(b, outward(skein.Reference, false), outward(kernel, false), bulk)
+		})
 	}
 }
 
@@ -45,7 +40,7 @@ func BenchmarkGRO(b *testing.B) {
 			for b.Loop() {
 				with := func(on bool) float64 {
 					coalesce(b, skein, on)
-					return across(b, skein.Reference, "in", streams)
+					return tcp(streams).run(b, inward(skein.Reference, false))[0]
 				}
 				rivals(b, "Gbit/s", "without", func() float64 { return with(true) }, func() float64 { return with(false) })
 			}
@@ -112,22 +107,4 @@ func wired(b *testing.B, r *lab.Reference) {
 	lab.Need(b, r.Router.Offload(b.Context(), "port1", true, "gro"))
 	lab.Need(b, r.Node.Offload(b.Context(), lab.Uplink, false, "tso", "gso"))
 	lab.Need(b, r.Node.Offload(b.Context(), lab.Uplink, true, "gro"))
-}
-
-// across returns the rate of a second of TCP between the remote host and a pod,
-// in Gbit/s.
-func across(b *testing.B, r *lab.Reference, way string, streams int) float64 {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), 20*time.Second)
-	defer cancel()
-	t := lab.Transfer{From: r.Remote, To: r.PodA, Addr: netip.AddrPortFrom(netip.MustParseAddr(lab.PodAddr), 0),
-		Duration: time.Second, Streams: streams, Blind: true}
-	if way == "out" {
-		t.From, t.To, t.Addr = r.PodA, r.Remote, netip.AddrPortFrom(netip.MustParseAddr(lab.RemoteAddr), 0)
-	}
-	rate, err := t.Run(ctx)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return rate.Gbps()
 }

@@ -42,8 +42,8 @@ var sections = []section{
 	},
 	{
 		name: "io", title: "Pods and the wire, beside the kernel", pkg: "./bench", bench: "PodToPod$|Wire$", time: "1x", count: 1,
-		metrics: []string{"Gbit/s", "kernel-Gbit/s", "ratio", "ratio-min", "ratio-max"},
-		about:   "TCP, both ends and Skein on the machine's cores; Skein and a namespace that routes by the kernel in turns, seven times a second. Medians of both, and of the ratios of the pairs the median, the least and the most. The wire carries packets of 1,500 bytes, both its ends join what they receive; `in` is from the wire to the pod. PolicyPodToPod has so many rules at the receiving pod, of which the last allows; the kernel has the same in an nftables chain behind `ct state established accept`.",
+		metrics: facing,
+		about:   "TCP (cubic), both ends and Skein on the machine's cores; Skein and a namespace that routes by the kernel in turns, seven times a second. Medians of both, and of the ratios of the pairs the median, the least and the most. `cpu` is what all of the machine's cores were busy for, both ends included. The wire carries packets of 1,500 bytes, both its ends join what they receive; `in` is from the wire to the pod. PolicyPodToPod has so many rules at the receiving pod, of which the last allows; the kernel has the same in an nftables chain behind `ct state established accept`.",
 	},
 	{
 		name: "pods", title: "Datagrams, connections and questions between pods, beside the kernel", pkg: "./bench", bench: "Pods$", time: "1x", count: 1,
@@ -73,7 +73,7 @@ var sections = []section{
 }
 
 // facing are the metrics of loads that Skein and the kernel have in turns.
-var facing = []string{"kpps", "kernel-kpps", "Gbit/s", "kernel-Gbit/s", "kconn/s", "kernel-kconn/s", "kreq/s", "kernel-kreq/s", "µs", "kernel-µs",
+var facing = []string{"kpps", "kernel-kpps", "Gbit/s", "kernel-Gbit/s", "cpu-µs/MiB", "kernel-cpu-µs/MiB", "kconn/s", "kernel-kconn/s", "kreq/s", "kernel-kreq/s", "µs", "kernel-µs",
 	"p99-µs", "kernel-p99-µs", "ratio", "ratio-min", "ratio-max"}
 
-const loads = "What arrives of UDP payloads of 22 bytes (64 on Ethernet with IPv4) that one or two threads send as fast as they can (`small`), and of 1,400 bytes in superpackets of 40 (`segments`, UDP_SEGMENT); TCP connections that four threads make and reset (`connects`); questions of a byte over TCP on 16 connections (`asks`), or one at a time (`round-trip`), also beside 50,000 small datagrams a second (`flood`). By bench/gen's library, in turns, seven times 0.4 s; the ratio is Skein's figure by the kernel's, so that below 1 is better where it is of times."
+const loads = "What arrives of UDP payloads of 22 bytes (64 on Ethernet with IPv4) that one or two threads send as fast as they can (`small`), and of 1,400 bytes in superpackets of 40 (`segments`, UDP_SEGMENT); TCP connections that four threads make and reset (`connects`); questions of a byte over TCP on 16 connections (`asks`), or one at a time (`round-trip`), also beside 50,000 small datagrams a second (`flood`). By bench/gen's library, in turns, seven times 0.4 s; the ratio is Skein's figure by the kernel's, so that below 1 is better where it is of times. With `cpus=awake` cores with nothing to do wait awake, beside both alike, as `workers.wake_latency: 0s` has them do; else the kernel halts them."

@@ -11,7 +11,10 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Transfer is a TCP transfer from a namespace to another, bounded by bytes
@@ -25,6 +28,8 @@ type Transfer struct {
 	Chunk    int            // bytes per write; 0: 128 KiB
 	By       netip.AddrPort // what From connects to, if that stands for Addr; zero: Addr
 	Blind    bool           // do not compare what arrives: ~5 % faster
+
+	Congestion string // control of the sender, by the kernel's name of it; empty: the namespace's own
 }
 
 // A Rate is what a transfer has achieved.
@@ -91,7 +96,7 @@ func (t Transfer) Run(ctx context.Context) (Rate, error) {
 // send writes the pattern; then it waits until the other side has closed, so
 // that data in flight does not count as arrived.
 func (t Transfer) send(ctx context.Context, dst netip.AddrPort) error {
-	conn, err := t.From.DialTCP(ctx, dst)
+	conn, err := t.From.dialTCP(ctx, dst, t.control)
 	if err != nil {
 		return err
 	}
@@ -160,6 +165,20 @@ func (t Transfer) receive(ctx context.Context, ln *net.TCPListener) (int64, erro
 	return sum, nil
 }
 
+// control prepares the sender's socket.
+func (t Transfer) control(_, _ string, c syscall.RawConn) (err error) {
+	if t.Congestion == "" {
+		return nil
+	}
+	failed := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, t.Congestion)
+	})
+	if err != nil {
+		err = fmt.Errorf("congestion control %q: %w", t.Congestion, err)
+	}
+	return errors.Join(failed, err)
+}
+
 func (t Transfer) chunk() int {
 	if t.Chunk == 0 {
 		return 128 << 10
@@ -198,10 +217,14 @@ func (n *Namespace) ListenTCP(addr netip.AddrPort) (ln *net.TCPListener, err err
 }
 
 // DialTCP connects from the namespace. ctx bounds the connecting.
-func (n *Namespace) DialTCP(ctx context.Context, addr netip.AddrPort) (conn *net.TCPConn, err error) {
+func (n *Namespace) DialTCP(ctx context.Context, addr netip.AddrPort) (*net.TCPConn, error) {
+	return n.dialTCP(ctx, addr, nil)
+}
+
+func (n *Namespace) dialTCP(ctx context.Context, addr netip.AddrPort, prepare func(network, addr string, c syscall.RawConn) error) (conn *net.TCPConn, err error) {
 	err = n.Do(func() error {
 		// A single literal address is dialled on the calling thread.
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr.String())
+		c, err := (&net.Dialer{Control: prepare}).DialContext(ctx, "tcp", addr.String())
 		if err == nil {
 			conn = c.(*net.TCPConn)
 		}
