@@ -2,11 +2,13 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/skein-dataplane/skein/drivers"
+	"github.com/skein-dataplane/skein/graph"
 )
 
 // Which worker serves which queue.
@@ -44,6 +46,85 @@ func sender(shares [][]drivers.Queue, worker int) int {
 		}
 	}
 	return with[worker%len(with)]
+}
+
+// serve has the workers serve an interface's queues. The State shows it by then,
+// so that no packet comes in by an interface that nobody knows. After an error
+// none of them serves it.
+func (c *Control) serve(ctx context.Context, p *port) error {
+	c.placing.Lock()
+	defer c.placing.Unlock()
+	shares := c.shares(p)
+	err := c.doAll(ctx, func(w *graph.Worker) error { return p.give(w, shares, false) })
+	if err == nil {
+		err = c.doAll(ctx, func(w *graph.Worker) error { return p.give(w, shares, true) })
+	}
+	if err != nil {
+		err = errors.Join(err, c.stopServing(ctx, p))
+	}
+	return err
+}
+
+// serveAtOnce serves two interfaces between which packets pass as soon as one of
+// them is there: no worker moves packets until it has both.
+func (c *Control) serveAtOnce(ctx context.Context, ports ...*port) error {
+	c.placing.Lock()
+	defer c.placing.Unlock()
+	all := make([][][]drivers.Queue, len(ports))
+	for i, p := range ports {
+		all[i] = c.shares(p)
+	}
+	err := c.workers.Still(ctx, c.first(), func() (failed error) {
+		for _, far := range []bool{false, true} {
+			for _, w := range c.workers.All() {
+				for i, p := range ports {
+					failed = errors.Join(failed, p.give(w, all[i], far))
+				}
+			}
+		}
+		return failed
+	})
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("control: %w", err)
+	for _, p := range ports {
+		err = errors.Join(err, c.stopServing(ctx, p))
+	}
+	return err
+}
+
+// give gives a worker its share of the interface's queues, or, if it has none,
+// tells it who sends: far says which of the two is to be done now.
+func (p *port) give(w *graph.Worker, shares [][]drivers.Queue, far bool) (err error) {
+	switch mine := shares[w.ID()]; {
+	case far != (len(mine) == 0):
+		return nil
+	case far:
+		err = w.AddFarPort(p.index, sender(shares, w.ID()))
+	default:
+		err = w.AddPort(p.index, mine)
+	}
+	p.servedBy[w.ID()] = err == nil
+	return err
+}
+
+// unserve has the workers let go of an interface's queues.
+func (c *Control) unserve(ctx context.Context, p *port) error {
+	c.placing.Lock()
+	defer c.placing.Unlock()
+	return c.stopServing(ctx, p)
+}
+
+// stopServing does so. c.placing is held.
+func (c *Control) stopServing(ctx context.Context, p *port) error {
+	return c.doAll(ctx, func(w *graph.Worker) error {
+		if p.servedBy == nil || !p.servedBy[w.ID()] {
+			return nil
+		}
+		p.servedBy[w.ID()] = false
+		return w.RemovePort(p.index)
+	})
 }
 
 // PlaceQueue has a worker serve a queue of a named interface from now on, as

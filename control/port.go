@@ -16,7 +16,6 @@ import (
 	"github.com/skein-dataplane/skein/control/store"
 	"github.com/skein-dataplane/skein/drivers"
 	"github.com/skein-dataplane/skein/fib"
-	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/hdr"
 	"github.com/skein-dataplane/skein/iface"
 	"github.com/skein-dataplane/skein/nodes"
@@ -80,55 +79,6 @@ func (c *Control) addPort(ctx context.Context, p *port) error {
 		return errors.Join(err, c.unregister(p), c.closeDevice(ctx, p.device))
 	}
 	return nil
-}
-
-// serve has the workers serve an interface's queues. The State shows it by then,
-// so that no packet comes in by an interface that nobody knows. After an error
-// none of them serves it.
-func (c *Control) serve(ctx context.Context, p *port) error {
-	c.placing.Lock()
-	defer c.placing.Unlock()
-	shares := c.shares(p)
-	serve := func(far bool) error {
-		return c.doAll(ctx, func(w *graph.Worker) (err error) {
-			switch mine := shares[w.ID()]; {
-			case far != (len(mine) == 0):
-				return nil
-			case far:
-				err = w.AddFarPort(p.index, sender(shares, w.ID()))
-			default:
-				err = w.AddPort(p.index, mine)
-			}
-			p.servedBy[w.ID()] = err == nil
-			return err
-		})
-	}
-	err := serve(false)
-	if err == nil {
-		err = serve(true)
-	}
-	if err != nil {
-		err = errors.Join(err, c.stopServing(ctx, p))
-	}
-	return err
-}
-
-// unserve has the workers let go of an interface's queues.
-func (c *Control) unserve(ctx context.Context, p *port) error {
-	c.placing.Lock()
-	defer c.placing.Unlock()
-	return c.stopServing(ctx, p)
-}
-
-// stopServing does so. c.placing is held.
-func (c *Control) stopServing(ctx context.Context, p *port) error {
-	return c.doAll(ctx, func(w *graph.Worker) error {
-		if p.servedBy == nil || !p.servedBy[w.ID()] {
-			return nil
-		}
-		p.servedBy[w.ID()] = false
-		return w.RemovePort(p.index)
-	})
 }
 
 // register gives an interface its index and its place in the State. c.mu is

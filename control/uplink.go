@@ -47,12 +47,8 @@ func (c *Control) addUplink(ctx context.Context, u configs.Uplink) error {
 	if err := c.join(up, tap, t.Host); err != nil {
 		return errors.Join(err, c.part(up, tap), c.closeDevice(ctx, dev), c.closeDevice(ctx, t.Tap), t.GiveBack())
 	}
-	// The uplink goes first, so that what the host has sent meanwhile can leave.
-	if err := c.serve(ctx, up); err != nil {
+	if err := c.serveAtOnce(ctx, up, tap); err != nil {
 		return errors.Join(err, c.part(up, tap), c.closeDevice(ctx, dev), c.closeDevice(ctx, t.Tap), t.GiveBack())
-	}
-	if err := c.serve(ctx, tap); err != nil {
-		return errors.Join(err, c.removePort(ctx, up), c.part(up, tap), c.closeDevice(ctx, t.Tap), t.GiveBack())
 	}
 	up.undo = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), configs.StopTimeout)

@@ -32,11 +32,13 @@ func (ws *Workers) Move(ctx context.Context, i uint32, q drivers.Queue, from, to
 	if from == to {
 		return nil
 	}
-	return ws.still(ctx, ws.all[from], func() error { return ws.move(i, q, ws.all[from], ws.all[to]) })
+	return ws.Still(ctx, ws.all[from], func() error { return ws.move(i, q, ws.all[from], ws.all[to]) })
 }
 
-// still runs f at worker w while all others hold still.
-func (ws *Workers) still(ctx context.Context, w *Worker, f func() error) error {
+// Still has worker w run f between two sweeps, while all others hold still between
+// two of theirs: f may do what else only each worker itself may. It returns what f
+// returns; if ctx is done before all of them hold still, f is not run.
+func (ws *Workers) Still(ctx context.Context, w *Worker, f func() error) error {
 	ws.holding.Lock() // two at once would wait for each other's workers
 	defer ws.holding.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
