@@ -129,11 +129,9 @@ func (c *Control) Run(ctx context.Context, ready func()) error {
 	for _, w := range c.workers.All() {
 		wg.Go(func() { c.watchNotices(work, w) })
 	}
-	wg.Go(func() { c.ageNeighbors(work) })
-	wg.Go(func() { c.watchNamespaces(work) })
-	wg.Go(func() { c.watchServices(work) })
-	wg.Go(func() { c.watchRedirects(work) })
-	wg.Go(func() { c.watchFiles(work) })
+	for _, f := range []func(context.Context){c.ageNeighbors, c.watchNamespaces, c.watchServices, c.watchRedirects, c.watchFiles} {
+		wg.Go(func() { f(work) })
+	}
 	if c.wake != nil {
 		wg.Go(func() { c.wake.run(work, c.log) })
 	}
