@@ -12,6 +12,8 @@ import (
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/skein-dataplane/skein/api"
+	"github.com/skein-dataplane/skein/api/skeinpb"
 	"github.com/skein-dataplane/skein/internal/lab"
 )
 
@@ -98,6 +100,7 @@ func TestDHCP(t *testing.T) {
 			lab.Need(t, ref.Node.Reaches(r.ctx, addr, ping()))
 			lab.Need(t, r.cni.CheckNetworkList(r.ctx, list, ethernet(id, pod)))
 		}
+		r.relayed(2)
 		lab.Need(t, ref.PodA.Reaches(r.ctx, leaseFirst, ping()))
 		lab.Need(t, ref.PodA.Reaches(r.ctx, leaseLast, ping()))
 		if round == 0 {
@@ -121,6 +124,36 @@ func TestDHCP(t *testing.T) {
 	}
 }
 
+// relayed wants the relay to have served so many pods, each with an exchange of
+// two questions and their answers, which the graph has seen.
+func (r *rig) relayed(pods int) {
+	r.t.Helper()
+	c, err := api.Dial(r.ctx, r.socket(), 0)
+	lab.Need(r.t, err)
+	defer func() { lab.Need(r.t, c.Close()) }()
+	m, err := c.GetDHCPRelay(r.ctx, &skeinpb.GetDHCPRelayRequest{})
+	lab.Need(r.t, err)
+	if len(m.Links) != pods || m.Server != lab.RemoteAddr || m.Address != lab.NodeAddr || m.Subnet != "10.244.3.0" {
+		r.t.Errorf("relayed: %v", m)
+	}
+	for _, l := range m.Links {
+		if l.Asked < 2 || l.Answered < 2 || l.Refused+l.Unsent > 0 {
+			r.t.Errorf("relayed: %v", l)
+		}
+	}
+	e, err := c.GetErrors(r.ctx, &skeinpb.GetErrorsRequest{})
+	lab.Need(r.t, err)
+	taken := uint64(0)
+	for _, x := range e.Errors {
+		if x.Reason == "dhcp taken by the relay" {
+			taken += x.Count
+		}
+	}
+	if taken < uint64(2*pods) {
+		r.t.Errorf("the graph has seen %d questions to the relay", taken)
+	}
+}
+
 // TestDHCPRefused: what can't be leased is refused before anything is made, or
 // undone.
 func TestDHCPRefused(t *testing.T) {
@@ -139,6 +172,11 @@ func TestDHCPRefused(t *testing.T) {
 	defer cancel()
 	if out, err := ref.PodA.Exec(ctx, "udhcpc", "-f", "-i", "eth0", "-n", "-q", "-s", "/bin/true", "-t", "3", "-T", "1", "-A", "1", "-x", "0x3d:0062"); err == nil {
 		t.Errorf("a second client has a lease:\n%s", out)
+	}
+	m, err := r.client().GetDHCPRelay(r.ctx, &skeinpb.GetDHCPRelayRequest{})
+	lab.Need(t, err)
+	if len(m.Links) != 1 || m.Links[0].Refused == 0 || !strings.Contains(m.Links[0].Why, "a second client") {
+		t.Errorf("relayed: %v", m)
 	}
 	r.del(list, ethernet("a", ref.PodA))
 

@@ -117,6 +117,14 @@ func newRelay(cfg configs.CNI, log *zap.Logger) *dhcprelay.Relay {
 	return dhcprelay.New(to, log)
 }
 
+// DHCPRelay returns what the relay of pods' DHCP has done; not ok without one.
+func (c *Control) DHCPRelay() (s dhcprelay.Stats, ok bool) {
+	if c.relay == nil {
+		return s, false
+	}
+	return c.relay.Stats(), true
+}
+
 // checkDHCP refuses a pod that would ask for its addresses in vain.
 func (c *Control) checkDHCP(pod configs.Pod) error {
 	switch {

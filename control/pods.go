@@ -105,7 +105,7 @@ func (c *Control) tunPort(pod configs.Pod, addrs []netip.Prefix, dev drivers.Dev
 	if pod.Type == configs.TypeVeth {
 		p.becomeEthernet(podMAC(pod))
 	}
-	if pod.DHCP && c.relay != nil {
+	if p.DHCPRelay = pod.DHCP && c.relay != nil; p.DHCPRelay {
 		p.undo = func() error { c.relay.Remove(pod.Name); return nil }
 	}
 	var err error

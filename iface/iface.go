@@ -45,6 +45,7 @@ type Iface struct {
 	Kind      Kind
 	Up        bool
 	Ethernet  bool // frames start at an Ethernet header, else at an IP header
+	DHCPRelay bool // what it asks DHCP servers by broadcast is relayed, beside the graph
 	Offload   drivers.Offload
 	MTU       uint32    // largest IP packet, in bytes
 	Addr4     hdr.Addr4 // source of what Skein itself sends here; 0: the node's

@@ -45,6 +45,7 @@ var EthernetInput = graph.Spec{
 		etherUnknown: {Reason: "unknown ethertype", Node: graph.Drop},
 		etherGroup:   {Reason: "link multicast nobody listens to", Node: graph.Drop},
 		etherSource:  {Reason: "link source is a group address", Node: graph.Drop},
+		etherRelay:   {Reason: "dhcp taken by the relay", Node: graph.Drop},
 	},
 	New:      func() graph.Node { return ethernetInput{} },
 	Describe: describeEther,
@@ -64,6 +65,7 @@ const (
 	etherUnknown           // no host to hand it to
 	etherGroup             // IP multicast or broadcast, and no host to hand it to
 	etherSource            // no station sends from such an address (IEEE 802.3, 3.2.3)
+	etherRelay             // control/dhcprelay has a copy of its own
 )
 
 type ethernetInput struct{}
@@ -124,6 +126,23 @@ func answersDHCP(b *buf.Buffer) bool {
 	at := hdr.IPv4Len + 2 // of the port, in a header without options as servers send it
 	return b.Len() >= hdr.IPv4Len+hdr.UDPLen && h[0] == 0x45 && h.Protocol() == hdr.ProtoUDP &&
 		h.Frag()&hdr.FragOffset == 0 && b.Bytes()[at] == 0 && b.Bytes()[at+1] == dhcpClient
+}
+
+// dhcpServer is the port of DHCP servers and relays (RFC 2131, section 4.1).
+const dhcpServer = 67
+
+// asksDHCP reports whether a frame is what a DHCP relay takes from a client: an
+// IPv4 datagram that is broadcast to servers, whole and in a header without
+// options (see dhcprelay).
+func asksDHCP(b *buf.Buffer) bool {
+	const port = hdr.EtherLen + hdr.IPv4Len + 2
+	p := b.Bytes()
+	if len(p) < hdr.EtherLen+hdr.IPv4Len+hdr.UDPLen || b.Ether().Dst() != hdr.BroadcastMAC {
+		return false
+	}
+	h := (*hdr.IPv4)(p[hdr.EtherLen:])
+	return h[0] == 0x45 && h.Protocol() == hdr.ProtoUDP && h.Frag()&(hdr.MoreFragments|hdr.FragOffset) == 0 &&
+		p[port] == 0 && p[port+1] == dhcpServer
 }
 
 // plain6 reports whether a frame with IPv6 is neither neighbour discovery nor
@@ -201,6 +220,9 @@ func etherOther(st *state.State, b *buf.Buffer, h *hdr.Ether, in *iface.Iface) g
 	case in.Peer != 0 && (in.Kind != iface.Tap || h.Dst() != in.MAC):
 		return bridge(b, in)
 	case group && t == hdr.TypeIPv4:
+		if in.DHCPRelay && asksDHCP(b) {
+			return etherRelay
+		}
 		return etherGroup
 	case !group && h.Dst() != in.MAC:
 		return etherNotUs

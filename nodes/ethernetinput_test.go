@@ -92,6 +92,31 @@ func TestEthernetInput(t *testing.T) {
 	check(t, rig, nil, rows)
 }
 
+// What a pod asks DHCP servers by broadcast is counted as the relay's where there
+// is one, and nothing else is.
+func TestEthernetInputDHCPRelay(t *testing.T) {
+	const (
+		from   = "02:00:00:00:01:01 > "
+		all    = from + "ff:ff:ff:ff:ff:ff: "
+		asks   = "0.0.0.0 > 255.255.255.255: udp 68 > 67 ttl 64 len 300"
+		relays = "dhcp taken by the relay"
+		nobody = "link multicast nobody listens to"
+	)
+	w := newWorld(t, aNode)
+	check(t, on(t, nodes.EthernetInput, w.state), nil, []row{{packet: all + asks, meta: rx(eth1), reason: nobody}})
+	w.state.Ifaces[eth1].DHCPRelay = true
+	check(t, on(t, nodes.EthernetInput, w.state), nil, []row{
+		{packet: all + asks, meta: rx(eth1), reason: relays},
+		{packet: from + "01:00:5e:00:00:01: " + asks, meta: rx(eth1), reason: nobody},
+		{packet: all + "0.0.0.0 > 255.255.255.255: udp 68 > 69 ttl 64 len 300", meta: rx(eth1), reason: nobody},
+		{packet: all + "0.0.0.0 > 255.255.255.255: udp 68 > 323 ttl 64 len 300", meta: rx(eth1), reason: nobody}, // 0x143
+		{packet: all + "0.0.0.0 > 255.255.255.255: tcp 68 > 67 ttl 64 len 300", meta: rx(eth1), reason: nobody},
+		{packet: all + asks, meta: rx(eth1), change: func(p []byte) { p[20] = 0x20 }, reason: nobody}, // a fragment
+		{packet: all + asks, meta: rx(eth1), change: func(p []byte) { p[14] = 0x46 }, reason: nobody},
+		{packet: "hex ffffffffffff0200000001010800" + "45", meta: rx(eth1), reason: nobody},
+	})
+}
+
 // What ethernet-input says of a frame besides its way.
 func TestEthernetInputMeta(t *testing.T) {
 	rig := on(t, nodes.EthernetInput, newWorld(t, aNode).state)

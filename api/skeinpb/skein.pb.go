@@ -2743,6 +2743,220 @@ func (x *Placement) GetQueue() uint32 {
 	return 0
 }
 
+type GetDHCPRelayRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDHCPRelayRequest) Reset() {
+	*x = GetDHCPRelayRequest{}
+	mi := &file_skein_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDHCPRelayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDHCPRelayRequest) ProtoMessage() {}
+
+func (x *GetDHCPRelayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDHCPRelayRequest.ProtoReflect.Descriptor instead.
+func (*GetDHCPRelayRequest) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{34}
+}
+
+// All empty: there is no relay.
+type GetDHCPRelayResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Server        string                 `protobuf:"bytes,1,opt,name=server,proto3" json:"server,omitempty"`
+	Subnet        string                 `protobuf:"bytes,2,opt,name=subnet,proto3" json:"subnet,omitempty"`   // that the server is asked to assign from; empty: it goes by address
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"` // the node's, that the server answers to; empty: no pod has asked yet
+	Stray         uint64                 `protobuf:"varint,4,opt,name=stray,proto3" json:"stray,omitempty"`    // messages from the server that were no answer to anybody's question
+	Links         []*DHCPRelayLink       `protobuf:"bytes,5,rep,name=links,proto3" json:"links,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDHCPRelayResponse) Reset() {
+	*x = GetDHCPRelayResponse{}
+	mi := &file_skein_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDHCPRelayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDHCPRelayResponse) ProtoMessage() {}
+
+func (x *GetDHCPRelayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDHCPRelayResponse.ProtoReflect.Descriptor instead.
+func (*GetDHCPRelayResponse) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *GetDHCPRelayResponse) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *GetDHCPRelayResponse) GetSubnet() string {
+	if x != nil {
+		return x.Subnet
+	}
+	return ""
+}
+
+func (x *GetDHCPRelayResponse) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *GetDHCPRelayResponse) GetStray() uint64 {
+	if x != nil {
+		return x.Stray
+	}
+	return 0
+}
+
+func (x *GetDHCPRelayResponse) GetLinks() []*DHCPRelayLink {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+// A DHCPRelayLink is a pod's device. It counts messages since it is served.
+type DHCPRelayLink struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
+	Mac           string                 `protobuf:"bytes,2,opt,name=mac,proto3" json:"mac,omitempty"`            // the pod's
+	Asked         uint64                 `protobuf:"varint,3,opt,name=asked,proto3" json:"asked,omitempty"`       // sent on to the server
+	Answered      uint64                 `protobuf:"varint,4,opt,name=answered,proto3" json:"answered,omitempty"` // sent on to the pod
+	Limited       uint64                 `protobuf:"varint,5,opt,name=limited,proto3" json:"limited,omitempty"`   // of the pod, too many in a second
+	Refused       uint64                 `protobuf:"varint,6,opt,name=refused,proto3" json:"refused,omitempty"`   // of the pod, and not what one client asks for itself
+	Unsent        uint64                 `protobuf:"varint,7,opt,name=unsent,proto3" json:"unsent,omitempty"`     // of the pod, with the server out of reach
+	Why           string                 `protobuf:"bytes,8,opt,name=why,proto3" json:"why,omitempty"`            // why the last one was not sent on
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DHCPRelayLink) Reset() {
+	*x = DHCPRelayLink{}
+	mi := &file_skein_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DHCPRelayLink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DHCPRelayLink) ProtoMessage() {}
+
+func (x *DHCPRelayLink) ProtoReflect() protoreflect.Message {
+	mi := &file_skein_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DHCPRelayLink.ProtoReflect.Descriptor instead.
+func (*DHCPRelayLink) Descriptor() ([]byte, []int) {
+	return file_skein_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *DHCPRelayLink) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *DHCPRelayLink) GetMac() string {
+	if x != nil {
+		return x.Mac
+	}
+	return ""
+}
+
+func (x *DHCPRelayLink) GetAsked() uint64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *DHCPRelayLink) GetAnswered() uint64 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
+func (x *DHCPRelayLink) GetLimited() uint64 {
+	if x != nil {
+		return x.Limited
+	}
+	return 0
+}
+
+func (x *DHCPRelayLink) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *DHCPRelayLink) GetUnsent() uint64 {
+	if x != nil {
+		return x.Unsent
+	}
+	return 0
+}
+
+func (x *DHCPRelayLink) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type SetPlacementRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Interface     string                 `protobuf:"bytes,1,opt,name=interface,proto3" json:"interface,omitempty"`
@@ -2754,7 +2968,7 @@ type SetPlacementRequest struct {
 
 func (x *SetPlacementRequest) Reset() {
 	*x = SetPlacementRequest{}
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2766,7 +2980,7 @@ func (x *SetPlacementRequest) String() string {
 func (*SetPlacementRequest) ProtoMessage() {}
 
 func (x *SetPlacementRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[34]
+	mi := &file_skein_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2779,7 +2993,7 @@ func (x *SetPlacementRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPlacementRequest.ProtoReflect.Descriptor instead.
 func (*SetPlacementRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{34}
+	return file_skein_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *SetPlacementRequest) GetInterface() string {
@@ -2811,7 +3025,7 @@ type SetPlacementResponse struct {
 
 func (x *SetPlacementResponse) Reset() {
 	*x = SetPlacementResponse{}
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2823,7 +3037,7 @@ func (x *SetPlacementResponse) String() string {
 func (*SetPlacementResponse) ProtoMessage() {}
 
 func (x *SetPlacementResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[35]
+	mi := &file_skein_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2836,7 +3050,7 @@ func (x *SetPlacementResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPlacementResponse.ProtoReflect.Descriptor instead.
 func (*SetPlacementResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{35}
+	return file_skein_proto_rawDescGZIP(), []int{38}
 }
 
 type GetRuntimeRequest struct {
@@ -2847,7 +3061,7 @@ type GetRuntimeRequest struct {
 
 func (x *GetRuntimeRequest) Reset() {
 	*x = GetRuntimeRequest{}
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2859,7 +3073,7 @@ func (x *GetRuntimeRequest) String() string {
 func (*GetRuntimeRequest) ProtoMessage() {}
 
 func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[36]
+	mi := &file_skein_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2872,7 +3086,7 @@ func (x *GetRuntimeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeRequest.ProtoReflect.Descriptor instead.
 func (*GetRuntimeRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{36}
+	return file_skein_proto_rawDescGZIP(), []int{39}
 }
 
 type GetRuntimeResponse struct {
@@ -2884,7 +3098,7 @@ type GetRuntimeResponse struct {
 
 func (x *GetRuntimeResponse) Reset() {
 	*x = GetRuntimeResponse{}
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +3110,7 @@ func (x *GetRuntimeResponse) String() string {
 func (*GetRuntimeResponse) ProtoMessage() {}
 
 func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[37]
+	mi := &file_skein_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +3123,7 @@ func (x *GetRuntimeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRuntimeResponse.ProtoReflect.Descriptor instead.
 func (*GetRuntimeResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{37}
+	return file_skein_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetRuntimeResponse) GetWorkers() []*WorkerRuntime {
@@ -2939,7 +3153,7 @@ type WorkerRuntime struct {
 
 func (x *WorkerRuntime) Reset() {
 	*x = WorkerRuntime{}
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3165,7 @@ func (x *WorkerRuntime) String() string {
 func (*WorkerRuntime) ProtoMessage() {}
 
 func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[38]
+	mi := &file_skein_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3178,7 @@ func (x *WorkerRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkerRuntime.ProtoReflect.Descriptor instead.
 func (*WorkerRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{38}
+	return file_skein_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *WorkerRuntime) GetWorker() uint32 {
@@ -3056,7 +3270,7 @@ type NodeRuntime struct {
 
 func (x *NodeRuntime) Reset() {
 	*x = NodeRuntime{}
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3068,7 +3282,7 @@ func (x *NodeRuntime) String() string {
 func (*NodeRuntime) ProtoMessage() {}
 
 func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[39]
+	mi := &file_skein_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3081,7 +3295,7 @@ func (x *NodeRuntime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeRuntime.ProtoReflect.Descriptor instead.
 func (*NodeRuntime) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{39}
+	return file_skein_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *NodeRuntime) GetName() string {
@@ -3121,7 +3335,7 @@ type GetErrorsRequest struct {
 
 func (x *GetErrorsRequest) Reset() {
 	*x = GetErrorsRequest{}
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +3347,7 @@ func (x *GetErrorsRequest) String() string {
 func (*GetErrorsRequest) ProtoMessage() {}
 
 func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[40]
+	mi := &file_skein_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +3360,7 @@ func (x *GetErrorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsRequest.ProtoReflect.Descriptor instead.
 func (*GetErrorsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{40}
+	return file_skein_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetErrorsRequest) GetAll() bool {
@@ -3165,7 +3379,7 @@ type GetErrorsResponse struct {
 
 func (x *GetErrorsResponse) Reset() {
 	*x = GetErrorsResponse{}
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3391,7 @@ func (x *GetErrorsResponse) String() string {
 func (*GetErrorsResponse) ProtoMessage() {}
 
 func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[41]
+	mi := &file_skein_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3404,7 @@ func (x *GetErrorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetErrorsResponse.ProtoReflect.Descriptor instead.
 func (*GetErrorsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{41}
+	return file_skein_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetErrorsResponse) GetErrors() []*ErrorCount {
@@ -3214,7 +3428,7 @@ type ErrorCount struct {
 
 func (x *ErrorCount) Reset() {
 	*x = ErrorCount{}
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3226,7 +3440,7 @@ func (x *ErrorCount) String() string {
 func (*ErrorCount) ProtoMessage() {}
 
 func (x *ErrorCount) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[42]
+	mi := &file_skein_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3239,7 +3453,7 @@ func (x *ErrorCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorCount.ProtoReflect.Descriptor instead.
 func (*ErrorCount) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{42}
+	return file_skein_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ErrorCount) GetCount() uint64 {
@@ -3285,7 +3499,7 @@ type GetBuffersRequest struct {
 
 func (x *GetBuffersRequest) Reset() {
 	*x = GetBuffersRequest{}
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3297,7 +3511,7 @@ func (x *GetBuffersRequest) String() string {
 func (*GetBuffersRequest) ProtoMessage() {}
 
 func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[43]
+	mi := &file_skein_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3310,7 +3524,7 @@ func (x *GetBuffersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersRequest.ProtoReflect.Descriptor instead.
 func (*GetBuffersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{43}
+	return file_skein_proto_rawDescGZIP(), []int{46}
 }
 
 type GetBuffersResponse struct {
@@ -3322,7 +3536,7 @@ type GetBuffersResponse struct {
 
 func (x *GetBuffersResponse) Reset() {
 	*x = GetBuffersResponse{}
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3334,7 +3548,7 @@ func (x *GetBuffersResponse) String() string {
 func (*GetBuffersResponse) ProtoMessage() {}
 
 func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[44]
+	mi := &file_skein_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3347,7 +3561,7 @@ func (x *GetBuffersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBuffersResponse.ProtoReflect.Descriptor instead.
 func (*GetBuffersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{44}
+	return file_skein_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetBuffersResponse) GetPools() []*BufferPool {
@@ -3374,7 +3588,7 @@ type BufferPool struct {
 
 func (x *BufferPool) Reset() {
 	*x = BufferPool{}
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +3600,7 @@ func (x *BufferPool) String() string {
 func (*BufferPool) ProtoMessage() {}
 
 func (x *BufferPool) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[45]
+	mi := &file_skein_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +3613,7 @@ func (x *BufferPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BufferPool.ProtoReflect.Descriptor instead.
 func (*BufferPool) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{45}
+	return file_skein_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BufferPool) GetName() string {
@@ -3462,7 +3676,7 @@ type ClearCountersRequest struct {
 
 func (x *ClearCountersRequest) Reset() {
 	*x = ClearCountersRequest{}
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +3688,7 @@ func (x *ClearCountersRequest) String() string {
 func (*ClearCountersRequest) ProtoMessage() {}
 
 func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[46]
+	mi := &file_skein_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +3701,7 @@ func (x *ClearCountersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersRequest.ProtoReflect.Descriptor instead.
 func (*ClearCountersRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{46}
+	return file_skein_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ClearCountersRequest) GetInterfaces() bool {
@@ -3519,7 +3733,7 @@ type ClearCountersResponse struct {
 
 func (x *ClearCountersResponse) Reset() {
 	*x = ClearCountersResponse{}
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3745,7 @@ func (x *ClearCountersResponse) String() string {
 func (*ClearCountersResponse) ProtoMessage() {}
 
 func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[47]
+	mi := &file_skein_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3758,7 @@ func (x *ClearCountersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearCountersResponse.ProtoReflect.Descriptor instead.
 func (*ClearCountersResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{47}
+	return file_skein_proto_rawDescGZIP(), []int{50}
 }
 
 type AddTraceRequest struct {
@@ -3561,7 +3775,7 @@ type AddTraceRequest struct {
 
 func (x *AddTraceRequest) Reset() {
 	*x = AddTraceRequest{}
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3573,7 +3787,7 @@ func (x *AddTraceRequest) String() string {
 func (*AddTraceRequest) ProtoMessage() {}
 
 func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[48]
+	mi := &file_skein_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3586,7 +3800,7 @@ func (x *AddTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceRequest.ProtoReflect.Descriptor instead.
 func (*AddTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{48}
+	return file_skein_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AddTraceRequest) GetAt() isAddTraceRequest_At {
@@ -3645,7 +3859,7 @@ type AddTraceResponse struct {
 
 func (x *AddTraceResponse) Reset() {
 	*x = AddTraceResponse{}
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3657,7 +3871,7 @@ func (x *AddTraceResponse) String() string {
 func (*AddTraceResponse) ProtoMessage() {}
 
 func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[49]
+	mi := &file_skein_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3670,7 +3884,7 @@ func (x *AddTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTraceResponse.ProtoReflect.Descriptor instead.
 func (*AddTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{49}
+	return file_skein_proto_rawDescGZIP(), []int{52}
 }
 
 type GetTraceRequest struct {
@@ -3682,7 +3896,7 @@ type GetTraceRequest struct {
 
 func (x *GetTraceRequest) Reset() {
 	*x = GetTraceRequest{}
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3694,7 +3908,7 @@ func (x *GetTraceRequest) String() string {
 func (*GetTraceRequest) ProtoMessage() {}
 
 func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[50]
+	mi := &file_skein_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3707,7 +3921,7 @@ func (x *GetTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceRequest.ProtoReflect.Descriptor instead.
 func (*GetTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{50}
+	return file_skein_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetTraceRequest) GetMax() uint32 {
@@ -3727,7 +3941,7 @@ type GetTraceResponse struct {
 
 func (x *GetTraceResponse) Reset() {
 	*x = GetTraceResponse{}
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3739,7 +3953,7 @@ func (x *GetTraceResponse) String() string {
 func (*GetTraceResponse) ProtoMessage() {}
 
 func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[51]
+	mi := &file_skein_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3752,7 +3966,7 @@ func (x *GetTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTraceResponse.ProtoReflect.Descriptor instead.
 func (*GetTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{51}
+	return file_skein_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetTraceResponse) GetPackets() []*TracedPacket {
@@ -3782,7 +3996,7 @@ type TracedPacket struct {
 
 func (x *TracedPacket) Reset() {
 	*x = TracedPacket{}
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3794,7 +4008,7 @@ func (x *TracedPacket) String() string {
 func (*TracedPacket) ProtoMessage() {}
 
 func (x *TracedPacket) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[52]
+	mi := &file_skein_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3807,7 +4021,7 @@ func (x *TracedPacket) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TracedPacket.ProtoReflect.Descriptor instead.
 func (*TracedPacket) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{52}
+	return file_skein_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *TracedPacket) GetId() uint64 {
@@ -3859,7 +4073,7 @@ type TraceRecord struct {
 
 func (x *TraceRecord) Reset() {
 	*x = TraceRecord{}
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3871,7 +4085,7 @@ func (x *TraceRecord) String() string {
 func (*TraceRecord) ProtoMessage() {}
 
 func (x *TraceRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[53]
+	mi := &file_skein_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3884,7 +4098,7 @@ func (x *TraceRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TraceRecord.ProtoReflect.Descriptor instead.
 func (*TraceRecord) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{53}
+	return file_skein_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *TraceRecord) GetOffsetNs() uint64 {
@@ -3930,7 +4144,7 @@ type ClearTraceRequest struct {
 
 func (x *ClearTraceRequest) Reset() {
 	*x = ClearTraceRequest{}
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3942,7 +4156,7 @@ func (x *ClearTraceRequest) String() string {
 func (*ClearTraceRequest) ProtoMessage() {}
 
 func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[54]
+	mi := &file_skein_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3955,7 +4169,7 @@ func (x *ClearTraceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceRequest.ProtoReflect.Descriptor instead.
 func (*ClearTraceRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{54}
+	return file_skein_proto_rawDescGZIP(), []int{57}
 }
 
 type ClearTraceResponse struct {
@@ -3966,7 +4180,7 @@ type ClearTraceResponse struct {
 
 func (x *ClearTraceResponse) Reset() {
 	*x = ClearTraceResponse{}
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3978,7 +4192,7 @@ func (x *ClearTraceResponse) String() string {
 func (*ClearTraceResponse) ProtoMessage() {}
 
 func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[55]
+	mi := &file_skein_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3991,7 +4205,7 @@ func (x *ClearTraceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTraceResponse.ProtoReflect.Descriptor instead.
 func (*ClearTraceResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{55}
+	return file_skein_proto_rawDescGZIP(), []int{58}
 }
 
 type NextHop struct {
@@ -4005,7 +4219,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4017,7 +4231,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[56]
+	mi := &file_skein_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4030,7 +4244,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{56}
+	return file_skein_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *NextHop) GetInterface() string {
@@ -4069,7 +4283,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +4295,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[57]
+	mi := &file_skein_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +4308,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{57}
+	return file_skein_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Route) GetPrefix() string {
@@ -4161,7 +4375,7 @@ type Adjacency struct {
 
 func (x *Adjacency) Reset() {
 	*x = Adjacency{}
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4173,7 +4387,7 @@ func (x *Adjacency) String() string {
 func (*Adjacency) ProtoMessage() {}
 
 func (x *Adjacency) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[58]
+	mi := &file_skein_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4186,7 +4400,7 @@ func (x *Adjacency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Adjacency.ProtoReflect.Descriptor instead.
 func (*Adjacency) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{58}
+	return file_skein_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Adjacency) GetKind() string {
@@ -4245,7 +4459,7 @@ type ListRoutesRequest struct {
 
 func (x *ListRoutesRequest) Reset() {
 	*x = ListRoutesRequest{}
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4257,7 +4471,7 @@ func (x *ListRoutesRequest) String() string {
 func (*ListRoutesRequest) ProtoMessage() {}
 
 func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[59]
+	mi := &file_skein_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4270,7 +4484,7 @@ func (x *ListRoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesRequest.ProtoReflect.Descriptor instead.
 func (*ListRoutesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{59}
+	return file_skein_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListRoutesRequest) GetFamily() Family {
@@ -4330,7 +4544,7 @@ type ListRoutesResponse struct {
 
 func (x *ListRoutesResponse) Reset() {
 	*x = ListRoutesResponse{}
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4342,7 +4556,7 @@ func (x *ListRoutesResponse) String() string {
 func (*ListRoutesResponse) ProtoMessage() {}
 
 func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[60]
+	mi := &file_skein_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4355,7 +4569,7 @@ func (x *ListRoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoutesResponse.ProtoReflect.Descriptor instead.
 func (*ListRoutesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{60}
+	return file_skein_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListRoutesResponse) GetRoutes() []*Route {
@@ -4375,7 +4589,7 @@ type AddRouteRequest struct {
 
 func (x *AddRouteRequest) Reset() {
 	*x = AddRouteRequest{}
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4387,7 +4601,7 @@ func (x *AddRouteRequest) String() string {
 func (*AddRouteRequest) ProtoMessage() {}
 
 func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[61]
+	mi := &file_skein_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4400,7 +4614,7 @@ func (x *AddRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteRequest.ProtoReflect.Descriptor instead.
 func (*AddRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{61}
+	return file_skein_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *AddRouteRequest) GetRoute() *Route {
@@ -4425,7 +4639,7 @@ type AddRouteResponse struct {
 
 func (x *AddRouteResponse) Reset() {
 	*x = AddRouteResponse{}
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4437,7 +4651,7 @@ func (x *AddRouteResponse) String() string {
 func (*AddRouteResponse) ProtoMessage() {}
 
 func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[62]
+	mi := &file_skein_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4450,7 +4664,7 @@ func (x *AddRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddRouteResponse.ProtoReflect.Descriptor instead.
 func (*AddRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{62}
+	return file_skein_proto_rawDescGZIP(), []int{65}
 }
 
 type DeleteRouteRequest struct {
@@ -4462,7 +4676,7 @@ type DeleteRouteRequest struct {
 
 func (x *DeleteRouteRequest) Reset() {
 	*x = DeleteRouteRequest{}
-	mi := &file_skein_proto_msgTypes[63]
+	mi := &file_skein_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4474,7 +4688,7 @@ func (x *DeleteRouteRequest) String() string {
 func (*DeleteRouteRequest) ProtoMessage() {}
 
 func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[63]
+	mi := &file_skein_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4487,7 +4701,7 @@ func (x *DeleteRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRouteRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{63}
+	return file_skein_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *DeleteRouteRequest) GetRoute() *Route {
@@ -4505,7 +4719,7 @@ type DeleteRouteResponse struct {
 
 func (x *DeleteRouteResponse) Reset() {
 	*x = DeleteRouteResponse{}
-	mi := &file_skein_proto_msgTypes[64]
+	mi := &file_skein_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4517,7 +4731,7 @@ func (x *DeleteRouteResponse) String() string {
 func (*DeleteRouteResponse) ProtoMessage() {}
 
 func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[64]
+	mi := &file_skein_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4530,7 +4744,7 @@ func (x *DeleteRouteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRouteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRouteResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{64}
+	return file_skein_proto_rawDescGZIP(), []int{67}
 }
 
 type Neighbor struct {
@@ -4547,7 +4761,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_skein_proto_msgTypes[65]
+	mi := &file_skein_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4559,7 +4773,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[65]
+	mi := &file_skein_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4572,7 +4786,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{65}
+	return file_skein_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Neighbor) GetIp() string {
@@ -4627,7 +4841,7 @@ type ListNeighborsRequest struct {
 
 func (x *ListNeighborsRequest) Reset() {
 	*x = ListNeighborsRequest{}
-	mi := &file_skein_proto_msgTypes[66]
+	mi := &file_skein_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4639,7 +4853,7 @@ func (x *ListNeighborsRequest) String() string {
 func (*ListNeighborsRequest) ProtoMessage() {}
 
 func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[66]
+	mi := &file_skein_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4652,7 +4866,7 @@ func (x *ListNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*ListNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{66}
+	return file_skein_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListNeighborsRequest) GetInterface() string {
@@ -4678,7 +4892,7 @@ type ListNeighborsResponse struct {
 
 func (x *ListNeighborsResponse) Reset() {
 	*x = ListNeighborsResponse{}
-	mi := &file_skein_proto_msgTypes[67]
+	mi := &file_skein_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4690,7 +4904,7 @@ func (x *ListNeighborsResponse) String() string {
 func (*ListNeighborsResponse) ProtoMessage() {}
 
 func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[67]
+	mi := &file_skein_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4703,7 +4917,7 @@ func (x *ListNeighborsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNeighborsResponse.ProtoReflect.Descriptor instead.
 func (*ListNeighborsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{67}
+	return file_skein_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListNeighborsResponse) GetNeighbors() []*Neighbor {
@@ -4724,7 +4938,7 @@ type AddNeighborRequest struct {
 
 func (x *AddNeighborRequest) Reset() {
 	*x = AddNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[68]
+	mi := &file_skein_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4736,7 +4950,7 @@ func (x *AddNeighborRequest) String() string {
 func (*AddNeighborRequest) ProtoMessage() {}
 
 func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[68]
+	mi := &file_skein_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4749,7 +4963,7 @@ func (x *AddNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborRequest.ProtoReflect.Descriptor instead.
 func (*AddNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{68}
+	return file_skein_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *AddNeighborRequest) GetIp() string {
@@ -4781,7 +4995,7 @@ type AddNeighborResponse struct {
 
 func (x *AddNeighborResponse) Reset() {
 	*x = AddNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[69]
+	mi := &file_skein_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4793,7 +5007,7 @@ func (x *AddNeighborResponse) String() string {
 func (*AddNeighborResponse) ProtoMessage() {}
 
 func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[69]
+	mi := &file_skein_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4806,7 +5020,7 @@ func (x *AddNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddNeighborResponse.ProtoReflect.Descriptor instead.
 func (*AddNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{69}
+	return file_skein_proto_rawDescGZIP(), []int{72}
 }
 
 type DeleteNeighborRequest struct {
@@ -4819,7 +5033,7 @@ type DeleteNeighborRequest struct {
 
 func (x *DeleteNeighborRequest) Reset() {
 	*x = DeleteNeighborRequest{}
-	mi := &file_skein_proto_msgTypes[70]
+	mi := &file_skein_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4831,7 +5045,7 @@ func (x *DeleteNeighborRequest) String() string {
 func (*DeleteNeighborRequest) ProtoMessage() {}
 
 func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[70]
+	mi := &file_skein_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4844,7 +5058,7 @@ func (x *DeleteNeighborRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborRequest.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{70}
+	return file_skein_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *DeleteNeighborRequest) GetIp() string {
@@ -4869,7 +5083,7 @@ type DeleteNeighborResponse struct {
 
 func (x *DeleteNeighborResponse) Reset() {
 	*x = DeleteNeighborResponse{}
-	mi := &file_skein_proto_msgTypes[71]
+	mi := &file_skein_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4881,7 +5095,7 @@ func (x *DeleteNeighborResponse) String() string {
 func (*DeleteNeighborResponse) ProtoMessage() {}
 
 func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[71]
+	mi := &file_skein_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4894,7 +5108,7 @@ func (x *DeleteNeighborResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteNeighborResponse.ProtoReflect.Descriptor instead.
 func (*DeleteNeighborResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{71}
+	return file_skein_proto_rawDescGZIP(), []int{74}
 }
 
 // A DenyEntry is a prefix from which nothing is wanted.
@@ -4908,7 +5122,7 @@ type DenyEntry struct {
 
 func (x *DenyEntry) Reset() {
 	*x = DenyEntry{}
-	mi := &file_skein_proto_msgTypes[72]
+	mi := &file_skein_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4920,7 +5134,7 @@ func (x *DenyEntry) String() string {
 func (*DenyEntry) ProtoMessage() {}
 
 func (x *DenyEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[72]
+	mi := &file_skein_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4933,7 +5147,7 @@ func (x *DenyEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DenyEntry.ProtoReflect.Descriptor instead.
 func (*DenyEntry) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{72}
+	return file_skein_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *DenyEntry) GetPrefix() string {
@@ -4958,7 +5172,7 @@ type ListDenyRequest struct {
 
 func (x *ListDenyRequest) Reset() {
 	*x = ListDenyRequest{}
-	mi := &file_skein_proto_msgTypes[73]
+	mi := &file_skein_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4970,7 +5184,7 @@ func (x *ListDenyRequest) String() string {
 func (*ListDenyRequest) ProtoMessage() {}
 
 func (x *ListDenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[73]
+	mi := &file_skein_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4983,7 +5197,7 @@ func (x *ListDenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDenyRequest.ProtoReflect.Descriptor instead.
 func (*ListDenyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{73}
+	return file_skein_proto_rawDescGZIP(), []int{76}
 }
 
 type ListDenyResponse struct {
@@ -4995,7 +5209,7 @@ type ListDenyResponse struct {
 
 func (x *ListDenyResponse) Reset() {
 	*x = ListDenyResponse{}
-	mi := &file_skein_proto_msgTypes[74]
+	mi := &file_skein_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5007,7 +5221,7 @@ func (x *ListDenyResponse) String() string {
 func (*ListDenyResponse) ProtoMessage() {}
 
 func (x *ListDenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[74]
+	mi := &file_skein_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5020,7 +5234,7 @@ func (x *ListDenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDenyResponse.ProtoReflect.Descriptor instead.
 func (*ListDenyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{74}
+	return file_skein_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *ListDenyResponse) GetEntries() []*DenyEntry {
@@ -5039,7 +5253,7 @@ type AddDenyRequest struct {
 
 func (x *AddDenyRequest) Reset() {
 	*x = AddDenyRequest{}
-	mi := &file_skein_proto_msgTypes[75]
+	mi := &file_skein_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5051,7 +5265,7 @@ func (x *AddDenyRequest) String() string {
 func (*AddDenyRequest) ProtoMessage() {}
 
 func (x *AddDenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[75]
+	mi := &file_skein_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5064,7 +5278,7 @@ func (x *AddDenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddDenyRequest.ProtoReflect.Descriptor instead.
 func (*AddDenyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{75}
+	return file_skein_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *AddDenyRequest) GetPrefixes() []string {
@@ -5082,7 +5296,7 @@ type AddDenyResponse struct {
 
 func (x *AddDenyResponse) Reset() {
 	*x = AddDenyResponse{}
-	mi := &file_skein_proto_msgTypes[76]
+	mi := &file_skein_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5094,7 +5308,7 @@ func (x *AddDenyResponse) String() string {
 func (*AddDenyResponse) ProtoMessage() {}
 
 func (x *AddDenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[76]
+	mi := &file_skein_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5107,7 +5321,7 @@ func (x *AddDenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddDenyResponse.ProtoReflect.Descriptor instead.
 func (*AddDenyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{76}
+	return file_skein_proto_rawDescGZIP(), []int{79}
 }
 
 type DeleteDenyRequest struct {
@@ -5119,7 +5333,7 @@ type DeleteDenyRequest struct {
 
 func (x *DeleteDenyRequest) Reset() {
 	*x = DeleteDenyRequest{}
-	mi := &file_skein_proto_msgTypes[77]
+	mi := &file_skein_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5131,7 +5345,7 @@ func (x *DeleteDenyRequest) String() string {
 func (*DeleteDenyRequest) ProtoMessage() {}
 
 func (x *DeleteDenyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[77]
+	mi := &file_skein_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5144,7 +5358,7 @@ func (x *DeleteDenyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDenyRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDenyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{77}
+	return file_skein_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *DeleteDenyRequest) GetPrefixes() []string {
@@ -5162,7 +5376,7 @@ type DeleteDenyResponse struct {
 
 func (x *DeleteDenyResponse) Reset() {
 	*x = DeleteDenyResponse{}
-	mi := &file_skein_proto_msgTypes[78]
+	mi := &file_skein_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5174,7 +5388,7 @@ func (x *DeleteDenyResponse) String() string {
 func (*DeleteDenyResponse) ProtoMessage() {}
 
 func (x *DeleteDenyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[78]
+	mi := &file_skein_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5187,7 +5401,7 @@ func (x *DeleteDenyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDenyResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDenyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{78}
+	return file_skein_proto_rawDescGZIP(), []int{81}
 }
 
 // A PolicyRef names a resource.
@@ -5203,7 +5417,7 @@ type PolicyRef struct {
 
 func (x *PolicyRef) Reset() {
 	*x = PolicyRef{}
-	mi := &file_skein_proto_msgTypes[79]
+	mi := &file_skein_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5215,7 +5429,7 @@ func (x *PolicyRef) String() string {
 func (*PolicyRef) ProtoMessage() {}
 
 func (x *PolicyRef) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[79]
+	mi := &file_skein_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5228,7 +5442,7 @@ func (x *PolicyRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRef.ProtoReflect.Descriptor instead.
 func (*PolicyRef) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{79}
+	return file_skein_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *PolicyRef) GetGroup() string {
@@ -5272,7 +5486,7 @@ type PolicyAlarm struct {
 
 func (x *PolicyAlarm) Reset() {
 	*x = PolicyAlarm{}
-	mi := &file_skein_proto_msgTypes[80]
+	mi := &file_skein_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5284,7 +5498,7 @@ func (x *PolicyAlarm) String() string {
 func (*PolicyAlarm) ProtoMessage() {}
 
 func (x *PolicyAlarm) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[80]
+	mi := &file_skein_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5297,7 +5511,7 @@ func (x *PolicyAlarm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyAlarm.ProtoReflect.Descriptor instead.
 func (*PolicyAlarm) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{80}
+	return file_skein_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *PolicyAlarm) GetResource() string {
@@ -5338,7 +5552,7 @@ type ApplyPolicyRequest struct {
 
 func (x *ApplyPolicyRequest) Reset() {
 	*x = ApplyPolicyRequest{}
-	mi := &file_skein_proto_msgTypes[81]
+	mi := &file_skein_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5350,7 +5564,7 @@ func (x *ApplyPolicyRequest) String() string {
 func (*ApplyPolicyRequest) ProtoMessage() {}
 
 func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[81]
+	mi := &file_skein_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5363,7 +5577,7 @@ func (x *ApplyPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{81}
+	return file_skein_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ApplyPolicyRequest) GetName() string {
@@ -5390,7 +5604,7 @@ type ApplyPolicyResponse struct {
 
 func (x *ApplyPolicyResponse) Reset() {
 	*x = ApplyPolicyResponse{}
-	mi := &file_skein_proto_msgTypes[82]
+	mi := &file_skein_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5402,7 +5616,7 @@ func (x *ApplyPolicyResponse) String() string {
 func (*ApplyPolicyResponse) ProtoMessage() {}
 
 func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[82]
+	mi := &file_skein_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5415,7 +5629,7 @@ func (x *ApplyPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{82}
+	return file_skein_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ApplyPolicyResponse) GetApplied() []*PolicyRef {
@@ -5441,7 +5655,7 @@ type DeletePolicyRequest struct {
 
 func (x *DeletePolicyRequest) Reset() {
 	*x = DeletePolicyRequest{}
-	mi := &file_skein_proto_msgTypes[83]
+	mi := &file_skein_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5453,7 +5667,7 @@ func (x *DeletePolicyRequest) String() string {
 func (*DeletePolicyRequest) ProtoMessage() {}
 
 func (x *DeletePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[83]
+	mi := &file_skein_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5466,7 +5680,7 @@ func (x *DeletePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicyRequest.ProtoReflect.Descriptor instead.
 func (*DeletePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{83}
+	return file_skein_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *DeletePolicyRequest) GetRefs() []*PolicyRef {
@@ -5484,7 +5698,7 @@ type DeletePolicyResponse struct {
 
 func (x *DeletePolicyResponse) Reset() {
 	*x = DeletePolicyResponse{}
-	mi := &file_skein_proto_msgTypes[84]
+	mi := &file_skein_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5496,7 +5710,7 @@ func (x *DeletePolicyResponse) String() string {
 func (*DeletePolicyResponse) ProtoMessage() {}
 
 func (x *DeletePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[84]
+	mi := &file_skein_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5509,7 +5723,7 @@ func (x *DeletePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePolicyResponse.ProtoReflect.Descriptor instead.
 func (*DeletePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{84}
+	return file_skein_proto_rawDescGZIP(), []int{87}
 }
 
 type ListPolicyRequest struct {
@@ -5520,7 +5734,7 @@ type ListPolicyRequest struct {
 
 func (x *ListPolicyRequest) Reset() {
 	*x = ListPolicyRequest{}
-	mi := &file_skein_proto_msgTypes[85]
+	mi := &file_skein_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5532,7 +5746,7 @@ func (x *ListPolicyRequest) String() string {
 func (*ListPolicyRequest) ProtoMessage() {}
 
 func (x *ListPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[85]
+	mi := &file_skein_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5545,7 +5759,7 @@ func (x *ListPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyRequest.ProtoReflect.Descriptor instead.
 func (*ListPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{85}
+	return file_skein_proto_rawDescGZIP(), []int{88}
 }
 
 type ListPolicyResponse struct {
@@ -5560,7 +5774,7 @@ type ListPolicyResponse struct {
 
 func (x *ListPolicyResponse) Reset() {
 	*x = ListPolicyResponse{}
-	mi := &file_skein_proto_msgTypes[86]
+	mi := &file_skein_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5572,7 +5786,7 @@ func (x *ListPolicyResponse) String() string {
 func (*ListPolicyResponse) ProtoMessage() {}
 
 func (x *ListPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[86]
+	mi := &file_skein_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5585,7 +5799,7 @@ func (x *ListPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{86}
+	return file_skein_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ListPolicyResponse) GetResources() []*PolicyResource {
@@ -5626,7 +5840,7 @@ type PolicyResource struct {
 
 func (x *PolicyResource) Reset() {
 	*x = PolicyResource{}
-	mi := &file_skein_proto_msgTypes[87]
+	mi := &file_skein_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5638,7 +5852,7 @@ func (x *PolicyResource) String() string {
 func (*PolicyResource) ProtoMessage() {}
 
 func (x *PolicyResource) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[87]
+	mi := &file_skein_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5651,7 +5865,7 @@ func (x *PolicyResource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyResource.ProtoReflect.Descriptor instead.
 func (*PolicyResource) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{87}
+	return file_skein_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *PolicyResource) GetRef() *PolicyRef {
@@ -5677,7 +5891,7 @@ type ListEndpointsRequest struct {
 
 func (x *ListEndpointsRequest) Reset() {
 	*x = ListEndpointsRequest{}
-	mi := &file_skein_proto_msgTypes[88]
+	mi := &file_skein_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5689,7 +5903,7 @@ func (x *ListEndpointsRequest) String() string {
 func (*ListEndpointsRequest) ProtoMessage() {}
 
 func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[88]
+	mi := &file_skein_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5702,7 +5916,7 @@ func (x *ListEndpointsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsRequest.ProtoReflect.Descriptor instead.
 func (*ListEndpointsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{88}
+	return file_skein_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ListEndpointsRequest) GetName() string {
@@ -5721,7 +5935,7 @@ type ListEndpointsResponse struct {
 
 func (x *ListEndpointsResponse) Reset() {
 	*x = ListEndpointsResponse{}
-	mi := &file_skein_proto_msgTypes[89]
+	mi := &file_skein_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5733,7 +5947,7 @@ func (x *ListEndpointsResponse) String() string {
 func (*ListEndpointsResponse) ProtoMessage() {}
 
 func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[89]
+	mi := &file_skein_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5746,7 +5960,7 @@ func (x *ListEndpointsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEndpointsResponse.ProtoReflect.Descriptor instead.
 func (*ListEndpointsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{89}
+	return file_skein_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ListEndpointsResponse) GetEndpoints() []*PolicyEndpoint {
@@ -5772,7 +5986,7 @@ type PolicyEndpoint struct {
 
 func (x *PolicyEndpoint) Reset() {
 	*x = PolicyEndpoint{}
-	mi := &file_skein_proto_msgTypes[90]
+	mi := &file_skein_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5784,7 +5998,7 @@ func (x *PolicyEndpoint) String() string {
 func (*PolicyEndpoint) ProtoMessage() {}
 
 func (x *PolicyEndpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[90]
+	mi := &file_skein_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5797,7 +6011,7 @@ func (x *PolicyEndpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyEndpoint.ProtoReflect.Descriptor instead.
 func (*PolicyEndpoint) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{90}
+	return file_skein_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *PolicyEndpoint) GetName() string {
@@ -5860,7 +6074,7 @@ type PolicyGate struct {
 
 func (x *PolicyGate) Reset() {
 	*x = PolicyGate{}
-	mi := &file_skein_proto_msgTypes[91]
+	mi := &file_skein_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5872,7 +6086,7 @@ func (x *PolicyGate) String() string {
 func (*PolicyGate) ProtoMessage() {}
 
 func (x *PolicyGate) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[91]
+	mi := &file_skein_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5885,7 +6099,7 @@ func (x *PolicyGate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyGate.ProtoReflect.Descriptor instead.
 func (*PolicyGate) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{91}
+	return file_skein_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *PolicyGate) GetName() string {
@@ -5914,7 +6128,7 @@ type PolicyTier struct {
 
 func (x *PolicyTier) Reset() {
 	*x = PolicyTier{}
-	mi := &file_skein_proto_msgTypes[92]
+	mi := &file_skein_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5926,7 +6140,7 @@ func (x *PolicyTier) String() string {
 func (*PolicyTier) ProtoMessage() {}
 
 func (x *PolicyTier) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[92]
+	mi := &file_skein_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5939,7 +6153,7 @@ func (x *PolicyTier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyTier.ProtoReflect.Descriptor instead.
 func (*PolicyTier) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{92}
+	return file_skein_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *PolicyTier) GetName() string {
@@ -5982,7 +6196,7 @@ type PolicyRules struct {
 
 func (x *PolicyRules) Reset() {
 	*x = PolicyRules{}
-	mi := &file_skein_proto_msgTypes[93]
+	mi := &file_skein_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5994,7 +6208,7 @@ func (x *PolicyRules) String() string {
 func (*PolicyRules) ProtoMessage() {}
 
 func (x *PolicyRules) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[93]
+	mi := &file_skein_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6007,7 +6221,7 @@ func (x *PolicyRules) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRules.ProtoReflect.Descriptor instead.
 func (*PolicyRules) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{93}
+	return file_skein_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *PolicyRules) GetName() string {
@@ -6049,7 +6263,7 @@ type PolicyRule struct {
 
 func (x *PolicyRule) Reset() {
 	*x = PolicyRule{}
-	mi := &file_skein_proto_msgTypes[94]
+	mi := &file_skein_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6061,7 +6275,7 @@ func (x *PolicyRule) String() string {
 func (*PolicyRule) ProtoMessage() {}
 
 func (x *PolicyRule) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[94]
+	mi := &file_skein_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6074,7 +6288,7 @@ func (x *PolicyRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRule.ProtoReflect.Descriptor instead.
 func (*PolicyRule) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{94}
+	return file_skein_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *PolicyRule) GetNumber() uint32 {
@@ -6108,7 +6322,7 @@ type SetWorkloadRequest struct {
 
 func (x *SetWorkloadRequest) Reset() {
 	*x = SetWorkloadRequest{}
-	mi := &file_skein_proto_msgTypes[95]
+	mi := &file_skein_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6120,7 +6334,7 @@ func (x *SetWorkloadRequest) String() string {
 func (*SetWorkloadRequest) ProtoMessage() {}
 
 func (x *SetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[95]
+	mi := &file_skein_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6133,7 +6347,7 @@ func (x *SetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*SetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{95}
+	return file_skein_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *SetWorkloadRequest) GetInterface() string {
@@ -6158,7 +6372,7 @@ type SetWorkloadResponse struct {
 
 func (x *SetWorkloadResponse) Reset() {
 	*x = SetWorkloadResponse{}
-	mi := &file_skein_proto_msgTypes[96]
+	mi := &file_skein_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6170,7 +6384,7 @@ func (x *SetWorkloadResponse) String() string {
 func (*SetWorkloadResponse) ProtoMessage() {}
 
 func (x *SetWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[96]
+	mi := &file_skein_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6183,7 +6397,7 @@ func (x *SetWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*SetWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{96}
+	return file_skein_proto_rawDescGZIP(), []int{99}
 }
 
 type ExplainRequest struct {
@@ -6200,7 +6414,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_skein_proto_msgTypes[97]
+	mi := &file_skein_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6212,7 +6426,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[97]
+	mi := &file_skein_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6225,7 +6439,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{97}
+	return file_skein_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ExplainRequest) GetPacket() isExplainRequest_Packet {
@@ -6289,7 +6503,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_skein_proto_msgTypes[98]
+	mi := &file_skein_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6301,7 +6515,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[98]
+	mi := &file_skein_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6314,7 +6528,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{98}
+	return file_skein_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ExplainResponse) GetPacket() string {
@@ -6362,7 +6576,7 @@ type ExplainStep struct {
 
 func (x *ExplainStep) Reset() {
 	*x = ExplainStep{}
-	mi := &file_skein_proto_msgTypes[99]
+	mi := &file_skein_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6374,7 +6588,7 @@ func (x *ExplainStep) String() string {
 func (*ExplainStep) ProtoMessage() {}
 
 func (x *ExplainStep) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[99]
+	mi := &file_skein_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6387,7 +6601,7 @@ func (x *ExplainStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainStep.ProtoReflect.Descriptor instead.
 func (*ExplainStep) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{99}
+	return file_skein_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *ExplainStep) GetWhat() string {
@@ -6418,7 +6632,7 @@ type SessionFilter struct {
 
 func (x *SessionFilter) Reset() {
 	*x = SessionFilter{}
-	mi := &file_skein_proto_msgTypes[100]
+	mi := &file_skein_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6430,7 +6644,7 @@ func (x *SessionFilter) String() string {
 func (*SessionFilter) ProtoMessage() {}
 
 func (x *SessionFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[100]
+	mi := &file_skein_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6443,7 +6657,7 @@ func (x *SessionFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionFilter.ProtoReflect.Descriptor instead.
 func (*SessionFilter) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{100}
+	return file_skein_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *SessionFilter) GetSrc() string {
@@ -6492,7 +6706,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_skein_proto_msgTypes[101]
+	mi := &file_skein_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6504,7 +6718,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[101]
+	mi := &file_skein_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6517,7 +6731,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{101}
+	return file_skein_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ListSessionsRequest) GetFilter() *SessionFilter {
@@ -6551,7 +6765,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_skein_proto_msgTypes[102]
+	mi := &file_skein_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6563,7 +6777,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[102]
+	mi := &file_skein_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6576,7 +6790,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{102}
+	return file_skein_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -6608,7 +6822,7 @@ type SessionStats struct {
 
 func (x *SessionStats) Reset() {
 	*x = SessionStats{}
-	mi := &file_skein_proto_msgTypes[103]
+	mi := &file_skein_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6620,7 +6834,7 @@ func (x *SessionStats) String() string {
 func (*SessionStats) ProtoMessage() {}
 
 func (x *SessionStats) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[103]
+	mi := &file_skein_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6633,7 +6847,7 @@ func (x *SessionStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionStats.ProtoReflect.Descriptor instead.
 func (*SessionStats) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{103}
+	return file_skein_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *SessionStats) GetCapacity() uint64 {
@@ -6711,7 +6925,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_skein_proto_msgTypes[104]
+	mi := &file_skein_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6723,7 +6937,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[104]
+	mi := &file_skein_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6736,7 +6950,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{104}
+	return file_skein_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *Session) GetProtocol() string {
@@ -6867,7 +7081,7 @@ type ClearSessionsRequest struct {
 
 func (x *ClearSessionsRequest) Reset() {
 	*x = ClearSessionsRequest{}
-	mi := &file_skein_proto_msgTypes[105]
+	mi := &file_skein_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6879,7 +7093,7 @@ func (x *ClearSessionsRequest) String() string {
 func (*ClearSessionsRequest) ProtoMessage() {}
 
 func (x *ClearSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[105]
+	mi := &file_skein_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6892,7 +7106,7 @@ func (x *ClearSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ClearSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{105}
+	return file_skein_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *ClearSessionsRequest) GetFilter() *SessionFilter {
@@ -6911,7 +7125,7 @@ type ClearSessionsResponse struct {
 
 func (x *ClearSessionsResponse) Reset() {
 	*x = ClearSessionsResponse{}
-	mi := &file_skein_proto_msgTypes[106]
+	mi := &file_skein_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6923,7 +7137,7 @@ func (x *ClearSessionsResponse) String() string {
 func (*ClearSessionsResponse) ProtoMessage() {}
 
 func (x *ClearSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[106]
+	mi := &file_skein_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6936,7 +7150,7 @@ func (x *ClearSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ClearSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{106}
+	return file_skein_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ClearSessionsResponse) GetCleared() uint64 {
@@ -6954,7 +7168,7 @@ type GetGraphRequest struct {
 
 func (x *GetGraphRequest) Reset() {
 	*x = GetGraphRequest{}
-	mi := &file_skein_proto_msgTypes[107]
+	mi := &file_skein_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6966,7 +7180,7 @@ func (x *GetGraphRequest) String() string {
 func (*GetGraphRequest) ProtoMessage() {}
 
 func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[107]
+	mi := &file_skein_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6979,7 +7193,7 @@ func (x *GetGraphRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphRequest.ProtoReflect.Descriptor instead.
 func (*GetGraphRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{107}
+	return file_skein_proto_rawDescGZIP(), []int{110}
 }
 
 type GetGraphResponse struct {
@@ -6992,7 +7206,7 @@ type GetGraphResponse struct {
 
 func (x *GetGraphResponse) Reset() {
 	*x = GetGraphResponse{}
-	mi := &file_skein_proto_msgTypes[108]
+	mi := &file_skein_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7004,7 +7218,7 @@ func (x *GetGraphResponse) String() string {
 func (*GetGraphResponse) ProtoMessage() {}
 
 func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[108]
+	mi := &file_skein_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7017,7 +7231,7 @@ func (x *GetGraphResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGraphResponse.ProtoReflect.Descriptor instead.
 func (*GetGraphResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{108}
+	return file_skein_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *GetGraphResponse) GetNodes() []*GraphNode {
@@ -7045,7 +7259,7 @@ type GraphNode struct {
 
 func (x *GraphNode) Reset() {
 	*x = GraphNode{}
-	mi := &file_skein_proto_msgTypes[109]
+	mi := &file_skein_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7057,7 +7271,7 @@ func (x *GraphNode) String() string {
 func (*GraphNode) ProtoMessage() {}
 
 func (x *GraphNode) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[109]
+	mi := &file_skein_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7070,7 +7284,7 @@ func (x *GraphNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphNode.ProtoReflect.Descriptor instead.
 func (*GraphNode) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{109}
+	return file_skein_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *GraphNode) GetName() string {
@@ -7108,7 +7322,7 @@ type GraphArc struct {
 
 func (x *GraphArc) Reset() {
 	*x = GraphArc{}
-	mi := &file_skein_proto_msgTypes[110]
+	mi := &file_skein_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7120,7 +7334,7 @@ func (x *GraphArc) String() string {
 func (*GraphArc) ProtoMessage() {}
 
 func (x *GraphArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[110]
+	mi := &file_skein_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7133,7 +7347,7 @@ func (x *GraphArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphArc.ProtoReflect.Descriptor instead.
 func (*GraphArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{110}
+	return file_skein_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *GraphArc) GetReason() string {
@@ -7183,7 +7397,7 @@ type FeatureArc struct {
 
 func (x *FeatureArc) Reset() {
 	*x = FeatureArc{}
-	mi := &file_skein_proto_msgTypes[111]
+	mi := &file_skein_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7195,7 +7409,7 @@ func (x *FeatureArc) String() string {
 func (*FeatureArc) ProtoMessage() {}
 
 func (x *FeatureArc) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[111]
+	mi := &file_skein_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7208,7 +7422,7 @@ func (x *FeatureArc) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeatureArc.ProtoReflect.Descriptor instead.
 func (*FeatureArc) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{111}
+	return file_skein_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *FeatureArc) GetName() string {
@@ -7246,7 +7460,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_skein_proto_msgTypes[112]
+	mi := &file_skein_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7258,7 +7472,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[112]
+	mi := &file_skein_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7271,7 +7485,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{112}
+	return file_skein_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *PingRequest) GetAddress() string {
@@ -7331,7 +7545,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_skein_proto_msgTypes[113]
+	mi := &file_skein_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7343,7 +7557,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[113]
+	mi := &file_skein_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7356,7 +7570,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{113}
+	return file_skein_proto_rawDescGZIP(), []int{116}
 }
 
 func (x *PingResponse) GetSequence() uint32 {
@@ -7418,7 +7632,7 @@ type ApplyServicesRequest struct {
 
 func (x *ApplyServicesRequest) Reset() {
 	*x = ApplyServicesRequest{}
-	mi := &file_skein_proto_msgTypes[114]
+	mi := &file_skein_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7430,7 +7644,7 @@ func (x *ApplyServicesRequest) String() string {
 func (*ApplyServicesRequest) ProtoMessage() {}
 
 func (x *ApplyServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[114]
+	mi := &file_skein_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7443,7 +7657,7 @@ func (x *ApplyServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyServicesRequest.ProtoReflect.Descriptor instead.
 func (*ApplyServicesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{114}
+	return file_skein_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *ApplyServicesRequest) GetName() string {
@@ -7469,7 +7683,7 @@ type ApplyServicesResponse struct {
 
 func (x *ApplyServicesResponse) Reset() {
 	*x = ApplyServicesResponse{}
-	mi := &file_skein_proto_msgTypes[115]
+	mi := &file_skein_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7481,7 +7695,7 @@ func (x *ApplyServicesResponse) String() string {
 func (*ApplyServicesResponse) ProtoMessage() {}
 
 func (x *ApplyServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[115]
+	mi := &file_skein_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7494,7 +7708,7 @@ func (x *ApplyServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyServicesResponse.ProtoReflect.Descriptor instead.
 func (*ApplyServicesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{115}
+	return file_skein_proto_rawDescGZIP(), []int{118}
 }
 
 func (x *ApplyServicesResponse) GetApplied() []string {
@@ -7513,7 +7727,7 @@ type DeleteServicesRequest struct {
 
 func (x *DeleteServicesRequest) Reset() {
 	*x = DeleteServicesRequest{}
-	mi := &file_skein_proto_msgTypes[116]
+	mi := &file_skein_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7525,7 +7739,7 @@ func (x *DeleteServicesRequest) String() string {
 func (*DeleteServicesRequest) ProtoMessage() {}
 
 func (x *DeleteServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[116]
+	mi := &file_skein_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7538,7 +7752,7 @@ func (x *DeleteServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServicesRequest.ProtoReflect.Descriptor instead.
 func (*DeleteServicesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{116}
+	return file_skein_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *DeleteServicesRequest) GetObjects() []string {
@@ -7556,7 +7770,7 @@ type DeleteServicesResponse struct {
 
 func (x *DeleteServicesResponse) Reset() {
 	*x = DeleteServicesResponse{}
-	mi := &file_skein_proto_msgTypes[117]
+	mi := &file_skein_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7568,7 +7782,7 @@ func (x *DeleteServicesResponse) String() string {
 func (*DeleteServicesResponse) ProtoMessage() {}
 
 func (x *DeleteServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[117]
+	mi := &file_skein_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7581,7 +7795,7 @@ func (x *DeleteServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteServicesResponse.ProtoReflect.Descriptor instead.
 func (*DeleteServicesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{117}
+	return file_skein_proto_rawDescGZIP(), []int{120}
 }
 
 type ListServicesRequest struct {
@@ -7593,7 +7807,7 @@ type ListServicesRequest struct {
 
 func (x *ListServicesRequest) Reset() {
 	*x = ListServicesRequest{}
-	mi := &file_skein_proto_msgTypes[118]
+	mi := &file_skein_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7605,7 +7819,7 @@ func (x *ListServicesRequest) String() string {
 func (*ListServicesRequest) ProtoMessage() {}
 
 func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[118]
+	mi := &file_skein_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7618,7 +7832,7 @@ func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
 func (*ListServicesRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{118}
+	return file_skein_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *ListServicesRequest) GetName() string {
@@ -7638,7 +7852,7 @@ type ListServicesResponse struct {
 
 func (x *ListServicesResponse) Reset() {
 	*x = ListServicesResponse{}
-	mi := &file_skein_proto_msgTypes[119]
+	mi := &file_skein_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7650,7 +7864,7 @@ func (x *ListServicesResponse) String() string {
 func (*ListServicesResponse) ProtoMessage() {}
 
 func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[119]
+	mi := &file_skein_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7663,7 +7877,7 @@ func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
 func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{119}
+	return file_skein_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *ListServicesResponse) GetServices() []*ServicePort {
@@ -7699,7 +7913,7 @@ type ServicePort struct {
 
 func (x *ServicePort) Reset() {
 	*x = ServicePort{}
-	mi := &file_skein_proto_msgTypes[120]
+	mi := &file_skein_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7711,7 +7925,7 @@ func (x *ServicePort) String() string {
 func (*ServicePort) ProtoMessage() {}
 
 func (x *ServicePort) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[120]
+	mi := &file_skein_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7724,7 +7938,7 @@ func (x *ServicePort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServicePort.ProtoReflect.Descriptor instead.
 func (*ServicePort) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{120}
+	return file_skein_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *ServicePort) GetName() string {
@@ -7808,7 +8022,7 @@ type ServiceAddress struct {
 
 func (x *ServiceAddress) Reset() {
 	*x = ServiceAddress{}
-	mi := &file_skein_proto_msgTypes[121]
+	mi := &file_skein_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7820,7 +8034,7 @@ func (x *ServiceAddress) String() string {
 func (*ServiceAddress) ProtoMessage() {}
 
 func (x *ServiceAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[121]
+	mi := &file_skein_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7833,7 +8047,7 @@ func (x *ServiceAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceAddress.ProtoReflect.Descriptor instead.
 func (*ServiceAddress) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{121}
+	return file_skein_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *ServiceAddress) GetKind() string {
@@ -7871,7 +8085,7 @@ type ServiceBackend struct {
 
 func (x *ServiceBackend) Reset() {
 	*x = ServiceBackend{}
-	mi := &file_skein_proto_msgTypes[122]
+	mi := &file_skein_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7883,7 +8097,7 @@ func (x *ServiceBackend) String() string {
 func (*ServiceBackend) ProtoMessage() {}
 
 func (x *ServiceBackend) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[122]
+	mi := &file_skein_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7896,7 +8110,7 @@ func (x *ServiceBackend) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceBackend.ProtoReflect.Descriptor instead.
 func (*ServiceBackend) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{122}
+	return file_skein_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *ServiceBackend) GetAddress() string {
@@ -7952,7 +8166,7 @@ type ServiceClient struct {
 
 func (x *ServiceClient) Reset() {
 	*x = ServiceClient{}
-	mi := &file_skein_proto_msgTypes[123]
+	mi := &file_skein_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7964,7 +8178,7 @@ func (x *ServiceClient) String() string {
 func (*ServiceClient) ProtoMessage() {}
 
 func (x *ServiceClient) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[123]
+	mi := &file_skein_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7977,7 +8191,7 @@ func (x *ServiceClient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceClient.ProtoReflect.Descriptor instead.
 func (*ServiceClient) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{123}
+	return file_skein_proto_rawDescGZIP(), []int{126}
 }
 
 func (x *ServiceClient) GetAddress() string {
@@ -8009,7 +8223,7 @@ type GetNATRequest struct {
 
 func (x *GetNATRequest) Reset() {
 	*x = GetNATRequest{}
-	mi := &file_skein_proto_msgTypes[124]
+	mi := &file_skein_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8021,7 +8235,7 @@ func (x *GetNATRequest) String() string {
 func (*GetNATRequest) ProtoMessage() {}
 
 func (x *GetNATRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[124]
+	mi := &file_skein_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8034,7 +8248,7 @@ func (x *GetNATRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNATRequest.ProtoReflect.Descriptor instead.
 func (*GetNATRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{124}
+	return file_skein_proto_rawDescGZIP(), []int{127}
 }
 
 type GetNATResponse struct {
@@ -8057,7 +8271,7 @@ type GetNATResponse struct {
 
 func (x *GetNATResponse) Reset() {
 	*x = GetNATResponse{}
-	mi := &file_skein_proto_msgTypes[125]
+	mi := &file_skein_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8069,7 +8283,7 @@ func (x *GetNATResponse) String() string {
 func (*GetNATResponse) ProtoMessage() {}
 
 func (x *GetNATResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[125]
+	mi := &file_skein_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8082,7 +8296,7 @@ func (x *GetNATResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetNATResponse.ProtoReflect.Descriptor instead.
 func (*GetNATResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{125}
+	return file_skein_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *GetNATResponse) GetActive() bool {
@@ -8180,7 +8394,7 @@ type NATPool struct {
 
 func (x *NATPool) Reset() {
 	*x = NATPool{}
-	mi := &file_skein_proto_msgTypes[126]
+	mi := &file_skein_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8192,7 +8406,7 @@ func (x *NATPool) String() string {
 func (*NATPool) ProtoMessage() {}
 
 func (x *NATPool) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[126]
+	mi := &file_skein_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8205,7 +8419,7 @@ func (x *NATPool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NATPool.ProtoReflect.Descriptor instead.
 func (*NATPool) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{126}
+	return file_skein_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *NATPool) GetPrefix() string {
@@ -8239,7 +8453,7 @@ type NATStatic struct {
 
 func (x *NATStatic) Reset() {
 	*x = NATStatic{}
-	mi := &file_skein_proto_msgTypes[127]
+	mi := &file_skein_proto_msgTypes[130]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8251,7 +8465,7 @@ func (x *NATStatic) String() string {
 func (*NATStatic) ProtoMessage() {}
 
 func (x *NATStatic) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[127]
+	mi := &file_skein_proto_msgTypes[130]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8264,7 +8478,7 @@ func (x *NATStatic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NATStatic.ProtoReflect.Descriptor instead.
 func (*NATStatic) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{127}
+	return file_skein_proto_rawDescGZIP(), []int{130}
 }
 
 func (x *NATStatic) GetMapping() string {
@@ -8296,7 +8510,7 @@ type NATExhausted struct {
 
 func (x *NATExhausted) Reset() {
 	*x = NATExhausted{}
-	mi := &file_skein_proto_msgTypes[128]
+	mi := &file_skein_proto_msgTypes[131]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8308,7 +8522,7 @@ func (x *NATExhausted) String() string {
 func (*NATExhausted) ProtoMessage() {}
 
 func (x *NATExhausted) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[128]
+	mi := &file_skein_proto_msgTypes[131]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8321,7 +8535,7 @@ func (x *NATExhausted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NATExhausted.ProtoReflect.Descriptor instead.
 func (*NATExhausted) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{128}
+	return file_skein_proto_rawDescGZIP(), []int{131}
 }
 
 func (x *NATExhausted) GetFamily() string {
@@ -8380,7 +8594,7 @@ type ChangeNATRequest struct {
 
 func (x *ChangeNATRequest) Reset() {
 	*x = ChangeNATRequest{}
-	mi := &file_skein_proto_msgTypes[129]
+	mi := &file_skein_proto_msgTypes[132]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8392,7 +8606,7 @@ func (x *ChangeNATRequest) String() string {
 func (*ChangeNATRequest) ProtoMessage() {}
 
 func (x *ChangeNATRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[129]
+	mi := &file_skein_proto_msgTypes[132]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8405,7 +8619,7 @@ func (x *ChangeNATRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeNATRequest.ProtoReflect.Descriptor instead.
 func (*ChangeNATRequest) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{129}
+	return file_skein_proto_rawDescGZIP(), []int{132}
 }
 
 func (x *ChangeNATRequest) GetWhat() isChangeNATRequest_What {
@@ -8464,7 +8678,7 @@ type ChangeNATResponse struct {
 
 func (x *ChangeNATResponse) Reset() {
 	*x = ChangeNATResponse{}
-	mi := &file_skein_proto_msgTypes[130]
+	mi := &file_skein_proto_msgTypes[133]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8476,7 +8690,7 @@ func (x *ChangeNATResponse) String() string {
 func (*ChangeNATResponse) ProtoMessage() {}
 
 func (x *ChangeNATResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_skein_proto_msgTypes[130]
+	mi := &file_skein_proto_msgTypes[133]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8489,7 +8703,7 @@ func (x *ChangeNATResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeNATResponse.ProtoReflect.Descriptor instead.
 func (*ChangeNATResponse) Descriptor() ([]byte, []int) {
-	return file_skein_proto_rawDescGZIP(), []int{130}
+	return file_skein_proto_rawDescGZIP(), []int{133}
 }
 
 var File_skein_proto protoreflect.FileDescriptor
@@ -8705,7 +8919,23 @@ const file_skein_proto_rawDesc = "" +
 	"\tPlacement\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x16\n" +
 	"\x06driver\x18\x02 \x01(\tR\x06driver\x12\x14\n" +
-	"\x05queue\x18\x03 \x01(\rR\x05queue\"a\n" +
+	"\x05queue\x18\x03 \x01(\rR\x05queue\"\x15\n" +
+	"\x13GetDHCPRelayRequest\"\xa5\x01\n" +
+	"\x14GetDHCPRelayResponse\x12\x16\n" +
+	"\x06server\x18\x01 \x01(\tR\x06server\x12\x16\n" +
+	"\x06subnet\x18\x02 \x01(\tR\x06subnet\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x14\n" +
+	"\x05stray\x18\x04 \x01(\x04R\x05stray\x12-\n" +
+	"\x05links\x18\x05 \x03(\v2\x17.skein.v1.DHCPRelayLinkR\x05links\"\xcf\x01\n" +
+	"\rDHCPRelayLink\x12\x1c\n" +
+	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x10\n" +
+	"\x03mac\x18\x02 \x01(\tR\x03mac\x12\x14\n" +
+	"\x05asked\x18\x03 \x01(\x04R\x05asked\x12\x1a\n" +
+	"\banswered\x18\x04 \x01(\x04R\banswered\x12\x18\n" +
+	"\alimited\x18\x05 \x01(\x04R\alimited\x12\x18\n" +
+	"\arefused\x18\x06 \x01(\x04R\arefused\x12\x16\n" +
+	"\x06unsent\x18\a \x01(\x04R\x06unsent\x12\x10\n" +
+	"\x03why\x18\b \x01(\tR\x03why\"a\n" +
 	"\x13SetPlacementRequest\x12\x1c\n" +
 	"\tinterface\x18\x01 \x01(\tR\tinterface\x12\x14\n" +
 	"\x05queue\x18\x02 \x01(\rR\x05queue\x12\x16\n" +
@@ -9139,7 +9369,7 @@ const file_skein_proto_rawDesc = "" +
 	"\x11PING_RESULT_REPLY\x10\x01\x12\x17\n" +
 	"\x13PING_RESULT_TIMEOUT\x10\x02\x12\x1b\n" +
 	"\x17PING_RESULT_UNREACHABLE\x10\x03\x12\x18\n" +
-	"\x14PING_RESULT_NOT_SENT\x10\x042\xc9\x17\n" +
+	"\x14PING_RESULT_NOT_SENT\x10\x042\x98\x18\n" +
 	"\x05Skein\x12G\n" +
 	"\n" +
 	"GetVersion\x12\x1b.skein.v1.GetVersionRequest\x1a\x1c.skein.v1.GetVersionResponse\x12S\n" +
@@ -9148,7 +9378,8 @@ const file_skein_proto_rawDesc = "" +
 	"\tCreateTun\x12\x1a.skein.v1.CreateTunRequest\x1a\x1b.skein.v1.CreateTunResponse\x12V\n" +
 	"\x0fSetTunAddresses\x12 .skein.v1.SetTunAddressesRequest\x1a!.skein.v1.SetTunAddressesResponse\x12V\n" +
 	"\x0fDeleteInterface\x12 .skein.v1.DeleteInterfaceRequest\x1a!.skein.v1.DeleteInterfaceResponse\x12V\n" +
-	"\x0fListAttachments\x12 .skein.v1.ListAttachmentsRequest\x1a!.skein.v1.ListAttachmentsResponse\x12J\n" +
+	"\x0fListAttachments\x12 .skein.v1.ListAttachmentsRequest\x1a!.skein.v1.ListAttachmentsResponse\x12M\n" +
+	"\fGetDHCPRelay\x12\x1d.skein.v1.GetDHCPRelayRequest\x1a\x1e.skein.v1.GetDHCPRelayResponse\x12J\n" +
 	"\vListWorkers\x12\x1c.skein.v1.ListWorkersRequest\x1a\x1d.skein.v1.ListWorkersResponse\x12M\n" +
 	"\fSetPlacement\x12\x1d.skein.v1.SetPlacementRequest\x1a\x1e.skein.v1.SetPlacementResponse\x12G\n" +
 	"\n" +
@@ -9202,7 +9433,7 @@ func file_skein_proto_rawDescGZIP() []byte {
 }
 
 var file_skein_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 135)
+var file_skein_proto_msgTypes = make([]protoimpl.MessageInfo, 138)
 var file_skein_proto_goTypes = []any{
 	(InterfaceKind)(0),              // 0: skein.v1.InterfaceKind
 	(Severity)(0),                   // 1: skein.v1.Severity
@@ -9244,111 +9475,114 @@ var file_skein_proto_goTypes = []any{
 	(*ListWorkersResponse)(nil),     // 37: skein.v1.ListWorkersResponse
 	(*Worker)(nil),                  // 38: skein.v1.Worker
 	(*Placement)(nil),               // 39: skein.v1.Placement
-	(*SetPlacementRequest)(nil),     // 40: skein.v1.SetPlacementRequest
-	(*SetPlacementResponse)(nil),    // 41: skein.v1.SetPlacementResponse
-	(*GetRuntimeRequest)(nil),       // 42: skein.v1.GetRuntimeRequest
-	(*GetRuntimeResponse)(nil),      // 43: skein.v1.GetRuntimeResponse
-	(*WorkerRuntime)(nil),           // 44: skein.v1.WorkerRuntime
-	(*NodeRuntime)(nil),             // 45: skein.v1.NodeRuntime
-	(*GetErrorsRequest)(nil),        // 46: skein.v1.GetErrorsRequest
-	(*GetErrorsResponse)(nil),       // 47: skein.v1.GetErrorsResponse
-	(*ErrorCount)(nil),              // 48: skein.v1.ErrorCount
-	(*GetBuffersRequest)(nil),       // 49: skein.v1.GetBuffersRequest
-	(*GetBuffersResponse)(nil),      // 50: skein.v1.GetBuffersResponse
-	(*BufferPool)(nil),              // 51: skein.v1.BufferPool
-	(*ClearCountersRequest)(nil),    // 52: skein.v1.ClearCountersRequest
-	(*ClearCountersResponse)(nil),   // 53: skein.v1.ClearCountersResponse
-	(*AddTraceRequest)(nil),         // 54: skein.v1.AddTraceRequest
-	(*AddTraceResponse)(nil),        // 55: skein.v1.AddTraceResponse
-	(*GetTraceRequest)(nil),         // 56: skein.v1.GetTraceRequest
-	(*GetTraceResponse)(nil),        // 57: skein.v1.GetTraceResponse
-	(*TracedPacket)(nil),            // 58: skein.v1.TracedPacket
-	(*TraceRecord)(nil),             // 59: skein.v1.TraceRecord
-	(*ClearTraceRequest)(nil),       // 60: skein.v1.ClearTraceRequest
-	(*ClearTraceResponse)(nil),      // 61: skein.v1.ClearTraceResponse
-	(*NextHop)(nil),                 // 62: skein.v1.NextHop
-	(*Route)(nil),                   // 63: skein.v1.Route
-	(*Adjacency)(nil),               // 64: skein.v1.Adjacency
-	(*ListRoutesRequest)(nil),       // 65: skein.v1.ListRoutesRequest
-	(*ListRoutesResponse)(nil),      // 66: skein.v1.ListRoutesResponse
-	(*AddRouteRequest)(nil),         // 67: skein.v1.AddRouteRequest
-	(*AddRouteResponse)(nil),        // 68: skein.v1.AddRouteResponse
-	(*DeleteRouteRequest)(nil),      // 69: skein.v1.DeleteRouteRequest
-	(*DeleteRouteResponse)(nil),     // 70: skein.v1.DeleteRouteResponse
-	(*Neighbor)(nil),                // 71: skein.v1.Neighbor
-	(*ListNeighborsRequest)(nil),    // 72: skein.v1.ListNeighborsRequest
-	(*ListNeighborsResponse)(nil),   // 73: skein.v1.ListNeighborsResponse
-	(*AddNeighborRequest)(nil),      // 74: skein.v1.AddNeighborRequest
-	(*AddNeighborResponse)(nil),     // 75: skein.v1.AddNeighborResponse
-	(*DeleteNeighborRequest)(nil),   // 76: skein.v1.DeleteNeighborRequest
-	(*DeleteNeighborResponse)(nil),  // 77: skein.v1.DeleteNeighborResponse
-	(*DenyEntry)(nil),               // 78: skein.v1.DenyEntry
-	(*ListDenyRequest)(nil),         // 79: skein.v1.ListDenyRequest
-	(*ListDenyResponse)(nil),        // 80: skein.v1.ListDenyResponse
-	(*AddDenyRequest)(nil),          // 81: skein.v1.AddDenyRequest
-	(*AddDenyResponse)(nil),         // 82: skein.v1.AddDenyResponse
-	(*DeleteDenyRequest)(nil),       // 83: skein.v1.DeleteDenyRequest
-	(*DeleteDenyResponse)(nil),      // 84: skein.v1.DeleteDenyResponse
-	(*PolicyRef)(nil),               // 85: skein.v1.PolicyRef
-	(*PolicyAlarm)(nil),             // 86: skein.v1.PolicyAlarm
-	(*ApplyPolicyRequest)(nil),      // 87: skein.v1.ApplyPolicyRequest
-	(*ApplyPolicyResponse)(nil),     // 88: skein.v1.ApplyPolicyResponse
-	(*DeletePolicyRequest)(nil),     // 89: skein.v1.DeletePolicyRequest
-	(*DeletePolicyResponse)(nil),    // 90: skein.v1.DeletePolicyResponse
-	(*ListPolicyRequest)(nil),       // 91: skein.v1.ListPolicyRequest
-	(*ListPolicyResponse)(nil),      // 92: skein.v1.ListPolicyResponse
-	(*PolicyResource)(nil),          // 93: skein.v1.PolicyResource
-	(*ListEndpointsRequest)(nil),    // 94: skein.v1.ListEndpointsRequest
-	(*ListEndpointsResponse)(nil),   // 95: skein.v1.ListEndpointsResponse
-	(*PolicyEndpoint)(nil),          // 96: skein.v1.PolicyEndpoint
-	(*PolicyGate)(nil),              // 97: skein.v1.PolicyGate
-	(*PolicyTier)(nil),              // 98: skein.v1.PolicyTier
-	(*PolicyRules)(nil),             // 99: skein.v1.PolicyRules
-	(*PolicyRule)(nil),              // 100: skein.v1.PolicyRule
-	(*SetWorkloadRequest)(nil),      // 101: skein.v1.SetWorkloadRequest
-	(*SetWorkloadResponse)(nil),     // 102: skein.v1.SetWorkloadResponse
-	(*ExplainRequest)(nil),          // 103: skein.v1.ExplainRequest
-	(*ExplainResponse)(nil),         // 104: skein.v1.ExplainResponse
-	(*ExplainStep)(nil),             // 105: skein.v1.ExplainStep
-	(*SessionFilter)(nil),           // 106: skein.v1.SessionFilter
-	(*ListSessionsRequest)(nil),     // 107: skein.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),    // 108: skein.v1.ListSessionsResponse
-	(*SessionStats)(nil),            // 109: skein.v1.SessionStats
-	(*Session)(nil),                 // 110: skein.v1.Session
-	(*ClearSessionsRequest)(nil),    // 111: skein.v1.ClearSessionsRequest
-	(*ClearSessionsResponse)(nil),   // 112: skein.v1.ClearSessionsResponse
-	(*GetGraphRequest)(nil),         // 113: skein.v1.GetGraphRequest
-	(*GetGraphResponse)(nil),        // 114: skein.v1.GetGraphResponse
-	(*GraphNode)(nil),               // 115: skein.v1.GraphNode
-	(*GraphArc)(nil),                // 116: skein.v1.GraphArc
-	(*FeatureArc)(nil),              // 117: skein.v1.FeatureArc
-	(*PingRequest)(nil),             // 118: skein.v1.PingRequest
-	(*PingResponse)(nil),            // 119: skein.v1.PingResponse
-	(*ApplyServicesRequest)(nil),    // 120: skein.v1.ApplyServicesRequest
-	(*ApplyServicesResponse)(nil),   // 121: skein.v1.ApplyServicesResponse
-	(*DeleteServicesRequest)(nil),   // 122: skein.v1.DeleteServicesRequest
-	(*DeleteServicesResponse)(nil),  // 123: skein.v1.DeleteServicesResponse
-	(*ListServicesRequest)(nil),     // 124: skein.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),    // 125: skein.v1.ListServicesResponse
-	(*ServicePort)(nil),             // 126: skein.v1.ServicePort
-	(*ServiceAddress)(nil),          // 127: skein.v1.ServiceAddress
-	(*ServiceBackend)(nil),          // 128: skein.v1.ServiceBackend
-	(*ServiceClient)(nil),           // 129: skein.v1.ServiceClient
-	(*GetNATRequest)(nil),           // 130: skein.v1.GetNATRequest
-	(*GetNATResponse)(nil),          // 131: skein.v1.GetNATResponse
-	(*NATPool)(nil),                 // 132: skein.v1.NATPool
-	(*NATStatic)(nil),               // 133: skein.v1.NATStatic
-	(*NATExhausted)(nil),            // 134: skein.v1.NATExhausted
-	(*ChangeNATRequest)(nil),        // 135: skein.v1.ChangeNATRequest
-	(*ChangeNATResponse)(nil),       // 136: skein.v1.ChangeNATResponse
-	nil,                             // 137: skein.v1.CreateTunRequest.SysctlsEntry
-	nil,                             // 138: skein.v1.Workload.LabelsEntry
-	nil,                             // 139: skein.v1.PolicyEndpoint.LabelsEntry
-	nil,                             // 140: skein.v1.SessionStats.RefusedEntry
-	(*durationpb.Duration)(nil),     // 141: google.protobuf.Duration
+	(*GetDHCPRelayRequest)(nil),     // 40: skein.v1.GetDHCPRelayRequest
+	(*GetDHCPRelayResponse)(nil),    // 41: skein.v1.GetDHCPRelayResponse
+	(*DHCPRelayLink)(nil),           // 42: skein.v1.DHCPRelayLink
+	(*SetPlacementRequest)(nil),     // 43: skein.v1.SetPlacementRequest
+	(*SetPlacementResponse)(nil),    // 44: skein.v1.SetPlacementResponse
+	(*GetRuntimeRequest)(nil),       // 45: skein.v1.GetRuntimeRequest
+	(*GetRuntimeResponse)(nil),      // 46: skein.v1.GetRuntimeResponse
+	(*WorkerRuntime)(nil),           // 47: skein.v1.WorkerRuntime
+	(*NodeRuntime)(nil),             // 48: skein.v1.NodeRuntime
+	(*GetErrorsRequest)(nil),        // 49: skein.v1.GetErrorsRequest
+	(*GetErrorsResponse)(nil),       // 50: skein.v1.GetErrorsResponse
+	(*ErrorCount)(nil),              // 51: skein.v1.ErrorCount
+	(*GetBuffersRequest)(nil),       // 52: skein.v1.GetBuffersRequest
+	(*GetBuffersResponse)(nil),      // 53: skein.v1.GetBuffersResponse
+	(*BufferPool)(nil),              // 54: skein.v1.BufferPool
+	(*ClearCountersRequest)(nil),    // 55: skein.v1.ClearCountersRequest
+	(*ClearCountersResponse)(nil),   // 56: skein.v1.ClearCountersResponse
+	(*AddTraceRequest)(nil),         // 57: skein.v1.AddTraceRequest
+	(*AddTraceResponse)(nil),        // 58: skein.v1.AddTraceResponse
+	(*GetTraceRequest)(nil),         // 59: skein.v1.GetTraceRequest
+	(*GetTraceResponse)(nil),        // 60: skein.v1.GetTraceResponse
+	(*TracedPacket)(nil),            // 61: skein.v1.TracedPacket
+	(*TraceRecord)(nil),             // 62: skein.v1.TraceRecord
+	(*ClearTraceRequest)(nil),       // 63: skein.v1.ClearTraceRequest
+	(*ClearTraceResponse)(nil),      // 64: skein.v1.ClearTraceResponse
+	(*NextHop)(nil),                 // 65: skein.v1.NextHop
+	(*Route)(nil),                   // 66: skein.v1.Route
+	(*Adjacency)(nil),               // 67: skein.v1.Adjacency
+	(*ListRoutesRequest)(nil),       // 68: skein.v1.ListRoutesRequest
+	(*ListRoutesResponse)(nil),      // 69: skein.v1.ListRoutesResponse
+	(*AddRouteRequest)(nil),         // 70: skein.v1.AddRouteRequest
+	(*AddRouteResponse)(nil),        // 71: skein.v1.AddRouteResponse
+	(*DeleteRouteRequest)(nil),      // 72: skein.v1.DeleteRouteRequest
+	(*DeleteRouteResponse)(nil),     // 73: skein.v1.DeleteRouteResponse
+	(*Neighbor)(nil),                // 74: skein.v1.Neighbor
+	(*ListNeighborsRequest)(nil),    // 75: skein.v1.ListNeighborsRequest
+	(*ListNeighborsResponse)(nil),   // 76: skein.v1.ListNeighborsResponse
+	(*AddNeighborRequest)(nil),      // 77: skein.v1.AddNeighborRequest
+	(*AddNeighborResponse)(nil),     // 78: skein.v1.AddNeighborResponse
+	(*DeleteNeighborRequest)(nil),   // 79: skein.v1.DeleteNeighborRequest
+	(*DeleteNeighborResponse)(nil),  // 80: skein.v1.DeleteNeighborResponse
+	(*DenyEntry)(nil),               // 81: skein.v1.DenyEntry
+	(*ListDenyRequest)(nil),         // 82: skein.v1.ListDenyRequest
+	(*ListDenyResponse)(nil),        // 83: skein.v1.ListDenyResponse
+	(*AddDenyRequest)(nil),          // 84: skein.v1.AddDenyRequest
+	(*AddDenyResponse)(nil),         // 85: skein.v1.AddDenyResponse
+	(*DeleteDenyRequest)(nil),       // 86: skein.v1.DeleteDenyRequest
+	(*DeleteDenyResponse)(nil),      // 87: skein.v1.DeleteDenyResponse
+	(*PolicyRef)(nil),               // 88: skein.v1.PolicyRef
+	(*PolicyAlarm)(nil),             // 89: skein.v1.PolicyAlarm
+	(*ApplyPolicyRequest)(nil),      // 90: skein.v1.ApplyPolicyRequest
+	(*ApplyPolicyResponse)(nil),     // 91: skein.v1.ApplyPolicyResponse
+	(*DeletePolicyRequest)(nil),     // 92: skein.v1.DeletePolicyRequest
+	(*DeletePolicyResponse)(nil),    // 93: skein.v1.DeletePolicyResponse
+	(*ListPolicyRequest)(nil),       // 94: skein.v1.ListPolicyRequest
+	(*ListPolicyResponse)(nil),      // 95: skein.v1.ListPolicyResponse
+	(*PolicyResource)(nil),          // 96: skein.v1.PolicyResource
+	(*ListEndpointsRequest)(nil),    // 97: skein.v1.ListEndpointsRequest
+	(*ListEndpointsResponse)(nil),   // 98: skein.v1.ListEndpointsResponse
+	(*PolicyEndpoint)(nil),          // 99: skein.v1.PolicyEndpoint
+	(*PolicyGate)(nil),              // 100: skein.v1.PolicyGate
+	(*PolicyTier)(nil),              // 101: skein.v1.PolicyTier
+	(*PolicyRules)(nil),             // 102: skein.v1.PolicyRules
+	(*PolicyRule)(nil),              // 103: skein.v1.PolicyRule
+	(*SetWorkloadRequest)(nil),      // 104: skein.v1.SetWorkloadRequest
+	(*SetWorkloadResponse)(nil),     // 105: skein.v1.SetWorkloadResponse
+	(*ExplainRequest)(nil),          // 106: skein.v1.ExplainRequest
+	(*ExplainResponse)(nil),         // 107: skein.v1.ExplainResponse
+	(*ExplainStep)(nil),             // 108: skein.v1.ExplainStep
+	(*SessionFilter)(nil),           // 109: skein.v1.SessionFilter
+	(*ListSessionsRequest)(nil),     // 110: skein.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 111: skein.v1.ListSessionsResponse
+	(*SessionStats)(nil),            // 112: skein.v1.SessionStats
+	(*Session)(nil),                 // 113: skein.v1.Session
+	(*ClearSessionsRequest)(nil),    // 114: skein.v1.ClearSessionsRequest
+	(*ClearSessionsResponse)(nil),   // 115: skein.v1.ClearSessionsResponse
+	(*GetGraphRequest)(nil),         // 116: skein.v1.GetGraphRequest
+	(*GetGraphResponse)(nil),        // 117: skein.v1.GetGraphResponse
+	(*GraphNode)(nil),               // 118: skein.v1.GraphNode
+	(*GraphArc)(nil),                // 119: skein.v1.GraphArc
+	(*FeatureArc)(nil),              // 120: skein.v1.FeatureArc
+	(*PingRequest)(nil),             // 121: skein.v1.PingRequest
+	(*PingResponse)(nil),            // 122: skein.v1.PingResponse
+	(*ApplyServicesRequest)(nil),    // 123: skein.v1.ApplyServicesRequest
+	(*ApplyServicesResponse)(nil),   // 124: skein.v1.ApplyServicesResponse
+	(*DeleteServicesRequest)(nil),   // 125: skein.v1.DeleteServicesRequest
+	(*DeleteServicesResponse)(nil),  // 126: skein.v1.DeleteServicesResponse
+	(*ListServicesRequest)(nil),     // 127: skein.v1.ListServicesRequest
+	(*ListServicesResponse)(nil),    // 128: skein.v1.ListServicesResponse
+	(*ServicePort)(nil),             // 129: skein.v1.ServicePort
+	(*ServiceAddress)(nil),          // 130: skein.v1.ServiceAddress
+	(*ServiceBackend)(nil),          // 131: skein.v1.ServiceBackend
+	(*ServiceClient)(nil),           // 132: skein.v1.ServiceClient
+	(*GetNATRequest)(nil),           // 133: skein.v1.GetNATRequest
+	(*GetNATResponse)(nil),          // 134: skein.v1.GetNATResponse
+	(*NATPool)(nil),                 // 135: skein.v1.NATPool
+	(*NATStatic)(nil),               // 136: skein.v1.NATStatic
+	(*NATExhausted)(nil),            // 137: skein.v1.NATExhausted
+	(*ChangeNATRequest)(nil),        // 138: skein.v1.ChangeNATRequest
+	(*ChangeNATResponse)(nil),       // 139: skein.v1.ChangeNATResponse
+	nil,                             // 140: skein.v1.CreateTunRequest.SysctlsEntry
+	nil,                             // 141: skein.v1.Workload.LabelsEntry
+	nil,                             // 142: skein.v1.PolicyEndpoint.LabelsEntry
+	nil,                             // 143: skein.v1.SessionStats.RefusedEntry
+	(*durationpb.Duration)(nil),     // 144: google.protobuf.Duration
 }
 var file_skein_proto_depIdxs = []int32{
-	141, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
+	144, // 0: skein.v1.GetVersionResponse.uptime:type_name -> google.protobuf.Duration
 	0,   // 1: skein.v1.Interface.kind:type_name -> skein.v1.InterfaceKind
 	10,  // 2: skein.v1.Interface.driver:type_name -> skein.v1.Driver
 	12,  // 3: skein.v1.Interface.peer:type_name -> skein.v1.Peer
@@ -9369,12 +9603,12 @@ var file_skein_proto_depIdxs = []int32{
 	28,  // 18: skein.v1.CreateTunRequest.workload:type_name -> skein.v1.Workload
 	24,  // 19: skein.v1.CreateTunRequest.attachment:type_name -> skein.v1.Attachment
 	26,  // 20: skein.v1.CreateTunRequest.routes:type_name -> skein.v1.PodRoute
-	137, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
+	140, // 21: skein.v1.CreateTunRequest.sysctls:type_name -> skein.v1.CreateTunRequest.SysctlsEntry
 	27,  // 22: skein.v1.CreateTunRequest.bandwidth:type_name -> skein.v1.Bandwidth
 	26,  // 23: skein.v1.SetTunAddressesRequest.routes:type_name -> skein.v1.PodRoute
 	8,   // 24: skein.v1.SetTunAddressesResponse.interface:type_name -> skein.v1.Interface
 	25,  // 25: skein.v1.Attachment.port_mappings:type_name -> skein.v1.PortMapping
-	138, // 26: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
+	141, // 26: skein.v1.Workload.labels:type_name -> skein.v1.Workload.LabelsEntry
 	29,  // 27: skein.v1.Workload.ports:type_name -> skein.v1.NamedPort
 	8,   // 28: skein.v1.CreateTunResponse.interface:type_name -> skein.v1.Interface
 	35,  // 29: skein.v1.ListAttachmentsResponse.attachments:type_name -> skein.v1.AttachedTun
@@ -9382,158 +9616,161 @@ var file_skein_proto_depIdxs = []int32{
 	28,  // 31: skein.v1.AttachedTun.workload:type_name -> skein.v1.Workload
 	27,  // 32: skein.v1.AttachedTun.bandwidth:type_name -> skein.v1.Bandwidth
 	38,  // 33: skein.v1.ListWorkersResponse.workers:type_name -> skein.v1.Worker
-	141, // 34: skein.v1.ListWorkersResponse.wake_latency:type_name -> google.protobuf.Duration
-	141, // 35: skein.v1.Worker.elapsed:type_name -> google.protobuf.Duration
-	141, // 36: skein.v1.Worker.busy:type_name -> google.protobuf.Duration
-	141, // 37: skein.v1.Worker.slept:type_name -> google.protobuf.Duration
+	144, // 34: skein.v1.ListWorkersResponse.wake_latency:type_name -> google.protobuf.Duration
+	144, // 35: skein.v1.Worker.elapsed:type_name -> google.protobuf.Duration
+	144, // 36: skein.v1.Worker.busy:type_name -> google.protobuf.Duration
+	144, // 37: skein.v1.Worker.slept:type_name -> google.protobuf.Duration
 	39,  // 38: skein.v1.Worker.queues:type_name -> skein.v1.Placement
-	44,  // 39: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
-	141, // 40: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
-	141, // 41: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
-	141, // 42: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
-	45,  // 43: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
-	48,  // 44: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
-	1,   // 45: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
-	51,  // 46: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
-	58,  // 47: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
-	141, // 48: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
-	59,  // 49: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
-	2,   // 50: skein.v1.Route.type:type_name -> skein.v1.RouteType
-	62,  // 51: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
-	64,  // 52: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
-	3,   // 53: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
-	63,  // 54: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
-	63,  // 55: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
-	63,  // 56: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
-	4,   // 57: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
-	141, // 58: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
-	3,   // 59: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
-	71,  // 60: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
-	78,  // 61: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
-	85,  // 62: skein.v1.ApplyPolicyResponse.applied:type_name -> skein.v1.PolicyRef
-	86,  // 63: skein.v1.ApplyPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
-	85,  // 64: skein.v1.DeletePolicyRequest.refs:type_name -> skein.v1.PolicyRef
-	93,  // 65: skein.v1.ListPolicyResponse.resources:type_name -> skein.v1.PolicyResource
-	86,  // 66: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
-	85,  // 67: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
-	96,  // 68: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
-	139, // 69: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
-	97,  // 70: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
-	98,  // 71: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
-	99,  // 72: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
-	85,  // 73: skein.v1.PolicyRules.ref:type_name -> skein.v1.PolicyRef
-	100, // 74: skein.v1.PolicyRules.rules:type_name -> skein.v1.PolicyRule
-	28,  // 75: skein.v1.SetWorkloadRequest.workload:type_name -> skein.v1.Workload
-	105, // 76: skein.v1.ExplainResponse.steps:type_name -> skein.v1.ExplainStep
-	106, // 77: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
-	110, // 78: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
-	109, // 79: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
-	140, // 80: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
-	141, // 81: skein.v1.Session.idle:type_name -> google.protobuf.Duration
-	141, // 82: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
-	106, // 83: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
-	115, // 84: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
-	117, // 85: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
-	116, // 86: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
-	141, // 87: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
-	141, // 88: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
-	5,   // 89: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
-	141, // 90: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
-	126, // 91: skein.v1.ListServicesResponse.services:type_name -> skein.v1.ServicePort
-	127, // 92: skein.v1.ServicePort.addresses:type_name -> skein.v1.ServiceAddress
-	128, // 93: skein.v1.ServicePort.backends:type_name -> skein.v1.ServiceBackend
-	141, // 94: skein.v1.ServicePort.affinity:type_name -> google.protobuf.Duration
-	129, // 95: skein.v1.ServicePort.clients:type_name -> skein.v1.ServiceClient
-	141, // 96: skein.v1.ServiceClient.left:type_name -> google.protobuf.Duration
-	132, // 97: skein.v1.GetNATResponse.pools:type_name -> skein.v1.NATPool
-	133, // 98: skein.v1.GetNATResponse.statics:type_name -> skein.v1.NATStatic
-	134, // 99: skein.v1.GetNATResponse.exhausted:type_name -> skein.v1.NATExhausted
-	132, // 100: skein.v1.ChangeNATRequest.pool:type_name -> skein.v1.NATPool
-	6,   // 101: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
-	16,  // 102: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
-	18,  // 103: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
-	21,  // 104: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
-	22,  // 105: skein.v1.Skein.SetTunAddresses:input_type -> skein.v1.SetTunAddressesRequest
-	31,  // 106: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
-	33,  // 107: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
-	36,  // 108: skein.v1.Skein.ListWorkers:input_type -> skein.v1.ListWorkersRequest
-	40,  // 109: skein.v1.Skein.SetPlacement:input_type -> skein.v1.SetPlacementRequest
-	42,  // 110: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
-	46,  // 111: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
-	49,  // 112: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
-	52,  // 113: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
-	54,  // 114: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
-	56,  // 115: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
-	60,  // 116: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
-	65,  // 117: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
-	67,  // 118: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
-	69,  // 119: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
-	72,  // 120: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
-	74,  // 121: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
-	76,  // 122: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
-	79,  // 123: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
-	81,  // 124: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
-	83,  // 125: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
-	87,  // 126: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
-	89,  // 127: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
-	91,  // 128: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
-	94,  // 129: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
-	101, // 130: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
-	103, // 131: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
-	107, // 132: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
-	111, // 133: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
-	120, // 134: skein.v1.Skein.ApplyServices:input_type -> skein.v1.ApplyServicesRequest
-	122, // 135: skein.v1.Skein.DeleteServices:input_type -> skein.v1.DeleteServicesRequest
-	124, // 136: skein.v1.Skein.ListServices:input_type -> skein.v1.ListServicesRequest
-	130, // 137: skein.v1.Skein.GetNAT:input_type -> skein.v1.GetNATRequest
-	135, // 138: skein.v1.Skein.ChangeNAT:input_type -> skein.v1.ChangeNATRequest
-	113, // 139: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
-	118, // 140: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
-	7,   // 141: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
-	17,  // 142: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
-	20,  // 143: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
-	30,  // 144: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
-	23,  // 145: skein.v1.Skein.SetTunAddresses:output_type -> skein.v1.SetTunAddressesResponse
-	32,  // 146: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
-	34,  // 147: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
-	37,  // 148: skein.v1.Skein.ListWorkers:output_type -> skein.v1.ListWorkersResponse
-	41,  // 149: skein.v1.Skein.SetPlacement:output_type -> skein.v1.SetPlacementResponse
-	43,  // 150: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
-	47,  // 151: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
-	50,  // 152: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
-	53,  // 153: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
-	55,  // 154: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
-	57,  // 155: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
-	61,  // 156: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
-	66,  // 157: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
-	68,  // 158: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
-	70,  // 159: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
-	73,  // 160: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
-	75,  // 161: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
-	77,  // 162: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
-	80,  // 163: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
-	82,  // 164: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
-	84,  // 165: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
-	88,  // 166: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
-	90,  // 167: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
-	92,  // 168: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
-	95,  // 169: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
-	102, // 170: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
-	104, // 171: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
-	108, // 172: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
-	112, // 173: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
-	121, // 174: skein.v1.Skein.ApplyServices:output_type -> skein.v1.ApplyServicesResponse
-	123, // 175: skein.v1.Skein.DeleteServices:output_type -> skein.v1.DeleteServicesResponse
-	125, // 176: skein.v1.Skein.ListServices:output_type -> skein.v1.ListServicesResponse
-	131, // 177: skein.v1.Skein.GetNAT:output_type -> skein.v1.GetNATResponse
-	136, // 178: skein.v1.Skein.ChangeNAT:output_type -> skein.v1.ChangeNATResponse
-	114, // 179: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
-	119, // 180: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
-	141, // [141:181] is the sub-list for method output_type
-	101, // [101:141] is the sub-list for method input_type
-	101, // [101:101] is the sub-list for extension type_name
-	101, // [101:101] is the sub-list for extension extendee
-	0,   // [0:101] is the sub-list for field type_name
+	42,  // 39: skein.v1.GetDHCPRelayResponse.links:type_name -> skein.v1.DHCPRelayLink
+	47,  // 40: skein.v1.GetRuntimeResponse.workers:type_name -> skein.v1.WorkerRuntime
+	144, // 41: skein.v1.WorkerRuntime.elapsed:type_name -> google.protobuf.Duration
+	144, // 42: skein.v1.WorkerRuntime.busy:type_name -> google.protobuf.Duration
+	144, // 43: skein.v1.WorkerRuntime.slept:type_name -> google.protobuf.Duration
+	48,  // 44: skein.v1.WorkerRuntime.nodes:type_name -> skein.v1.NodeRuntime
+	51,  // 45: skein.v1.GetErrorsResponse.errors:type_name -> skein.v1.ErrorCount
+	1,   // 46: skein.v1.ErrorCount.severity:type_name -> skein.v1.Severity
+	54,  // 47: skein.v1.GetBuffersResponse.pools:type_name -> skein.v1.BufferPool
+	61,  // 48: skein.v1.GetTraceResponse.packets:type_name -> skein.v1.TracedPacket
+	144, // 49: skein.v1.TracedPacket.start:type_name -> google.protobuf.Duration
+	62,  // 50: skein.v1.TracedPacket.records:type_name -> skein.v1.TraceRecord
+	2,   // 51: skein.v1.Route.type:type_name -> skein.v1.RouteType
+	65,  // 52: skein.v1.Route.next_hops:type_name -> skein.v1.NextHop
+	67,  // 53: skein.v1.Route.adjacencies:type_name -> skein.v1.Adjacency
+	3,   // 54: skein.v1.ListRoutesRequest.family:type_name -> skein.v1.Family
+	66,  // 55: skein.v1.ListRoutesResponse.routes:type_name -> skein.v1.Route
+	66,  // 56: skein.v1.AddRouteRequest.route:type_name -> skein.v1.Route
+	66,  // 57: skein.v1.DeleteRouteRequest.route:type_name -> skein.v1.Route
+	4,   // 58: skein.v1.Neighbor.state:type_name -> skein.v1.NeighborState
+	144, // 59: skein.v1.Neighbor.age:type_name -> google.protobuf.Duration
+	3,   // 60: skein.v1.ListNeighborsRequest.family:type_name -> skein.v1.Family
+	74,  // 61: skein.v1.ListNeighborsResponse.neighbors:type_name -> skein.v1.Neighbor
+	81,  // 62: skein.v1.ListDenyResponse.entries:type_name -> skein.v1.DenyEntry
+	88,  // 63: skein.v1.ApplyPolicyResponse.applied:type_name -> skein.v1.PolicyRef
+	89,  // 64: skein.v1.ApplyPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	88,  // 65: skein.v1.DeletePolicyRequest.refs:type_name -> skein.v1.PolicyRef
+	96,  // 66: skein.v1.ListPolicyResponse.resources:type_name -> skein.v1.PolicyResource
+	89,  // 67: skein.v1.ListPolicyResponse.alarms:type_name -> skein.v1.PolicyAlarm
+	88,  // 68: skein.v1.PolicyResource.ref:type_name -> skein.v1.PolicyRef
+	99,  // 69: skein.v1.ListEndpointsResponse.endpoints:type_name -> skein.v1.PolicyEndpoint
+	142, // 70: skein.v1.PolicyEndpoint.labels:type_name -> skein.v1.PolicyEndpoint.LabelsEntry
+	100, // 71: skein.v1.PolicyEndpoint.gates:type_name -> skein.v1.PolicyGate
+	101, // 72: skein.v1.PolicyGate.tiers:type_name -> skein.v1.PolicyTier
+	102, // 73: skein.v1.PolicyTier.policies:type_name -> skein.v1.PolicyRules
+	88,  // 74: skein.v1.PolicyRules.ref:type_name -> skein.v1.PolicyRef
+	103, // 75: skein.v1.PolicyRules.rules:type_name -> skein.v1.PolicyRule
+	28,  // 76: skein.v1.SetWorkloadRequest.workload:type_name -> skein.v1.Workload
+	108, // 77: skein.v1.ExplainResponse.steps:type_name -> skein.v1.ExplainStep
+	109, // 78: skein.v1.ListSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	113, // 79: skein.v1.ListSessionsResponse.sessions:type_name -> skein.v1.Session
+	112, // 80: skein.v1.ListSessionsResponse.stats:type_name -> skein.v1.SessionStats
+	143, // 81: skein.v1.SessionStats.refused:type_name -> skein.v1.SessionStats.RefusedEntry
+	144, // 82: skein.v1.Session.idle:type_name -> google.protobuf.Duration
+	144, // 83: skein.v1.Session.timeout:type_name -> google.protobuf.Duration
+	109, // 84: skein.v1.ClearSessionsRequest.filter:type_name -> skein.v1.SessionFilter
+	118, // 85: skein.v1.GetGraphResponse.nodes:type_name -> skein.v1.GraphNode
+	120, // 86: skein.v1.GetGraphResponse.feature_arcs:type_name -> skein.v1.FeatureArc
+	119, // 87: skein.v1.GraphNode.arcs:type_name -> skein.v1.GraphArc
+	144, // 88: skein.v1.PingRequest.interval:type_name -> google.protobuf.Duration
+	144, // 89: skein.v1.PingRequest.wait:type_name -> google.protobuf.Duration
+	5,   // 90: skein.v1.PingResponse.result:type_name -> skein.v1.PingResult
+	144, // 91: skein.v1.PingResponse.round_trip:type_name -> google.protobuf.Duration
+	129, // 92: skein.v1.ListServicesResponse.services:type_name -> skein.v1.ServicePort
+	130, // 93: skein.v1.ServicePort.addresses:type_name -> skein.v1.ServiceAddress
+	131, // 94: skein.v1.ServicePort.backends:type_name -> skein.v1.ServiceBackend
+	144, // 95: skein.v1.ServicePort.affinity:type_name -> google.protobuf.Duration
+	132, // 96: skein.v1.ServicePort.clients:type_name -> skein.v1.ServiceClient
+	144, // 97: skein.v1.ServiceClient.left:type_name -> google.protobuf.Duration
+	135, // 98: skein.v1.GetNATResponse.pools:type_name -> skein.v1.NATPool
+	136, // 99: skein.v1.GetNATResponse.statics:type_name -> skein.v1.NATStatic
+	137, // 100: skein.v1.GetNATResponse.exhausted:type_name -> skein.v1.NATExhausted
+	135, // 101: skein.v1.ChangeNATRequest.pool:type_name -> skein.v1.NATPool
+	6,   // 102: skein.v1.Skein.GetVersion:input_type -> skein.v1.GetVersionRequest
+	16,  // 103: skein.v1.Skein.ListInterfaces:input_type -> skein.v1.ListInterfacesRequest
+	18,  // 104: skein.v1.Skein.SetInterface:input_type -> skein.v1.SetInterfaceRequest
+	21,  // 105: skein.v1.Skein.CreateTun:input_type -> skein.v1.CreateTunRequest
+	22,  // 106: skein.v1.Skein.SetTunAddresses:input_type -> skein.v1.SetTunAddressesRequest
+	31,  // 107: skein.v1.Skein.DeleteInterface:input_type -> skein.v1.DeleteInterfaceRequest
+	33,  // 108: skein.v1.Skein.ListAttachments:input_type -> skein.v1.ListAttachmentsRequest
+	40,  // 109: skein.v1.Skein.GetDHCPRelay:input_type -> skein.v1.GetDHCPRelayRequest
+	36,  // 110: skein.v1.Skein.ListWorkers:input_type -> skein.v1.ListWorkersRequest
+	43,  // 111: skein.v1.Skein.SetPlacement:input_type -> skein.v1.SetPlacementRequest
+	45,  // 112: skein.v1.Skein.GetRuntime:input_type -> skein.v1.GetRuntimeRequest
+	49,  // 113: skein.v1.Skein.GetErrors:input_type -> skein.v1.GetErrorsRequest
+	52,  // 114: skein.v1.Skein.GetBuffers:input_type -> skein.v1.GetBuffersRequest
+	55,  // 115: skein.v1.Skein.ClearCounters:input_type -> skein.v1.ClearCountersRequest
+	57,  // 116: skein.v1.Skein.AddTrace:input_type -> skein.v1.AddTraceRequest
+	59,  // 117: skein.v1.Skein.GetTrace:input_type -> skein.v1.GetTraceRequest
+	63,  // 118: skein.v1.Skein.ClearTrace:input_type -> skein.v1.ClearTraceRequest
+	68,  // 119: skein.v1.Skein.ListRoutes:input_type -> skein.v1.ListRoutesRequest
+	70,  // 120: skein.v1.Skein.AddRoute:input_type -> skein.v1.AddRouteRequest
+	72,  // 121: skein.v1.Skein.DeleteRoute:input_type -> skein.v1.DeleteRouteRequest
+	75,  // 122: skein.v1.Skein.ListNeighbors:input_type -> skein.v1.ListNeighborsRequest
+	77,  // 123: skein.v1.Skein.AddNeighbor:input_type -> skein.v1.AddNeighborRequest
+	79,  // 124: skein.v1.Skein.DeleteNeighbor:input_type -> skein.v1.DeleteNeighborRequest
+	82,  // 125: skein.v1.Skein.ListDeny:input_type -> skein.v1.ListDenyRequest
+	84,  // 126: skein.v1.Skein.AddDeny:input_type -> skein.v1.AddDenyRequest
+	86,  // 127: skein.v1.Skein.DeleteDeny:input_type -> skein.v1.DeleteDenyRequest
+	90,  // 128: skein.v1.Skein.ApplyPolicy:input_type -> skein.v1.ApplyPolicyRequest
+	92,  // 129: skein.v1.Skein.DeletePolicy:input_type -> skein.v1.DeletePolicyRequest
+	94,  // 130: skein.v1.Skein.ListPolicy:input_type -> skein.v1.ListPolicyRequest
+	97,  // 131: skein.v1.Skein.ListEndpoints:input_type -> skein.v1.ListEndpointsRequest
+	104, // 132: skein.v1.Skein.SetWorkload:input_type -> skein.v1.SetWorkloadRequest
+	106, // 133: skein.v1.Skein.Explain:input_type -> skein.v1.ExplainRequest
+	110, // 134: skein.v1.Skein.ListSessions:input_type -> skein.v1.ListSessionsRequest
+	114, // 135: skein.v1.Skein.ClearSessions:input_type -> skein.v1.ClearSessionsRequest
+	123, // 136: skein.v1.Skein.ApplyServices:input_type -> skein.v1.ApplyServicesRequest
+	125, // 137: skein.v1.Skein.DeleteServices:input_type -> skein.v1.DeleteServicesRequest
+	127, // 138: skein.v1.Skein.ListServices:input_type -> skein.v1.ListServicesRequest
+	133, // 139: skein.v1.Skein.GetNAT:input_type -> skein.v1.GetNATRequest
+	138, // 140: skein.v1.Skein.ChangeNAT:input_type -> skein.v1.ChangeNATRequest
+	116, // 141: skein.v1.Skein.GetGraph:input_type -> skein.v1.GetGraphRequest
+	121, // 142: skein.v1.Skein.Ping:input_type -> skein.v1.PingRequest
+	7,   // 143: skein.v1.Skein.GetVersion:output_type -> skein.v1.GetVersionResponse
+	17,  // 144: skein.v1.Skein.ListInterfaces:output_type -> skein.v1.ListInterfacesResponse
+	20,  // 145: skein.v1.Skein.SetInterface:output_type -> skein.v1.SetInterfaceResponse
+	30,  // 146: skein.v1.Skein.CreateTun:output_type -> skein.v1.CreateTunResponse
+	23,  // 147: skein.v1.Skein.SetTunAddresses:output_type -> skein.v1.SetTunAddressesResponse
+	32,  // 148: skein.v1.Skein.DeleteInterface:output_type -> skein.v1.DeleteInterfaceResponse
+	34,  // 149: skein.v1.Skein.ListAttachments:output_type -> skein.v1.ListAttachmentsResponse
+	41,  // 150: skein.v1.Skein.GetDHCPRelay:output_type -> skein.v1.GetDHCPRelayResponse
+	37,  // 151: skein.v1.Skein.ListWorkers:output_type -> skein.v1.ListWorkersResponse
+	44,  // 152: skein.v1.Skein.SetPlacement:output_type -> skein.v1.SetPlacementResponse
+	46,  // 153: skein.v1.Skein.GetRuntime:output_type -> skein.v1.GetRuntimeResponse
+	50,  // 154: skein.v1.Skein.GetErrors:output_type -> skein.v1.GetErrorsResponse
+	53,  // 155: skein.v1.Skein.GetBuffers:output_type -> skein.v1.GetBuffersResponse
+	56,  // 156: skein.v1.Skein.ClearCounters:output_type -> skein.v1.ClearCountersResponse
+	58,  // 157: skein.v1.Skein.AddTrace:output_type -> skein.v1.AddTraceResponse
+	60,  // 158: skein.v1.Skein.GetTrace:output_type -> skein.v1.GetTraceResponse
+	64,  // 159: skein.v1.Skein.ClearTrace:output_type -> skein.v1.ClearTraceResponse
+	69,  // 160: skein.v1.Skein.ListRoutes:output_type -> skein.v1.ListRoutesResponse
+	71,  // 161: skein.v1.Skein.AddRoute:output_type -> skein.v1.AddRouteResponse
+	73,  // 162: skein.v1.Skein.DeleteRoute:output_type -> skein.v1.DeleteRouteResponse
+	76,  // 163: skein.v1.Skein.ListNeighbors:output_type -> skein.v1.ListNeighborsResponse
+	78,  // 164: skein.v1.Skein.AddNeighbor:output_type -> skein.v1.AddNeighborResponse
+	80,  // 165: skein.v1.Skein.DeleteNeighbor:output_type -> skein.v1.DeleteNeighborResponse
+	83,  // 166: skein.v1.Skein.ListDeny:output_type -> skein.v1.ListDenyResponse
+	85,  // 167: skein.v1.Skein.AddDeny:output_type -> skein.v1.AddDenyResponse
+	87,  // 168: skein.v1.Skein.DeleteDeny:output_type -> skein.v1.DeleteDenyResponse
+	91,  // 169: skein.v1.Skein.ApplyPolicy:output_type -> skein.v1.ApplyPolicyResponse
+	93,  // 170: skein.v1.Skein.DeletePolicy:output_type -> skein.v1.DeletePolicyResponse
+	95,  // 171: skein.v1.Skein.ListPolicy:output_type -> skein.v1.ListPolicyResponse
+	98,  // 172: skein.v1.Skein.ListEndpoints:output_type -> skein.v1.ListEndpointsResponse
+	105, // 173: skein.v1.Skein.SetWorkload:output_type -> skein.v1.SetWorkloadResponse
+	107, // 174: skein.v1.Skein.Explain:output_type -> skein.v1.ExplainResponse
+	111, // 175: skein.v1.Skein.ListSessions:output_type -> skein.v1.ListSessionsResponse
+	115, // 176: skein.v1.Skein.ClearSessions:output_type -> skein.v1.ClearSessionsResponse
+	124, // 177: skein.v1.Skein.ApplyServices:output_type -> skein.v1.ApplyServicesResponse
+	126, // 178: skein.v1.Skein.DeleteServices:output_type -> skein.v1.DeleteServicesResponse
+	128, // 179: skein.v1.Skein.ListServices:output_type -> skein.v1.ListServicesResponse
+	134, // 180: skein.v1.Skein.GetNAT:output_type -> skein.v1.GetNATResponse
+	139, // 181: skein.v1.Skein.ChangeNAT:output_type -> skein.v1.ChangeNATResponse
+	117, // 182: skein.v1.Skein.GetGraph:output_type -> skein.v1.GetGraphResponse
+	122, // 183: skein.v1.Skein.Ping:output_type -> skein.v1.PingResponse
+	143, // [143:184] is the sub-list for method output_type
+	102, // [102:143] is the sub-list for method input_type
+	102, // [102:102] is the sub-list for extension type_name
+	102, // [102:102] is the sub-list for extension extendee
+	0,   // [0:102] is the sub-list for field type_name
 }
 
 func init() { file_skein_proto_init() }
@@ -9544,21 +9781,21 @@ func file_skein_proto_init() {
 	file_skein_proto_msgTypes[12].OneofWrappers = []any{}
 	file_skein_proto_msgTypes[15].OneofWrappers = []any{}
 	file_skein_proto_msgTypes[32].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[48].OneofWrappers = []any{
+	file_skein_proto_msgTypes[51].OneofWrappers = []any{
 		(*AddTraceRequest_Node)(nil),
 		(*AddTraceRequest_Interface)(nil),
 	}
-	file_skein_proto_msgTypes[59].OneofWrappers = []any{
+	file_skein_proto_msgTypes[62].OneofWrappers = []any{
 		(*ListRoutesRequest_Prefix)(nil),
 		(*ListRoutesRequest_Address)(nil),
 	}
-	file_skein_proto_msgTypes[93].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[97].OneofWrappers = []any{
+	file_skein_proto_msgTypes[96].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[100].OneofWrappers = []any{
 		(*ExplainRequest_Line)(nil),
 		(*ExplainRequest_Trace)(nil),
 	}
-	file_skein_proto_msgTypes[112].OneofWrappers = []any{}
-	file_skein_proto_msgTypes[129].OneofWrappers = []any{
+	file_skein_proto_msgTypes[115].OneofWrappers = []any{}
+	file_skein_proto_msgTypes[132].OneofWrappers = []any{
 		(*ChangeNATRequest_Pool)(nil),
 		(*ChangeNATRequest_Static)(nil),
 	}
@@ -9568,7 +9805,7 @@ func file_skein_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_skein_proto_rawDesc), len(file_skein_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   135,
+			NumMessages:   138,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -46,6 +46,7 @@ const (
 	Skein_SetTunAddresses_FullMethodName = "/skein.v1.Skein/SetTunAddresses"
 	Skein_DeleteInterface_FullMethodName = "/skein.v1.Skein/DeleteInterface"
 	Skein_ListAttachments_FullMethodName = "/skein.v1.Skein/ListAttachments"
+	Skein_GetDHCPRelay_FullMethodName    = "/skein.v1.Skein/GetDHCPRelay"
 	Skein_ListWorkers_FullMethodName     = "/skein.v1.Skein/ListWorkers"
 	Skein_SetPlacement_FullMethodName    = "/skein.v1.Skein/SetPlacement"
 	Skein_GetRuntime_FullMethodName      = "/skein.v1.Skein/GetRuntime"
@@ -97,6 +98,7 @@ type SkeinClient interface {
 	DeleteInterface(ctx context.Context, in *DeleteInterfaceRequest, opts ...grpc.CallOption) (*DeleteInterfaceResponse, error)
 	// ListAttachments answers from what the daemon remembers, and asks no kernel.
 	ListAttachments(ctx context.Context, in *ListAttachmentsRequest, opts ...grpc.CallOption) (*ListAttachmentsResponse, error)
+	GetDHCPRelay(ctx context.Context, in *GetDHCPRelayRequest, opts ...grpc.CallOption) (*GetDHCPRelayResponse, error)
 	// The threads that move packets, and which queues each of them serves.
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
 	// SetPlacement has a worker serve a queue of an interface from now on.
@@ -225,6 +227,16 @@ func (c *skeinClient) ListAttachments(ctx context.Context, in *ListAttachmentsRe
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAttachmentsResponse)
 	err := c.cc.Invoke(ctx, Skein_ListAttachments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *skeinClient) GetDHCPRelay(ctx context.Context, in *GetDHCPRelayRequest, opts ...grpc.CallOption) (*GetDHCPRelayResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDHCPRelayResponse)
+	err := c.cc.Invoke(ctx, Skein_GetDHCPRelay_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -604,6 +616,7 @@ type SkeinServer interface {
 	DeleteInterface(context.Context, *DeleteInterfaceRequest) (*DeleteInterfaceResponse, error)
 	// ListAttachments answers from what the daemon remembers, and asks no kernel.
 	ListAttachments(context.Context, *ListAttachmentsRequest) (*ListAttachmentsResponse, error)
+	GetDHCPRelay(context.Context, *GetDHCPRelayRequest) (*GetDHCPRelayResponse, error)
 	// The threads that move packets, and which queues each of them serves.
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
 	// SetPlacement has a worker serve a queue of an interface from now on.
@@ -688,6 +701,9 @@ func (UnimplementedSkeinServer) DeleteInterface(context.Context, *DeleteInterfac
 }
 func (UnimplementedSkeinServer) ListAttachments(context.Context, *ListAttachmentsRequest) (*ListAttachmentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAttachments not implemented")
+}
+func (UnimplementedSkeinServer) GetDHCPRelay(context.Context, *GetDHCPRelayRequest) (*GetDHCPRelayResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDHCPRelay not implemented")
 }
 func (UnimplementedSkeinServer) ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWorkers not implemented")
@@ -931,6 +947,24 @@ func _Skein_ListAttachments_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(SkeinServer).ListAttachments(ctx, req.(*ListAttachmentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Skein_GetDHCPRelay_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDHCPRelayRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SkeinServer).GetDHCPRelay(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Skein_GetDHCPRelay_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SkeinServer).GetDHCPRelay(ctx, req.(*GetDHCPRelayRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1542,6 +1576,10 @@ var Skein_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAttachments",
 			Handler:    _Skein_ListAttachments_Handler,
+		},
+		{
+			MethodName: "GetDHCPRelay",
+			Handler:    _Skein_GetDHCPRelay_Handler,
 		},
 		{
 			MethodName: "ListWorkers",

@@ -24,6 +24,8 @@ type link struct {
 	client []byte
 	tokens float64
 	filled time.Time
+
+	Counters // guarded by Relay.mu
 }
 
 // What a pod may ask: an exchange is two questions, and clients repeat one

@@ -45,6 +45,7 @@ type Relay struct {
 	mu    sync.Mutex // guards the rest
 	links map[string]*link
 	up    *upstream // nil until somebody asks
+	stray uint64    // messages from the server that nobody waits for
 }
 
 // An upstream is the socket towards the server, at the node's address.
@@ -121,18 +122,32 @@ func (r *Relay) listen(l *link) {
 			}
 			return
 		}
-		if err := r.forward(l, payload(in[:n])); err != nil {
-			r.log.Debug("DHCP from a pod", zap.String("interface", l.name), zap.Error(err))
-		}
+		r.take(l, payload(in[:n]))
 	}
 }
 
-// forward sends a client's question to the server (RFC 1542, section 4.1.1).
-func (r *Relay) forward(l *link, b []byte) error {
+// take relays a client's question, and counts and tells how that went.
+func (r *Relay) take(l *link, b []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	err := r.forward(l, b)
+	l.count(err)
+	switch at := zap.String("interface", l.name); {
+	case errors.Is(err, errUnsent):
+		r.log.Warn("DHCP from a pod", at, zap.Stringer("server", r.cfg.Server), zap.Error(err))
+	case err != nil:
+		r.log.Debug("DHCP from a pod", at, zap.Error(err))
+	}
+}
+
+// errTooMany marks questions beyond a pod's rate.
+var errTooMany = errors.New("too many questions")
+
+// forward sends a client's question to the server (RFC 1542, section 4.1.1). r.mu
+// is held.
+func (r *Relay) forward(l *link, b []byte) error {
 	if !l.mayAsk(time.Now()) {
-		return errors.New("too many questions")
+		return errTooMany
 	}
 	m, err := parse(b)
 	if err != nil {
@@ -143,8 +158,7 @@ func (r *Relay) forward(l *link, b []byte) error {
 	}
 	up, err := r.dial()
 	if err != nil {
-		r.log.Warn("the DHCP server is out of reach", zap.Stringer("server", r.cfg.Server), zap.Error(err))
-		return nil
+		return fmt.Errorf("%w: %w", errUnsent, err)
 	}
 	m.setHops(1)
 	m.setGI(up.addr)
@@ -156,7 +170,7 @@ func (r *Relay) forward(l *link, b []byte) error {
 	}
 	l.asked = m.xid()
 	if _, err := up.conn.WriteToUDPAddrPort(m, netip.AddrPortFrom(r.cfg.Server, serverPort)); err != nil {
-		r.log.Warn("the DHCP server is out of reach", zap.Stringer("server", r.cfg.Server), zap.Error(err))
+		return fmt.Errorf("%w: %w", errUnsent, err)
 	}
 	return nil
 }
@@ -205,7 +219,14 @@ func (r *Relay) answers(up *upstream) {
 
 // back sends a server's answer to the client that has asked (RFC 1542, section
 // 4.1.2).
-func (r *Relay) back(up *upstream, b []byte) error {
+func (r *Relay) back(up *upstream, b []byte) (err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer func() {
+		if err != nil {
+			r.stray++
+		}
+	}()
 	m, err := parse(b)
 	if err != nil {
 		return err
@@ -213,13 +234,14 @@ func (r *Relay) back(up *upstream, b []byte) error {
 	if m.op() != bootReply || m.giaddr() != up.addr {
 		return errors.New("not an answer to this relay")
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, l := range r.links {
 		if l.mac == m.chaddr() && l.asked == m.xid() {
 			m = m.without(optRelay) // RFC 3046, section 2.1
-			_, err := l.file.Write(r.flight(up.addr, m).frame(m))
-			return err
+			if _, err := l.file.Write(r.flight(up.addr, m).frame(m)); err != nil {
+				return err
+			}
+			l.Answered++
+			return nil
 		}
 	}
 	return errors.New("nobody has asked")

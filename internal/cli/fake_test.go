@@ -160,6 +160,13 @@ func (f *fake) ListAttachments(context.Context, *pb.ListAttachmentsRequest) (*pb
 	}}, nil
 }
 
+func (f *fake) GetDHCPRelay(context.Context, *pb.GetDHCPRelayRequest) (*pb.GetDHCPRelayResponse, error) {
+	return &pb.GetDHCPRelayResponse{Server: "192.0.2.67", Address: "10.0.0.21", Subnet: "10.244.3.0", Stray: 1, Links: []*pb.DHCPRelayLink{
+		{Interface: "tun4", Mac: "02:00:00:00:00:05", Asked: 4, Answered: 4},
+		{Interface: "tun12", Mac: "02:00:00:00:00:06", Asked: 2, Limited: 31, Refused: 3, Unsent: 1, Why: "too many questions"},
+	}}, nil
+}
+
 func (f *fake) SetPlacement(_ context.Context, r *pb.SetPlacementRequest) (*pb.SetPlacementResponse, error) {
 	f.asked(r)
 	return &pb.SetPlacementResponse{}, nil

@@ -23,6 +23,7 @@ var answers = map[string]string{
 	"show interface features":     "show-interface-features",
 	"show hardware-interfaces":    "show-hardware-interfaces",
 	"show interface rx-placement": "show-interface-rx-placement",
+	"show dhcp proxy":             "show-dhcp-proxy",
 	"show threads":                "show-threads",
 	"show runtime":                "show-runtime",
 	"show errors":                 "show-errors",

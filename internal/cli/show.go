@@ -18,6 +18,7 @@ func (e *env) showCmd() *cobra.Command {
 		e.showBuffersCmd(),
 		e.showCNICmd(),
 		e.showDenyCmd(),
+		e.showDHCPCmd(),
 		e.showErrorsCmd(),
 		e.showGraphCmd(),
 		e.showHardwareCmd(),
