@@ -83,6 +83,9 @@ func (c *compiler) engine(v6 bool) (engine, error) {
 			e.sides |= 1
 		}
 	}
+	if len(e.extras) > 0 {
+		e.asks = c.asks()
+	}
 	if len(m.blocks) > maxValue || len(m.records) > maxValue {
 		return engine{}, fmt.Errorf("acl: %d rules: too many kinds of packets: %w", len(c.rules), ErrInvalid)
 	}

@@ -221,6 +221,21 @@ func (c *compiler) extras(m *vectorMaker, side func(*Rule) *Side, dst bool) (out
 	return out
 }
 
+// asks returns a bit for each rule that has conditions which are extras.
+func (c *compiler) asks() []uint64 {
+	out := make([]uint64, (len(c.rules)+63)/64)
+	for i, r := range c.rules {
+		if r.Src.asks() || r.Dst.asks() || len(r.Src.Ports)+len(r.Src.NotPorts) > 0 {
+			out[i/64] |= 1 << (i % 64)
+		}
+	}
+	return out
+}
+
+func (s *Side) asks() bool {
+	return len(s.Sets)+len(s.NotSets)+len(s.NamedPorts)+len(s.NotNamedPorts) > 0
+}
+
 // constant returns ranges that have one value everywhere.
 func constant(value uint32) ranges { return newRanges([]border{{value: value}}) }
 

@@ -10,6 +10,7 @@ type engine struct {
 	src, dst, l4 ranges // to the vectors of the rules that match
 	depth        uint32 // most steps in one of them
 	extras       []extra
+	asks         []uint64 // bit i: rule i has conditions that are extras
 	sides        uint8 // 1: an extra has sets of sources, 2: of destinations
 }
 
@@ -128,25 +129,37 @@ func (p *Program) decide(e *engine, k *Key, s *Sets, hits []uint64) (at, logged 
 	if k.dst >= isLower {
 		k.dst = e.dst.lower(k.dst, k.Dst.Lo)
 	}
-	if len(e.extras) > 0 {
-		return p.decideExtra(e, k, s, hits)
+	at, logged = p.follow(e, k, nil, hits, 0, NoRule)
+	if e.asksMore(at) {
+		return p.decideExtra(e, k, s, hits, at, logged)
 	}
-	return p.follow(e, k, nil, hits)
+	return at, logged
 }
 
-// decideExtra does so for an engine with extras. It is apart since its picks
-// take a while to clear.
-func (p *Program) decideExtra(e *engine, k *Key, s *Sets, hits []uint64) (at, logged uint32) {
+// decideExtra goes on from a rule that matches but for extras that it has. What
+// sets a packet is in is only looked up here: most packets are decided by rules
+// without, or never get as far as one with.
+func (p *Program) decideExtra(e *engine, k *Key, s *Sets, hits []uint64, from, before uint32) (at, logged uint32) {
 	var x picks
 	e.pick(&x, k, s)
-	return p.follow(e, k, &x, hits)
+	return p.follow(e, k, &x, hits, from, before)
 }
 
-// follow finds the rules that match, in their order, until one decides.
-func (p *Program) follow(e *engine, k *Key, x *picks, hits []uint64) (at, logged uint32) {
-	logged = NoRule
+// asksMore reports whether a rule has conditions that are extras.
+func (e *engine) asksMore(rule uint32) bool {
+	w := int(rule / 64)
+	return w < len(e.asks) && e.asks[w]>>(rule&63)&1 != 0
+}
+
+// follow finds the rules that match, from one on, in their order, until one
+// decides. Without picks it stops at the first that has extras.
+func (p *Program) follow(e *engine, k *Key, x *picks, hits []uint64, from, before uint32) (at, logged uint32) {
+	at, logged = from, before
 	for {
 		at = min(e.first(k, x, at), uint32(len(p.verdicts)-1)) // the end of all matches everything
+		if x == nil && e.asksMore(at) {
+			return at, logged
+		}
 		if int(at) < len(hits) {
 			hits[at]++
 		}
