@@ -78,9 +78,9 @@ func (c *compiler) engine(v6 bool) (engine, error) {
 		switch {
 		case len(y.sets.slots) == 0:
 		case y.dst:
-			e.sides |= 2
+			e.sides |= toSets
 		default:
-			e.sides |= 1
+			e.sides |= fromSets
 		}
 	}
 	if len(e.extras) > 0 {

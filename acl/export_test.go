@@ -41,3 +41,18 @@ func (st *Store) Stretches(v6 int) (stretches, chunks int) {
 	}
 	return stretches, len(st.index[v6].chunks)
 }
+
+// MatchVector sets out[i] to what Match returns for keys[i], by batches.
+func (p *Program) MatchVector(keys []Key, s *Sets, hits []uint64, out []Verdict) {
+	for from := 0; from < len(keys); from += BatchLen {
+		n := copy(batch.Keys[:], keys[from:])
+		p.FindBatch(&batch, n, s, hits)
+		for i := range n {
+			v, logged := p.Found(&batch.Keys[i])
+			out[from+i] = *v
+			out[from+i].Log = logged
+		}
+	}
+}
+
+var batch Batch

@@ -26,25 +26,24 @@ const maxExtras = 2*(MaxSets+2) + 1
 // for them again for each word of the result.
 const maxPicks = 96
 
+// fewPicks is up to how many vectors of sets the words of a block are looked at one
+// by one: usually few of them have a rule that fits but for its sets.
+const fewPicks = 8
+
 // picks are the vectors of the extras for one packet.
 type picks struct {
 	src, dst     []membership
 	srcL4, dstL4 uint32 // as in membership
 	rescan       uint32 // bit i: extra i has too many vectors to hold them
+	many         bool   // vectors of sets, so that whole blocks are or-ed at once
 	ports        [maxExtras]uint32
 	end          [maxExtras]uint8 // where the vectors of extra i end in sets
 	sets         [maxPicks]uint32
 }
 
-// pick finds the vectors of the extras for a packet.
-func (e *engine) pick(x *picks, k *Key, s *Sets) {
-	v6 := k.Flags&V6 != 0
-	if e.sides&1 != 0 {
-		x.src = s.of(k.Src, v6)
-	}
-	if e.sides&2 != 0 {
-		x.dst = s.of(k.Dst, v6)
-	}
+// pick finds the vectors of the extras for a packet whose memberships are in x.
+func (e *engine) pick(x *picks, k *Key) {
+	x.rescan = 0
 	x.srcL4, x.dstL4 = k.member(k.SrcPort), k.member(k.DstPort)
 	n := 0
 	for i := range min(len(e.extras), maxExtras) {
@@ -70,6 +69,7 @@ func (e *engine) pick(x *picks, k *Key, s *Sets) {
 		}
 		x.end[i] = uint8(n)
 	}
+	x.many = n > fewPicks || x.rescan != 0
 }
 
 // member returns protocol and port as a membership has them.
@@ -117,9 +117,34 @@ func (e *engine) summary(x *picks, i int, w uint32) uint64 {
 	return s
 }
 
-// withExtras is within for an engine with extras. It takes all words of a block
-// at once: a packet can be in many sets, and each of them is a cache line.
-func (e *engine) withExtras(x *picks, of *[3]*block, b, from uint32) uint32 {
+// withFew is within for an engine with extras and a packet that is in few sets.
+func (e *engine) withFew(x *picks, of *[3]*block, b, from, words uint32) uint32 {
+	for ; words != 0; words &= words - 1 {
+		w := uint32(bits.TrailingZeros32(words)) & 7
+		word := of[0][w] & of[1][w] & of[2][w]
+		if b*8+w == from/64 {
+			word &= ^uint64(0) << (from & 63)
+		}
+		for i := 0; i < min(len(e.extras), maxExtras) && word != 0; i++ {
+			has := e.block(x.ports[i], b)[w]
+			for _, v := range x.of(i) {
+				has |= e.block(v, b)[w]
+			}
+			if e.extras[i].negate {
+				has = ^has
+			}
+			word &= has
+		}
+		if word != 0 {
+			return b*blockLen | w*64 | uint32(bits.TrailingZeros64(word))
+		}
+	}
+	return NoRule
+}
+
+// withMany is withFew for a packet that is in many sets, each of which is a cache
+// line: it takes all words of a block at once.
+func (e *engine) withMany(x *picks, of *[3]*block, b, from uint32) uint32 {
 	var left block
 	for w := range left {
 		left[w] = of[0][w] & of[1][w] & of[2][w]

@@ -167,15 +167,15 @@ func (c *chunkMaker) freeze() *chunk {
 	known := map[uint64][]uint32{}
 	borders := make([]border, len(c.stretches))
 	for i, s := range c.stretches {
-		borders[i] = border{s.first, out.list(s.in, known)}
+		borders[i] = border{s.first, out.put(s.in, known)}
 	}
 	borders[0].at = hdr.Addr6{} // ranges begin at 0
 	out.ranges = newRanges(borders)
 	return out
 }
 
-// list returns the index of a list with these memberships.
-func (c *chunk) list(in []membership, known map[uint64][]uint32) uint32 {
+// put returns the index of a list with these memberships.
+func (c *chunk) put(in []membership, known map[uint64][]uint32) uint32 {
 	if len(in) == 0 {
 		return 0
 	}

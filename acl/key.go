@@ -35,9 +35,10 @@ type Key struct {
 	Type, Code       uint8     // of ICMP in IPv4, ICMPv6 in IPv6
 	Flags            uint8
 
-	// While a vector is matched: where its range lookups have got to, then the
-	// bit vectors they lead to.
+	// While a packet is matched: where its range lookups have got to, then the bit
+	// vectors they lead to.
 	src, dst, l4 uint32
+	at, logged   uint32 // where the search is; the first Log rule on the way
 }
 
 const mapped4 = 0xffff << 32

@@ -11,8 +11,14 @@ type engine struct {
 	depth        uint32 // most steps in one of them
 	extras       []extra
 	asks         []uint64 // bit i: rule i has conditions that are extras
-	sides        uint8 // 1: an extra has sets of sources, 2: of destinations
+	sides        uint8    // which an extra has sets of
 }
+
+// The sides of an engine.
+const (
+	fromSets = 1 << iota
+	toSets
+)
 
 // Match returns what p says about a packet. s is a snapshot of the Store that
 // p was compiled with; it may be nil if p names no sets. hits is nil, or has
@@ -38,31 +44,10 @@ func (p *Program) Find(k *Key, s *Sets, hits []uint64) (v *Verdict, logged uint3
 		src, dst = k.Src.Hi, k.Dst.Hi
 	}
 	k.src, k.dst, k.l4 = e.src.find64(src), e.dst.find64(dst), e.l4.find64(k.l4Key())
-	at, logged := p.decide(e, k, s, hits)
-	return &p.verdicts[at], logged
-}
-
-// MatchVector sets out[i] to what Match returns for keys[i]. It takes the whole
-// vector through one step of the range lookups before the next, so that their
-// cache misses overlap. out has at least the length of keys.
-func (p *Program) MatchVector(keys []Key, s *Sets, hits []uint64, out []Verdict) {
-	out = out[:len(keys)]
-	families := 0
-	for i := range keys {
-		families |= 1 << keys[i].family()
+	if e.settle(k); p.begin(e, k, hits) {
+		p.goOn(e, k, s, hits)
 	}
-	if families&1 != 0 {
-		p.engines[0].locate4(keys)
-	}
-	if families&2 != 0 {
-		p.engines[1].locate6(keys)
-	}
-	for i := range keys {
-		k := &keys[i]
-		at, logged := p.decide(&p.engines[k.family()], k, s, hits)
-		out[i] = p.verdicts[at]
-		out[i].Log = logged
-	}
+	return p.Found(k)
 }
 
 // locate4 finds the vectors of the IPv4 packets among keys.
@@ -119,30 +104,44 @@ func (e *engine) locate6(keys []Key) {
 	}
 }
 
-// decide returns the number of what decides about a packet, and that of the
-// first Log rule on the way. The packet's vectors are in k, or where to find them
-// by the lower halves of addresses.
-func (p *Program) decide(e *engine, k *Key, s *Sets, hits []uint64) (at, logged uint32) {
+// settle looks up what the upper halves of addresses have left open, so that the
+// packet's vectors are in k.
+func (e *engine) settle(k *Key) {
 	if k.src >= isLower {
 		k.src = e.src.lower(k.src, k.Src.Lo)
 	}
 	if k.dst >= isLower {
 		k.dst = e.dst.lower(k.dst, k.Dst.Lo)
 	}
-	at, logged = p.follow(e, k, nil, hits, 0, NoRule)
-	if e.asksMore(at) {
-		return p.decideExtra(e, k, s, hits, at, logged)
-	}
-	return at, logged
 }
 
-// decideExtra goes on from a rule that matches but for extras that it has. What
-// sets a packet is in is only looked up here: most packets are decided by rules
-// without, or never get as far as one with.
-func (p *Program) decideExtra(e *engine, k *Key, s *Sets, hits []uint64, from, before uint32) (at, logged uint32) {
+// begin finds what decides about a packet, but stops at the first rule that
+// matches as far as its extras are left aside: then it returns true. Most packets
+// are decided by rules without, or never get as far as one with.
+func (p *Program) begin(e *engine, k *Key, hits []uint64) (asks bool) {
+	k.at, k.logged = 0, NoRule
+	p.follow(e, k, nil, hits)
+	return e.asksMore(k.at)
+}
+
+// goOn goes on from there, with what the packet is in of sets. It is apart since
+// its picks take a while to clear.
+func (p *Program) goOn(e *engine, k *Key, s *Sets, hits []uint64) {
 	var x picks
-	e.pick(&x, k, s)
-	return p.follow(e, k, &x, hits, from, before)
+	v6 := k.Flags&V6 != 0
+	if e.sides&fromSets != 0 {
+		x.src = s.of(k.Src, v6)
+	}
+	if e.sides&toSets != 0 {
+		x.dst = s.of(k.Dst, v6)
+	}
+	e.pick(&x, k)
+	p.follow(e, k, &x, hits)
+}
+
+// Found returns what Find has for a packet whose Batch has been matched.
+func (p *Program) Found(k *Key) (v *Verdict, logged uint32) {
+	return &p.verdicts[min(k.at, uint32(len(p.verdicts)-1))], k.logged
 }
 
 // asksMore reports whether a rule has conditions that are extras.
@@ -151,27 +150,27 @@ func (e *engine) asksMore(rule uint32) bool {
 	return w < len(e.asks) && e.asks[w]>>(rule&63)&1 != 0
 }
 
-// follow finds the rules that match, from one on, in their order, until one
-// decides. Without picks it stops at the first that has extras.
-func (p *Program) follow(e *engine, k *Key, x *picks, hits []uint64, from, before uint32) (at, logged uint32) {
-	at, logged = from, before
+// follow finds the rules that match, from k.at on, in their order, until one
+// decides, and leaves it in k.at. Without picks it stops at one that has extras.
+func (p *Program) follow(e *engine, k *Key, x *picks, hits []uint64) {
+	at, logged := k.at, k.logged
 	for {
 		at = min(e.first(k, x, at), uint32(len(p.verdicts)-1)) // the end of all matches everything
 		if x == nil && e.asksMore(at) {
-			return at, logged
+			break
 		}
 		if int(at) < len(hits) {
 			hits[at]++
 		}
-		switch p.verdicts[at].Action {
-		case Log:
+		action := p.verdicts[at].Action
+		if action == Log {
 			logged = min(logged, at)
-		case Pass:
-		default:
-			return at, logged
+		} else if action != Pass {
+			break
 		}
 		at = p.resume[at]
 	}
+	k.at, k.logged = at, logged
 }
 
 // first returns the number of the first rule from a number on that matches a
@@ -208,7 +207,10 @@ func (e *engine) within(k *Key, x *picks, b, from uint32) uint32 {
 		mask <<= from & 63
 	}
 	if x != nil && words != 0 {
-		return e.withExtras(x, &[3]*block{src, dst, l4}, b, from)
+		if x.many {
+			return e.withMany(x, &[3]*block{src, dst, l4}, b, from)
+		}
+		return e.withFew(x, &[3]*block{src, dst, l4}, b, from, words)
 	}
 	for ; words != 0; words &= words - 1 {
 		w := uint32(bits.TrailingZeros32(words)) & 7

@@ -47,6 +47,14 @@ func (n *rangeNode) slot(x uint64) uint32 {
 	return i
 }
 
+// rest returns the value for x, of which start has returned e.
+func (r *ranges) rest(e uint32, x hdr.Addr6) uint32 {
+	for e >= isNode {
+		e = r.step(e, x.Hi)
+	}
+	return r.lower(e, x.Lo)
+}
+
 // find64 returns the value for x, or a node for the lower half.
 func (r *ranges) find64(x uint64) uint32 {
 	e := r.start(x)

@@ -39,20 +39,30 @@ func (m membership) l4() uint32  { return uint32(m) }
 
 // of returns the memberships of an address, for all ports.
 func (s *Sets) of(a hdr.Addr6, v6 bool) []membership {
-	if s == nil {
-		return nil
-	}
-	x, i := hdr.Addr6{Hi: a.Lo & 0xffffffff}, &s.index[0]
-	if v6 {
-		x, i = a, &s.index[1]
-	}
-	if len(i.chunks) == 0 {
+	i, x := s.indexOf(a, v6)
+	if i == nil {
 		return nil
 	}
 	c := i.chunks[i.top.find(x)]
-	at := c.find(x)
-	return c.lists[at+1:][:c.lists[at]]
+	return c.list(c.find(x))
 }
+
+// indexOf returns the index that knows an address, or nil, and its number there.
+func (s *Sets) indexOf(a hdr.Addr6, v6 bool) (*index, hdr.Addr6) {
+	if s == nil {
+		return nil, a
+	}
+	i, x := &s.index[1], a
+	if !v6 {
+		i, x = &s.index[0], hdr.Addr6{Hi: a.Lo & 0xffffffff}
+	}
+	if len(i.chunks) == 0 {
+		return nil, x
+	}
+	return i, x
+}
+
+func (c *chunk) list(at uint32) []membership { return c.lists[at+1:][:c.lists[at]] }
 
 // A setTable maps sets to vectors. It is a hash table with open addressing, at
 // most half full.

@@ -221,7 +221,7 @@ func manyTo6(in []mem.Packet) []mem.Packet {
 // allowAll is a policy that has each flow remembered.
 func allowAll(b *testing.B) *state.Policy {
 	b.Helper()
-	p := policyOf(b, 1)
+	p := policyOf(b, 1, false)
 	p.Ends = []*state.Endpoint{1: {Name: "uplink", ForwardTo: p.Ends[1].ForwardTo}}
 	return p
 }

@@ -1,10 +1,12 @@
 package bench
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/skein-dataplane/skein/acl"
@@ -25,7 +27,7 @@ func BenchmarkPolicy(b *testing.B) {
 			table, addrs := tableOf(b, 1)
 			forward(b, c.vector, packets(addrs, c.flows), func(next *state.State) {
 				next.FIB4 = table
-				ruled(b, next, c.rules)
+				ruled(b, next, c.rules, false)
 			})
 		})
 	}
@@ -38,37 +40,63 @@ func BenchmarkPolicy6(b *testing.B) {
 			table, addrs := tableOf6(b, 1)
 			forward(b, c.vector, packets6(addrs, c.flows), func(next *state.State) {
 				next.FIB6 = table
-				ruled(b, next, c.rules)
+				ruled(b, next, c.rules, true)
 			})
 		})
 	}
 }
 
 // BenchmarkACL is BenchmarkPolicy with a stateless access list of so many rules
-// where packets come in, without sessions: each packet is asked about.
+// where packets come in, without sessions: each packet is asked about. With
+// sets=asked, the packets' ports are those of about ten rules that name a set,
+// and their sources are in one or two of these; else no rule has their port.
 func BenchmarkACL(b *testing.B) {
 	table, addrs := tableOf(b, 1)
-	listed(b, packets(addrs, 10_000), func(next *state.State) { next.FIB4 = table })
+	listed(b, packets(addrs, 10_000), false, func(next *state.State) { next.FIB4 = table })
 }
 
 // BenchmarkACL6 is BenchmarkACL for IPv6.
 func BenchmarkACL6(b *testing.B) {
 	table, addrs := tableOf6(b, 1)
-	listed(b, packets6(addrs, 10_000), func(next *state.State) { next.FIB6 = table })
+	in, rnd := packets6(addrs, 10_000), rand.New(rand.NewPCG(8, 9))
+	for i := range in {
+		(*hdr.IPv6)(in[i].Data[hdr.EtherLen:]).SetSrc(memberOf6(rnd))
+	}
+	listed(b, in, true, func(next *state.State) { next.FIB6 = table })
 }
 
-func listed(b *testing.B, in []mem.Packet, route func(next *state.State)) {
-	for _, rules := range []int{1, 100, 1_000, 10_000} {
-		b.Run(fmt.Sprintf("vector=256/rules=%d/flows=%d", rules, len(in)), func(b *testing.B) {
+func listed(b *testing.B, in []mem.Packet, v6 bool, route func(next *state.State)) {
+	for _, c := range []struct {
+		rules int
+		sets  string
+	}{{1, "none"}, {100, "none"}, {1_000, "none"}, {10_000, "unasked"}, {10_000, "asked"}} {
+		b.Run(fmt.Sprintf("vector=256/rules=%d/sets=%s/flows=%d", c.rules, c.sets, len(in)), func(b *testing.B) {
+			if c.sets == "asked" {
+				in = toSets(in, v6)
+			}
 			forward(b, 256, in, func(next *state.State) {
 				route(next)
-				p := policyOf(b, rules)
+				p := policyOf(b, c.rules, v6)
 				p.Ends = []*state.Endpoint{1: {Name: "uplink", In: p.Ends[1].ForwardTo}}
 				p.Stateless = true
 				nodes.SetPolicy(next, p)
 			})
 		})
 	}
+}
+
+// toSets returns the packets with ports that only rules with sets have.
+func toSets(in []mem.Packet, v6 bool) []mem.Packet {
+	rnd, at := rand.New(rand.NewPCG(9, 10)), hdr.EtherLen+hdr.IPv4Len
+	if v6 {
+		at = hdr.EtherLen + hdr.IPv6Len
+	}
+	out := make([]mem.Packet, len(in))
+	for i := range in {
+		out[i].Data = slices.Clone(in[i].Data)
+		binary.BigEndian.PutUint16(out[i].Data[at+2:], 1100+uint16(rnd.Uint32N(9_000)))
+	}
+	return out
 }
 
 var policyCases = []struct {
@@ -88,8 +116,9 @@ var policyCases = []struct {
 }
 
 // ruled gives the first uplink so many rules; "none" is no policy at all. From
-// 10,000 on a rule in ten names one of 100 sets of 1,000 addresses.
-func ruled(b *testing.B, next *state.State, rules string) {
+// 10,000 on a rule in ten allows one of 100 sets of 1,000 addresses. All are for
+// one family.
+func ruled(b *testing.B, next *state.State, rules string, v6 bool) {
 	b.Helper()
 	if rules == "none" {
 		return
@@ -98,15 +127,21 @@ func ruled(b *testing.B, next *state.State, rules string) {
 	if _, err := fmt.Sscan(rules, &n); err != nil {
 		b.Fatal(err)
 	}
-	p := policyOf(b, n)
+	p := policyOf(b, n, v6)
 	p.Ends = []*state.Endpoint{1: {Name: "uplink", ForwardTo: p.Ends[1].ForwardTo}}
 	nodes.SetPolicy(next, p)
 }
 
 // policyOf returns a policy of n rules at interface 1. The last allows all.
-func policyOf(b *testing.B, n int) *state.Policy {
+func policyOf(b *testing.B, n int, v6 bool) *state.Policy {
 	b.Helper()
 	rnd := rand.New(rand.NewPCG(7, uint64(n)))
+	member := func() netip.Addr { return hdr.Addr4(0x0a000000 + rnd.Uint32N(1<<16)).Addr() }
+	from := func() netip.Addr { return hdr.Addr4(rnd.Uint32()).Addr() }
+	if v6 {
+		member = func() netip.Addr { return memberOf6(rnd).Addr() }
+		from = func() netip.Addr { return hdr.Addr6{Hi: rnd.Uint64()}.Addr() }
+	}
 	store := acl.NewStore()
 	var names []string
 	for i := range 100 {
@@ -120,7 +155,7 @@ func policyOf(b *testing.B, n int) *state.Policy {
 		}
 		var members []acl.Member
 		for range 1000 {
-			members = append(members, acl.MemberOf(hdr.Addr4(0x0a000000+rnd.Uint32N(1<<16)).Addr()))
+			members = append(members, acl.MemberOf(member()))
 		}
 		if err := store.Add(name, members...); err != nil {
 			b.Fatal(err)
@@ -133,10 +168,10 @@ func policyOf(b *testing.B, n int) *state.Policy {
 		port := uint16(rnd.Uint32N(60000)) + 1
 		r.Dst.Ports = []acl.PortRange{{First: port, Last: port + uint16(rnd.Uint32N(100))}}
 		if i%10 == 0 && len(names) > 0 {
-			r.Proto = hdr.ProtoUDP
+			r.Action, r.Proto = acl.Allow, hdr.ProtoUDP
 			r.Src.Sets = []string{names[rnd.IntN(len(names))]}
 		} else {
-			r.Src.Nets = []netip.Prefix{netip.PrefixFrom(hdr.Addr4(rnd.Uint32()).Addr(), 8+rnd.IntN(17)).Masked()}
+			r.Src.Nets = []netip.Prefix{netip.PrefixFrom(from(), 8+rnd.IntN(17)).Masked()}
 		}
 		if i%10 == 0 && len(names) > 0 {
 			r.Dst.Ports = []acl.PortRange{{First: 1000 + uint16(i%50000), Last: 1100 + uint16(i%50000)}}
@@ -149,6 +184,12 @@ func policyOf(b *testing.B, n int) *state.Policy {
 		b.Fatal(err)
 	}
 	return &state.Policy{Gen: 1, Sets: store.Commit(), Ends: []*state.Endpoint{1: {Name: "uplink", ForwardTo: state.NewRuled(prog, 1)}}}
+}
+
+// memberOf6 returns one of 65,536 addresses, of which the sets are made; those of
+// IPv4 are 10.0.0.0/16.
+func memberOf6(rnd *rand.Rand) hdr.Addr6 {
+	return hdr.Addr6{Hi: 0xfd00 << 48, Lo: uint64(rnd.Uint32N(1 << 16))}
 }
 
 // answered lets each session of a worker see an answer.
@@ -177,7 +218,7 @@ func newFlows(b *testing.B, rules string) {
 	}
 	w, _, _ := newNodeSessions(b, func(next *state.State) {
 		next.FIB4 = table
-		ruled(b, next, rules)
+		ruled(b, next, rules, false)
 	}, distinct(packets(addrs, flows)), vector, sessions)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

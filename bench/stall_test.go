@@ -74,7 +74,7 @@ func stall(b *testing.B, flows int, every time.Duration) {
 	}
 	w, _, _ := newNodeSessions(b, func(next *state.State) {
 		next.FIB4 = table
-		ruled(b, next, "1")
+		ruled(b, next, "1", false)
 	}, distinct(packets(addrs, live)), vector, sessions)
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	runtime.LockOSThread()

@@ -230,7 +230,7 @@ func split(by *session.Sharding, all []mem.Packet, mode string, n int) [][]mem.P
 // allowing is a policy that allows all that is forwarded.
 func allowing(b *testing.B, workers int) *state.Policy {
 	b.Helper()
-	p := policyOf(b, 1)
+	p := policyOf(b, 1, false)
 	p.Ends[1].ForwardTo = state.NewRuled(p.Ends[1].ForwardTo.Program, workers)
 	return &state.Policy{Gen: 1, Sets: p.Sets, Ends: []*state.Endpoint{1: {Name: "uplink", ForwardTo: p.Ends[1].ForwardTo}}}
 }

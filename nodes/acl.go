@@ -37,26 +37,66 @@ func aclOutputArcs(ip string) []graph.To {
 // parsed into.
 type aclNode[P any] struct {
 	judge
-	key    acl.Key
+	batch  acl.Batch
 	packet P // lent to session.Parse4 and Parse6
 }
 
-// in decides about a packet that has come in, whose key is set, and for which
-// there are rules.
-func (n *aclNode[P]) in(w *graph.Worker, b *buf.Buffer, g *gates) graph.Arc {
-	if g.in != nil && n.single(w, b, g.in, b.RxIf, state.GateIn).Action != acl.Allow {
-		return aclDenied
+// in decides about packets that have come in by an interface for which there are
+// rules. Their keys are set.
+func (n *aclNode[P]) in(w *graph.Worker, bufs []*buf.Buffer, arcs []graph.Arc, g *gates) {
+	if g.in != nil {
+		n.ask(w, bufs, arcs, g.in, bufs[0].RxIf, state.GateIn)
+	} else {
+		passAll(bufs, arcs)
 	}
-	if g.untracked != nil {
-		switch v := n.single(w, b, g.untracked, g.at, g.gate); {
+	if g.untracked == nil {
+		return
+	}
+	for i, b := range bufs {
+		if arcs[i] == aclDenied {
+			continue
+		}
+		switch v := n.single(w, b, &n.batch.Keys[i], g); {
 		case v.Reason != acl.ByRule:
 		case v.Action != acl.Allow:
-			return aclUntracked
+			arcs[i] = aclUntracked
 		default:
 			b.Feat = iface.FeatEnd // what follows is about flows
+			arcs[i] = graph.NextFeature(b)
 		}
 	}
-	return graph.NextFeature(b)
+}
+
+func passAll(bufs []*buf.Buffer, arcs []graph.Arc) {
+	for i, b := range bufs {
+		arcs[i] = graph.NextFeature(b)
+	}
+}
+
+// ask asks the Ruled of a gate at an interface about packets whose keys are set.
+func (n *aclNode[P]) ask(w *graph.Worker, bufs []*buf.Buffer, arcs []graph.Arc, r *state.Ruled, at uint32, g state.Gate) {
+	r.Program.FindBatch(&n.batch, len(bufs), w.State.Policy.Sets, r.HitsOf(w.ID()))
+	for i, b := range bufs {
+		k := &n.batch.Keys[i]
+		v, logged := r.Program.Found(k)
+		b.Meta = rulingWord(g, v.Rule, false)
+		if logged != acl.NoRule {
+			n.log(w, k, at, g, v, logged)
+		}
+		if arcs[i] = aclDenied; v.Action == acl.Allow {
+			arcs[i] = graph.NextFeature(b)
+		}
+	}
+}
+
+// runBy returns the packets at the head of bufs that an interface has in common:
+// packets come in runs of one, so that nodes ask once for each run.
+func runBy(bufs []*buf.Buffer, at func(*buf.Buffer) uint32) int {
+	n := 1
+	for n < len(bufs) && at(bufs[n]) == at(bufs[0]) {
+		n++
+	}
+	return n
 }
 
 // gates are the rules for what an interface receives; nil: there are none.
@@ -66,8 +106,7 @@ type gates struct {
 	gate          state.Gate
 }
 
-// gatesOf returns those of an interface. Packets come in runs of one, so nodes
-// ask once for each run.
+// gatesOf returns those of an interface.
 func gatesOf(st *state.State, rx uint32) (g gates) {
 	if st.Policy == nil {
 		return g
@@ -93,24 +132,26 @@ func untracked(st *state.State, rx uint32) (at uint32, g state.Gate) {
 	return rx, state.GateUntrackedTo
 }
 
-// out decides about a packet that is to be sent, whose key is set.
-func (n *aclNode[P]) out(w *graph.Worker, b *buf.Buffer) graph.Arc {
-	e := w.State.Policy.At(b.TxIf)
-	if e == nil || e.Out == nil {
-		return graph.NextFeature(b)
+func receiver(b *buf.Buffer) uint32 { return b.RxIf }
+func sender(b *buf.Buffer) uint32   { return b.TxIf }
+
+// outRules returns the rules for what an interface is to send; nil: there are none.
+func outRules(st *state.State, tx uint32) *state.Ruled {
+	if st.Policy == nil {
+		return nil
 	}
-	if n.single(w, b, e.Out, b.TxIf, state.GateOut).Action != acl.Allow {
-		return aclDenied
+	if e := st.Policy.At(tx); e != nil {
+		return e.Out
 	}
-	return graph.NextFeature(b)
+	return nil
 }
 
-// single asks a Ruled, which is that of a gate. The verdict is to be read only.
-func (n *aclNode[P]) single(w *graph.Worker, b *buf.Buffer, r *state.Ruled, at uint32, g state.Gate) *acl.Verdict {
-	v, logged := r.Program.Find(&n.key, w.State.Policy.Sets, r.HitsOf(w.ID()))
-	b.Meta = rulingWord(g, v.Rule, false)
+// single asks untracked policy about one packet. The verdict is to be read only.
+func (n *aclNode[P]) single(w *graph.Worker, b *buf.Buffer, k *acl.Key, g *gates) *acl.Verdict {
+	v, logged := g.untracked.Program.Find(k, w.State.Policy.Sets, g.untracked.HitsOf(w.ID()))
+	b.Meta = rulingWord(g.gate, v.Rule, false)
 	if logged != acl.NoRule {
-		n.log(w, &n.key, at, g, v, logged)
+		n.log(w, k, g.at, g.gate, v, logged)
 	}
 	return v
 }

@@ -45,8 +45,7 @@ func AskPolicy(st *state.State, rx uint32, adj *fib.Adj, k *acl.Key) (o Opinion)
 		o.askEnds(w, b, adj, k)
 	}
 	if o.Drop == "" && (adj.Kind == fib.Forward || adj.Kind == fib.Resolve || adj.Kind == fib.Glean) {
-		lists := aclNode[struct{}]{key: *k}
-		if lists.out(w, b) == aclDenied {
+		if !allowsOut(w, b, k) {
 			o.Drop = aclOutputArcs(family(k))[aclDenied].Reason
 		}
 		o.note(alone.Policy, adj.Iface, state.GateOut)
@@ -57,9 +56,11 @@ func AskPolicy(st *state.State, rx uint32, adj *fib.Adj, k *acl.Key) (o Opinion)
 // askLists asks what is asked before sessions.
 func (o *Opinion) askLists(w *graph.Worker, b *buf.Buffer, at uint32, k *acl.Key) {
 	const others = 1<<1 | iface.FeatEnd // features that an untracked packet is kept from
-	lists, g := aclNode[struct{}]{key: *k}, gatesOf(w.State, b.RxIf)
+	lists, g, arcs := aclNode[struct{}]{}, gatesOf(w.State, b.RxIf), []graph.Arc{0}
+	lists.batch.Keys[0] = *k
 	b.Feat = 1 | others
-	arc := lists.in(w, b, &g)
+	lists.in(w, []*buf.Buffer{b}, arcs, &g)
+	arc := arcs[0]
 	o.note(w.State.Policy, b.RxIf, state.GateIn)
 	o.note(w.State.Policy, at, state.GateUntrackedFrom, state.GateUntrackedTo)
 	if arc == aclDenied || arc == aclUntracked {
@@ -67,6 +68,18 @@ func (o *Opinion) askLists(w *graph.Worker, b *buf.Buffer, at uint32, k *acl.Key
 		return
 	}
 	o.Untracked = b.Feat != others
+}
+
+// allowsOut asks the access list of the interface that a packet is to be sent by.
+func allowsOut(w *graph.Worker, b *buf.Buffer, k *acl.Key) bool {
+	r := outRules(w.State, b.TxIf)
+	if r == nil {
+		return true
+	}
+	lists, arcs := aclNode[struct{}]{}, []graph.Arc{0}
+	lists.batch.Keys[0] = *k
+	lists.ask(w, []*buf.Buffer{b}, arcs, r, b.TxIf, state.GateOut)
+	return arcs[0] != aclDenied
 }
 
 // askEnds asks the policy of both ends.

@@ -25,17 +25,18 @@ var IP6ACL = graph.Spec{
 type ip6ACL struct{ aclNode[session.Packet6] }
 
 func (n *ip6ACL) Process(w *graph.Worker, v *graph.Vector) {
-	rx, g := uint32(0), gatesOf(w.State, 0) // index 0 is nobody's
-	for i, b := range v.Bufs() {
-		if b.RxIf != rx {
-			rx = b.RxIf
-			g = gatesOf(w.State, rx)
-		}
-		if g.none() {
-			v.Arc[i] = graph.NextFeature(b)
+	bufs := v.Bufs()
+	for from := 0; from < len(bufs); {
+		to := from + runBy(bufs[from:], receiver)
+		run, arcs := bufs[from:to], v.Arc[from:to]
+		g := gatesOf(w.State, run[0].RxIf)
+		if from = to; g.none() {
+			passAll(run, arcs)
 			continue
 		}
-		aclKey6(&n.key, &n.packet, b)
-		v.Arc[i] = n.in(w, b, &g)
+		for i, b := range run {
+			aclKey6(&n.batch.Keys[i], &n.packet, b)
+		}
+		n.in(w, run, arcs, &g)
 	}
 }
