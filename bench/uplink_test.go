@@ -36,7 +36,9 @@ func BenchmarkUplink(b *testing.B) {
 			b.Run("family=4/cpus=awake", func(b *testing.B) {
 				awake(b)
 				b.Run("way=in", func(b *testing.B) { facing(b, inward(skein, false), inward(kernel, false), []load{roundTrip, loaded}) })
-				b.Run("way=out", func(b *testing.B) { facing(b, outward(skein, false), outward(kernel, false), []load{roundTrip, loaded}) })
+				b.Run("way=out", func(b *testing.B) {
+					facing(b, outward(skein, false), outward(kernel, false), []load{roundTrip, loaded})
+				})
 			})
 		})
 	}
