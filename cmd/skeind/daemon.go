@@ -12,6 +12,7 @@ import (
 	"github.com/skein-dataplane/skein/api/server"
 	"github.com/skein-dataplane/skein/configs"
 	"github.com/skein-dataplane/skein/control"
+	"github.com/skein-dataplane/skein/internal/runtimecfg"
 	"github.com/skein-dataplane/skein/internal/supervise"
 )
 
@@ -40,6 +41,8 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Sync() }() // standard error can't be synced everywhere
+	set := runtimecfg.Apply(cfg.Workers.Number())
+	log.Debug("Go's runtime", zap.Int("GOMAXPROCS", set.Procs), zap.Int("GOGC", set.GCPercent))
 	c, err := control.New(cfg, log)
 	if err != nil {
 		return err
