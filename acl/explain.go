@@ -46,7 +46,7 @@ func (p *Program) Explain(k *Key, s *Sets, names Names) Explanation {
 	}
 	x.Rule = p.rules[x.Verdict.Rule]
 	w := walk{k: k, known: p.sets, names: names}
-	w.in[0], w.in[1] = s.of(k.Src, k.Flags&V6 != 0), s.of(k.Dst, k.Flags&V6 != 0)
+	w.in[0], w.in[1] = s.of(k.family()).list(k.number(false)), s.of(k.family()).list(k.number(true))
 	var misses []Miss
 	for i := uint32(0); i < x.Verdict.Rule; {
 		switch r := p.rules[i]; {

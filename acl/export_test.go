@@ -7,7 +7,7 @@ func Failed(p *Program, k *Key, s *Sets, i uint32) []string {
 		return nil
 	}
 	w := walk{k: k, known: p.sets}
-	w.in[0], w.in[1] = s.of(k.Src, k.Flags&V6 != 0), s.of(k.Dst, k.Flags&V6 != 0)
+	w.in[0], w.in[1] = s.of(k.family()).list(k.number(false)), s.of(k.family()).list(k.number(true))
 	return w.failed(p.rules[i].Rule)
 }
 
@@ -42,15 +42,24 @@ func (st *Store) Stretches(v6 int) (stretches, chunks int) {
 	return stretches, len(st.index[v6].chunks)
 }
 
-// MatchVector sets out[i] to what Match returns for keys[i], by batches.
+// MatchVector sets out[i] to what Match returns for keys[i], by batches of either
+// family.
 func (p *Program) MatchVector(keys []Key, s *Sets, hits []uint64, out []Verdict) {
-	for from := 0; from < len(keys); from += BatchLen {
-		n := copy(batch.Keys[:], keys[from:])
-		p.FindBatch(&batch, n, s, hits)
-		for i := range n {
-			v, logged := p.Found(&batch.Keys[i])
-			out[from+i] = *v
-			out[from+i].Log = logged
+	for family := range 2 {
+		for from, n := 0, 0; from < len(keys); n = 0 {
+			var at [BatchLen]int
+			for ; from < len(keys) && n < BatchLen; from++ {
+				if keys[from].family() == family {
+					batch.Keys[n], at[n] = keys[from], from
+					n++
+				}
+			}
+			p.FindBatch(&batch, n, s, hits)
+			for i := range n {
+				v, logged := p.Found(&batch.Keys[i])
+				out[at[i]] = *v
+				out[at[i]].Log = logged
+			}
 		}
 	}
 }

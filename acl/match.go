@@ -44,26 +44,22 @@ func (p *Program) Find(k *Key, s *Sets, hits []uint64) (v *Verdict, logged uint3
 		src, dst = k.Src.Hi, k.Dst.Hi
 	}
 	k.src, k.dst, k.l4 = e.src.find64(src), e.dst.find64(dst), e.l4.find64(k.l4Key())
-	if e.settle(k); p.begin(e, k, hits) {
+	if p.begin(e, k, hits) {
 		p.goOn(e, k, s, hits)
 	}
 	return p.Found(k)
 }
 
-// locate4 finds the vectors of the IPv4 packets among keys.
+// locate4 finds the vectors of IPv4 packets.
 func (e *engine) locate4(keys []Key) {
 	src, dst, l4 := &e.src, &e.dst, &e.l4
 	for i := range keys {
-		if k := &keys[i]; k.Flags&V6 == 0 {
-			k.src, k.dst, k.l4 = src.start(k.Src.Lo&0xffffffff), dst.start(k.Dst.Lo&0xffffffff), l4.start(k.l4Key())
-		}
+		k := &keys[i]
+		k.src, k.dst, k.l4 = src.start(k.Src.Lo&0xffffffff), dst.start(k.Dst.Lo&0xffffffff), l4.start(k.l4Key())
 	}
 	for range e.depth {
 		for i := range keys {
 			k := &keys[i]
-			if k.Flags&V6 != 0 {
-				continue
-			}
 			if k.src >= isNode {
 				k.src = src.step(k.src, k.Src.Lo&0xffffffff)
 			}
@@ -77,20 +73,16 @@ func (e *engine) locate4(keys []Key) {
 	}
 }
 
-// locate6 does so for the IPv6 packets. Their lower halves are left to decide.
+// locate6 does so for IPv6. The lower halves are left to begin.
 func (e *engine) locate6(keys []Key) {
 	src, dst, l4 := &e.src, &e.dst, &e.l4
 	for i := range keys {
-		if k := &keys[i]; k.Flags&V6 != 0 {
-			k.src, k.dst, k.l4 = src.start(k.Src.Hi), dst.start(k.Dst.Hi), l4.start(k.l4Key())
-		}
+		k := &keys[i]
+		k.src, k.dst, k.l4 = src.start(k.Src.Hi), dst.start(k.Dst.Hi), l4.start(k.l4Key())
 	}
 	for range e.depth {
 		for i := range keys {
 			k := &keys[i]
-			if k.Flags&V6 == 0 {
-				continue
-			}
 			if k.src >= isNode {
 				k.src = src.step(k.src, k.Src.Hi)
 			}
@@ -104,21 +96,17 @@ func (e *engine) locate6(keys []Key) {
 	}
 }
 
-// settle looks up what the upper halves of addresses have left open, so that the
-// packet's vectors are in k.
-func (e *engine) settle(k *Key) {
+// begin finds what decides about a packet whose vectors are in k, or where to find
+// them by the lower halves of addresses. It stops at the first rule that matches but
+// for extras that it has, and then returns true. Most packets are decided by rules
+// without, or never get as far as one with.
+func (p *Program) begin(e *engine, k *Key, hits []uint64) (asks bool) {
 	if k.src >= isLower {
 		k.src = e.src.lower(k.src, k.Src.Lo)
 	}
 	if k.dst >= isLower {
 		k.dst = e.dst.lower(k.dst, k.Dst.Lo)
 	}
-}
-
-// begin finds what decides about a packet, but stops at the first rule that
-// matches as far as its extras are left aside: then it returns true. Most packets
-// are decided by rules without, or never get as far as one with.
-func (p *Program) begin(e *engine, k *Key, hits []uint64) (asks bool) {
 	k.at, k.logged = 0, NoRule
 	p.follow(e, k, nil, hits)
 	return e.asksMore(k.at)
@@ -128,12 +116,11 @@ func (p *Program) begin(e *engine, k *Key, hits []uint64) (asks bool) {
 // its picks take a while to clear.
 func (p *Program) goOn(e *engine, k *Key, s *Sets, hits []uint64) {
 	var x picks
-	v6 := k.Flags&V6 != 0
 	if e.sides&fromSets != 0 {
-		x.src = s.of(k.Src, v6)
+		x.src = s.of(k.family()).list(k.number(false))
 	}
 	if e.sides&toSets != 0 {
-		x.dst = s.of(k.Dst, v6)
+		x.dst = s.of(k.family()).list(k.number(true))
 	}
 	e.pick(&x, k)
 	p.follow(e, k, &x, hits)

@@ -37,32 +37,37 @@ const anyL4 = 1 << 25
 func (m membership) set() uint32 { return uint32(m >> 32) }
 func (m membership) l4() uint32  { return uint32(m) }
 
-// of returns the memberships of an address, for all ports.
-func (s *Sets) of(a hdr.Addr6, v6 bool) []membership {
-	i, x := s.indexOf(a, v6)
-	if i == nil {
+// of returns the index of a family, as Key.family names it; nil without Sets.
+func (s *Sets) of(family int) *index {
+	if s == nil {
 		return nil
 	}
-	c := i.chunks[i.top.find(x)]
-	return c.list(c.find(x))
+	return &s.index[family&1]
 }
 
-// indexOf returns the index that knows an address, or nil, and its number there.
-func (s *Sets) indexOf(a hdr.Addr6, v6 bool) (*index, hdr.Addr6) {
-	if s == nil {
-		return nil, a
+func (s *index) isEmpty() bool { return s == nil || len(s.chunks) == 0 }
+
+// list returns the memberships of an address, for all ports: see Key.number.
+func (s *index) list(x hdr.Addr6) []membership {
+	if s.isEmpty() {
+		return nil
 	}
-	i, x := &s.index[1], a
-	if !v6 {
-		i, x = &s.index[0], hdr.Addr6{Hi: a.Lo & 0xffffffff}
-	}
-	if len(i.chunks) == 0 {
-		return nil, x
-	}
-	return i, x
+	c := s.chunks[s.top.find(x)]
+	at := c.find(x)
+	return c.lists[at+1:][:c.lists[at]]
 }
 
-func (c *chunk) list(at uint32) []membership { return c.lists[at+1:][:c.lists[at]] }
+// number returns the source or the destination as an index has it: IPv4 as Hi.
+func (k *Key) number(dst bool) hdr.Addr6 {
+	a := k.Src
+	if dst {
+		a = k.Dst
+	}
+	if k.Flags&V6 == 0 {
+		a = hdr.Addr6{Hi: a.Lo & 0xffffffff}
+	}
+	return a
+}
 
 // A setTable maps sets to vectors. It is a hash table with open addressing, at
 // most half full.
