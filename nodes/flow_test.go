@@ -126,6 +126,13 @@ func TestSessionFragments(t *testing.T) {
 		leftBy(t, run(many...), map[string]int{f.name + " too many fragments wait for their first": 8})
 		rig.Advance(2e9)
 		leftBy(t, count(rig, rig.Tick(t)), map[string]int{f.name + " first fragment has not come": 32})
+
+		// Copies of a packet's fragments pass. Two seconds after it is complete its
+		// identification may be another's.
+		leftBy(t, run(first(7), later(7), later(7)), map[string]int{end: 3})
+		rig.Advance(2e9)
+		leftBy(t, run(later(7)), nil)
+		leftBy(t, run(first(7)), map[string]int{"first fragment has come": 1, end: 1})
 	})
 }
 

@@ -44,18 +44,18 @@ func newGathering() gathering {
 
 // fragment decides about a fragment with ports if it is the first. It returns 0
 // if these are known.
-func (g *gathering) fragment(w *graph.Worker, b *buf.Buffer, f *session.FragKey, part session.Part, sport, dport *uint16) graph.Arc {
+func (g *gathering) fragment(w *graph.Worker, b *buf.Buffer, f *session.FragKey, at session.Piece, part session.Part, sport, dport *uint16) graph.Arc {
 	if home := w.Sharding().OfFragment(f); home != w.ID() {
 		return handOver(w, home, graph.Again, b)
 	}
 	if part == session.First {
-		if g.frags.First(f, *sport, *dport, w.Second()) > 0 {
+		if g.frags.First(f, *sport, *dport, at, w.Second()) > 0 {
 			g.release(w, b.RxIf, f)
 		}
 		return 0
 	}
 	var answer session.FragAnswer
-	*sport, *dport, answer = g.frags.Later(f, w.Second())
+	*sport, *dport, answer = g.frags.Later(f, at, w.Second())
 	switch {
 	case answer == session.Known:
 		return 0

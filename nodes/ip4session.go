@@ -168,14 +168,14 @@ func (s *ip4Session) unusual(w *graph.Worker, b *buf.Buffer, i int) graph.Arc {
 		return sessionBad
 	case session.First:
 		f := p.Frag()
-		if frags.First(&f, p.Key.SrcPort(), p.Key.DstPort(), now) > 0 {
+		if frags.First(&f, p.Key.SrcPort(), p.Key.DstPort(), p.At, now) > 0 {
 			s.release(w, b.RxIf, &f)
 		}
 		s.heads[i] = headOf(session.Whole, p.TCP)
 	case session.Later:
 		s.heads[i] = 0
 		f := p.Frag()
-		sport, dport, answer := frags.Later(&f, now)
+		sport, dport, answer := frags.Later(&f, p.At, now)
 		switch {
 		case answer == session.Known:
 			s.keys[i] = p.Key.WithPorts(sport, dport)

@@ -65,7 +65,7 @@ func (h *ip6Handoff) unusual(w *graph.Worker, b *buf.Buffer, key *session.Key6) 
 		return graph.NextFeature(b) // ip6-session says so
 	case session.First, session.Later:
 		f, sport, dport := p.Frag(), p.Key.SrcPort(), p.Key.DstPort()
-		if arc := h.fragment(w, b, &f, part, &sport, &dport); arc != 0 {
+		if arc := h.fragment(w, b, &f, p.At, part, &sport, &dport); arc != 0 {
 			return arc
 		}
 		*key = p.Key.WithPorts(sport, dport)

@@ -184,8 +184,8 @@ func TestNoAllocs(t *testing.T) {
 		}
 		session.Parse4(packet, 0, &p4)
 		f := p4.Frag()
-		frags.First(&f, 1, 2, now)
-		frags.Later(&f, now)
+		frags.First(&f, 1, 2, p4.At, now)
+		frags.Later(&f, p4.At, now)
 	}); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}

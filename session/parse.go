@@ -32,6 +32,7 @@ type Packet4 struct {
 	Key Key4
 	ID  uint16 // First, Later: the identification
 	TCP uint8  // Whole and First of TCP: the flags
+	At  Piece  // First, Later: where in its packet
 }
 
 // Frag returns the key of the packet for Frags.
@@ -71,9 +72,11 @@ func parse4(p []byte, zone uint16, out *Packet4, inner bool) Part {
 		if proto == hdr.ProtoTCP && off == 1 {
 			return Bad // rewrites the flags of the first one (RFC 1858, section 3.2.2)
 		}
+		out.At = piece(off, len(p)-l4, frag&hdr.MoreFragments != 0)
 		return Later
 	}
 	p = p[l4:]
+	out.At = piece(0, len(p), true)
 	if proto == hdr.ProtoICMP {
 		return icmp4(p, zone, out, inner, frag&hdr.MoreFragments != 0)
 	}

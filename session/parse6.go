@@ -11,6 +11,7 @@ type Packet6 struct {
 	Key Key6
 	ID  uint32
 	TCP uint8
+	At  Piece
 }
 
 // Frag returns the key of the packet for Frags.
@@ -46,14 +47,14 @@ func parse6(p []byte, zone uint16, out *Packet6, inner bool) Part {
 	}
 	src, dst := addr6(p[8:24]), addr6(p[24:40])
 	proto, frag, rest, ok := extensions(p[6], p[hdr.IPv6Len:])
-	out.ID, out.TCP = frag.id, 0
+	out.ID, out.TCP, out.At = frag.id, 0, frag.at
 	out.Key = MakeKey6(src, dst, 0, 0, proto, zone)
 	switch {
 	case !ok:
 		return Bad
-	case frag.off == 1 && proto == hdr.ProtoTCP:
+	case frag.at.From == 8 && proto == hdr.ProtoTCP:
 		return Bad // as in Parse4
-	case frag.off != 0:
+	case frag.at.From != 0:
 		return Later
 	case proto == hdr.ProtoICMPv6:
 		return icmp6(rest, zone, out, inner, frag.more)
@@ -72,7 +73,7 @@ func parse6(p []byte, zone uint16, out *Packet6, inner bool) Part {
 // fragment is what a fragment header says (RFC 8200, section 4.5).
 type fragment struct {
 	id   uint32
-	off  uint16 // in units of 8 bytes
+	at   Piece
 	more bool
 }
 
@@ -94,12 +95,13 @@ func extensions(next uint8, p []byte) (proto uint8, frag fragment, rest []byte, 
 			}
 			size = 8 + 4*int(p[1])
 		case extFragment:
-			if len(p) < 8 || frag.id != 0 || frag.more || frag.off != 0 {
+			if len(p) < 8 || frag.id != 0 || frag.more || frag.at.From != 0 {
 				return next, frag, nil, false
 			}
 			word := binary.BigEndian.Uint16(p[2:4])
-			frag = fragment{binary.BigEndian.Uint32(p[4:8]), word >> 3, word&1 != 0}
-			if frag.off != 0 {
+			more := word&1 != 0
+			frag = fragment{binary.BigEndian.Uint32(p[4:8]), piece(word>>3, len(p)-8, more), more}
+			if frag.at.From != 0 {
 				return p[0], frag, nil, true
 			}
 			size = 8
