@@ -67,8 +67,8 @@ var sections = []section{
 	},
 	{
 		name: "stall", title: "Garbage collection beside a million sessions", pkg: "./bench", bench: "Stall$", time: "20s", count: 3,
-		metrics: []string{"collections", "MiB-live", "µs-pause-median", "µs-pause-max", "µs-held-max", "µs-own-max", "µs-away-max", "µs-median", "µs-p99.9"},
-		about:   "A worker's rounds of 256 packets of established flows, and beside them no collection, one a second, or one after the other; a daemon makes one in two minutes, or when its heap has doubled. In each run, the pauses that the runtime counts itself, and the longest time that the worker's thread slept (`held`: the runtime had stopped it, or given its processor to a collecting thread), computed in one round (`own`: what interrupts it counts here) and waited for a core (`away`: other programs). All threads of the benchmark go before those of others; where both cores are full, the kernel gives others 50 ms of each second all the same, which shows in the loop.",
+		metrics: []string{"collections", "MiB-live", "µs-pause-median", "µs-pause-max", "µs-held-max", "held-100", "ms-held", "µs-own-max", "µs-away-max", "µs-median", "µs-p99.9"},
+		about:   "A worker's rounds of 256 packets of established flows, and beside them no collection, one a second, or one after the other, with as many processors (`procs`, GOMAXPROCS) as Go chooses and as a daemon has; a daemon makes a collection in two minutes, or when its heap is five times what lived after the last. In each run, the pauses that the runtime counts itself, and how long the worker's thread slept (`held`: the runtime had stopped it, or given its processor to a collecting thread) at most, how often for more than 100 µs (`held-100`) and in all (`ms-held`), and the longest time that it computed in one round (`own`: what interrupts it counts here) and waited for a core (`away`: other programs, and the collecting threads). The benchmark has the priority of the daemon's unit.",
 	},
 }
 
