@@ -130,3 +130,27 @@ func TestPlacementOfOne(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// With fewer workers than a queue was placed by, it is dealt out as any, and the
+// log says so.
+func TestPlacementWithFewer(t *testing.T) {
+	tr := newTour(t, tour.Options{Driver: "af_packet", Workers: 2})
+	ctx, c := start(t, tr)
+	for queue := range 2 {
+		place(t, ctx, c, "tap0", queue, 1)
+	}
+	w := &servicesWorld{Tour: tr, ctx: ctx}
+	w.setWorkers(t, "count: 2", "count: 1")
+	if err := tr.Upgrade(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if ws, at := placements(t, ctx, c); len(ws) != 1 || at["tap0 0"] != 0 {
+		t.Errorf("%d workers, queues %v", len(ws), at)
+	}
+	if !strings.Contains(tr.Log(), "there is one worker, which serves all queues") {
+		t.Error("the log does not say that a queue is elsewhere")
+	}
+	for _, talk := range converse(t, ctx, tr.Node, tr.Remote, lab.RemoteAddr, lab.RemoteAddr6) {
+		progress(t, "the host", talk)
+	}
+}
