@@ -78,20 +78,20 @@ func (s *ip6Session) steady(w *graph.Worker, v *graph.Vector, gen uint32) {
 	for i, b := range bufs {
 		r, h := refs[i], heads[i]
 		x := t.At(r.Index()) // of Ref 0 it is none that is valid
-		if h.part() != session.Whole || b.GSOType != buf.GSONone || !valid(x, gen) ||
-			!x.SeenSteady(r.Dir(), 1, uint32(b.Len()), h.tcp(), now) {
-			s.rest[rests%graph.MaxVector] = uint8(i)
-			rests++
-			continue
+		if h.part() == session.Whole && b.GSOType == buf.GSONone && valid(x, gen) {
+			// An if of its own: the compiler would put the answer down first.
+			if x.SeenSteady(r.Dir(), 1, uint32(b.Len()), h.tcp(), now) {
+				b.Flow, b.Adj = uint32(r), t.RouteOf(x, r)
+				if x.Flags&flagElsewhere != 0 && (h.sumAt() == 0 || x.Flags&flagTunnelled != 0 || !translatePlain6(t, b, r, h.sumAt())) {
+					v.Arc[i] = elsewhere(x.Flags)
+				} else if v.Arc[i] = sessionForward; b.Adj-1 >= session.NoRoute-1 {
+					v.Arc[i] = s.route(w, b, r)
+				}
+				continue
+			}
 		}
-		b.Flow, b.Adj = uint32(r), t.Route(r)
-		if x.Flags&flagElsewhere != 0 && (h.sumAt() == 0 || x.Flags&flagTunnelled != 0 || !translatePlain6(t, b, r, h.sumAt())) {
-			v.Arc[i] = elsewhere(x.Flags)
-			continue
-		}
-		if v.Arc[i] = sessionForward; b.Adj-1 >= session.NoRoute-1 {
-			v.Arc[i] = s.route(w, b, r)
-		}
+		s.rest[rests%graph.MaxVector] = uint8(i)
+		rests++
 	}
 	s.rests = rests
 }

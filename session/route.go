@@ -16,11 +16,14 @@ const NoRoute = 1<<16 - 1
 
 // Route returns what SetRoute has set for packets of r since the last
 // ForgetRoutes, else 0.
-func (t *Table) Route(r Ref) uint32 {
+func (t *Table) Route(r Ref) uint32 { return t.RouteOf(t.At(r.Index()), r) }
+
+// RouteOf is Route for who has the session of r at hand.
+func (t *Table) RouteOf(s *Session, r Ref) uint32 {
 	if t.routed[r>>1/routeGroup] != t.routes {
 		return 0
 	}
-	return uint32(t.records[r>>1].routes[r&1])
+	return uint32(s.routes[r&1])
 }
 
 // SetRoute sets what Route returns for packets of r, up to NoRoute.
