@@ -73,12 +73,12 @@ type ethernetInput struct{}
 func (ethernetInput) Process(w *graph.Worker, v *graph.Vector) {
 	ifaces := w.State.Ifaces
 	rx, in := uint32(0), &ifaces[0]
-	mac := in.MAC.Word()
+	mac, paired := in.MAC.Word(), false
 	for i, b := range v.Bufs() {
 		if b.RxIf != rx {
 			rx = b.RxIf
 			in = &ifaces[rx]
-			mac = in.MAC.Word()
+			mac, paired = in.MAC.Word(), in.Peer != 0 || in.Kind == iface.Tap
 		}
 		if b.Len() < hdr.EtherLen {
 			v.Arc[i] = etherRunt
@@ -93,9 +93,10 @@ func (ethernetInput) Process(w *graph.Worker, v *graph.Vector) {
 			b.L3 = uint16(l3)
 			v.Arc[i] = etherIP4
 			switch {
+			case !paired:
 			case in.Kind == iface.Tap:
 				b.Flags |= buf.Originated // host and Skein are one hop to others
-			case in.Peer != 0 && b.IPv4().Protocol() == hdr.ProtoUDP && answersDHCP(b):
+			case b.IPv4().Protocol() == hdr.ProtoUDP && answersDHCP(b):
 				b.Advance(-hdr.EtherLen)
 				b.L3 = 0
 				v.Arc[i] = bridge(b, in)
