@@ -71,7 +71,11 @@ func (w *Worker) dispatch(s *slot) {
 
 func (w *Worker) process(s *slot, v *Vector) {
 	n := v.n
-	clear(v.Arc[:n])
+	if n == 1 {
+		v.Arc[0] = undecided // without a call
+	} else {
+		clear(v.Arc[:n])
+	}
 	if w.tracing {
 		w.traceIn(s, v)
 	}
@@ -91,29 +95,46 @@ func (w *Worker) process(s *slot, v *Vector) {
 		w.release(v) // an end of the graph: the node has dealt with them
 		return
 	}
-	w.forward(s, v)
+	if first := v.runEnd(0); first < n || !w.handOn(s, v) {
+		w.forward(s, v, first)
+	}
+}
+
+// handOn is forward for a vector that goes all one way, as nearly all do: it ends
+// here, or goes as it is to where nobody waits yet. It reports false for others.
+func (w *Worker) handOn(s *slot, v *Vector) bool {
+	arc, n := v.Arc[0]&(numArcs-1), uint64(v.n)
+	to := s.next[arc]
+	switch {
+	case to == nil: // Kept, Handed
+		w.release(v)
+	case to.order <= s.order || to.head != nil:
+		return false
+	default:
+		to.head, to.tail = v, v
+		w.pending[to.order>>6&1] |= 1 << (to.order & 63)
+	}
+	s.Taken[arc] += n
+	return true
 }
 
 // forward hands the packets of v on, a run of those that go the same way at a
-// time.
-func (w *Worker) forward(s *slot, v *Vector) {
-	n := v.n
-	for i := 0; i < n; {
-		arc, j := v.Arc[i]&(numArcs-1), v.runEnd(i)
+// time. The first run ends at j.
+func (w *Worker) forward(s *slot, v *Vector, j int) {
+	for i := 0; ; j = v.runEnd(i) {
+		arc := v.Arc[i] & (numArcs - 1)
 		s.Taken[arc] += uint64(j - i)
 		to := s.next[arc]
 		switch {
 		case to == nil: // Kept, Handed
 		case to.order <= s.order:
 			s.Taken[arc] -= w.backward(s, to, v.bufs[i:j])
-		case j-i == n && to.head == nil:
-			to.head, to.tail = v, v // all one way, the usual case
-			w.pending[to.order>>6] |= 1 << (to.order & 63)
-			return
 		default:
 			w.enqueue(to, v.bufs[i:j])
 		}
-		i = j
+		if i = j; i == v.n {
+			break
+		}
 	}
 	w.release(v)
 }

@@ -123,6 +123,10 @@ func (w *Worker) Send(i uint32, bufs []*buf.Buffer) bool {
 	if len(p.out) == 0 {
 		w.dirty = append(w.dirty, p)
 	}
+	if len(bufs) == 1 && len(p.out) < cap(p.out) {
+		p.out = append(p.out, bufs[0]) // without a call
+		return true
+	}
 	for len(bufs) > 0 {
 		if len(p.out) == cap(p.out) {
 			w.flush(p)
