@@ -16,8 +16,8 @@ import (
 // collection. Four times as many as Go's own 100 make collections a quarter, for
 // three more live heaps of memory: with 10,000 pods and 1,000 policies, of which a
 // pod changes twice a second, one in 14 s instead of one in 3 s, and 319 MiB of heap
-// at most instead of 108. So most are those that Go makes every two minutes,
-// for which it sets no idle processors to marking (runtime/mgcpacer.go, startCycle).
+// at most instead of 108. Where little changes, only those are left that Go makes every
+// two minutes, for which no idle processors mark (runtime/mgcpacer.go, startCycle).
 const gcPercent = 400
 
 // Settings are what this package has an opinion on.
@@ -52,7 +52,7 @@ func Apply(workers int) Settings {
 // It is a number for which some only mark. With 1, 2, 3 and 6 all mark for a part of
 // the time (runtime/mgcpacer.go, maxUtilError), and a worker that has been put off
 // its processor waits for that part: on two cores with a million sessions, beside
-// one collection a second, for up to 7 to 9 ms instead of 4.
+// one collection a second, for up to 8 to 9 ms instead of 4 (BenchmarkStall).
 func Procs(given, workers int) int {
 	n := max(given, 4, (4*(workers+1)+2)/3) // the least n with n - n/4 >= workers + 1
 	if n == 6 {
