@@ -36,6 +36,11 @@ var sections = []section{
 		about:   "NAT: a NodePort with 100 backends elsewhere, destination and source translated (`nat=false`: sessions alone). SourceNAT: a pool behind the node's address. Service: ClusterIPs of ten backends. Receiving and forgetting are part of ns/packet.",
 	},
 	{
+		name: "tunnel", title: "Tunnels of direct server return", pkg: "./bench", bench: "Tunnel6?$", time: "0.03s", count: 5, nodes: true,
+		metrics: []string{"ns/packet", "clk-sum"},
+		about:   "IPIP (RFC 2003) and IPv6 in IPv6 (RFC 2473) between 16 nodes, of known flows: into the tunnel to a backend's node (`encap`), and out of it and on to a backend here, translated (`decap`). Receiving and forgetting are part of ns/packet.",
+	},
+	{
 		name: "workers", title: "Several workers", pkg: "./bench", bench: "Workers$|Handoff$", time: "0.2s", count: 5,
 		metrics: []string{"Mpps", "ns/packet", "lost/%", "clk-sum"},
 		about:   "`plain` has no sessions; `sessions` has policy, and packets come in at the worker of their flow; `crossing` is likewise, but one packet in two is another worker's. Workers: a thread each; Mpps is of all of them, and says something only where each has a core of its own; ns/packet is their CPU time. Handoff: the same workers on one thread, one after the other.",
