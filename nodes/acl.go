@@ -67,6 +67,9 @@ func (n *aclNode[P]) in(w *graph.Worker, bufs []*buf.Buffer, arcs []graph.Arc, g
 	}
 }
 
+// A Batch holds a vector.
+const _ = uint(acl.BatchLen - graph.MaxVector)
+
 func passAll(bufs []*buf.Buffer, arcs []graph.Arc) {
 	for i, b := range bufs {
 		arcs[i] = graph.NextFeature(b)
