@@ -91,6 +91,8 @@ func (s *Sharding) of(ends, rest uint64) int {
 // OfFragment returns the worker where fragments of a packet meet, so that they
 // learn its ports: before that nobody knows whose flow the later ones are of.
 func (s *Sharding) OfFragment(k *FragKey) int {
-	h := s.seed.hash6(&Key6{k.src, k.dst, k.rest})
+	// Identifications follow each other, and of some seeds the upper bits of so
+	// near hashes would leave workers out.
+	h := mum(s.seed.hash6(&Key6{k.src, k.dst, k.rest})^s.seed[1], s.seed[3])
 	return int(h >> 32 * uint64(s.n) >> 32)
 }
