@@ -36,7 +36,7 @@ About.
 | load average | 1.0 before, 2.0 after |
 | command | ` + "`go test -bench 'X\\|Y'`" + ` |
 
-Medians of 3 runs, and the least and the most in brackets.
+Medians of 3 runs of all of it, and the least and the most in brackets.
 
 | benchmark | vector | routes | rules | ns/packet | clocks |
 |---|---|---|---|---|---|

@@ -21,7 +21,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 )
@@ -91,7 +90,7 @@ func choose(names string) ([]section, error) {
 
 // command is what measures the section.
 func (s section) command() []string {
-	return []string{"go", "test", "-run", "^$", "-bench", s.bench, "-benchtime", s.time, "-count", strconv.Itoa(s.count), "-timeout", "60m", s.pkg}
+	return []string{"go", "test", "-run", "^$", "-bench", s.bench, "-benchtime", s.time, "-count", "1", "-timeout", "60m", s.pkg}
 }
 
 // measure runs a section and writes what it has found.
@@ -99,12 +98,16 @@ func measure(ctx context.Context, s section, host machine, file string, raw io.W
 	args := s.command()
 	fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, quoted(args))
 	before := load()
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it takes its namespaces down
-	cmd.Stderr = os.Stderr
-	text, err := cmd.Output()
-	if err != nil {
-		return fmt.Errorf("all: %s: %w\n%s", s.name, err, text)
+	var text []byte
+	for range s.count { // all of it each time: a slow second of the machine then spoils one run of a row, not all of them
+		cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it takes its namespaces down
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			return fmt.Errorf("all: %s: %w\n%s", s.name, err, out)
+		}
+		text = append(text, out...)
 	}
 	if _, err := raw.Write(text); err != nil {
 		return fmt.Errorf("all: %w", err)

@@ -19,7 +19,7 @@ func (s section) render(rows []*row, host machine, load, command string) string 
 		if s.count < 4 {
 			within = "the least and the most"
 		}
-		fmt.Fprintf(&b, "\nMedians of %d runs, and %s in brackets.\n", s.count, within)
+		fmt.Fprintf(&b, "\nMedians of %d runs of all of it, and %s in brackets.\n", s.count, within)
 	}
 	for _, group := range alike(rows, s.metrics) {
 		b.WriteString("\n" + table(group, s.metrics, func(values []float64) string { return spreadOf(values).String() }))
