@@ -41,6 +41,54 @@ type aclNode[P any] struct {
 	packet P // lent to session.Parse4 and Parse6
 }
 
+// arriving asks the rules for what comes in, of each run of packets that one
+// interface has received. keys sets the keys of some packets.
+func (n *aclNode[P]) arriving(w *graph.Worker, v *graph.Vector, keys func(*aclNode[P], []*buf.Buffer)) {
+	bufs := v.Bufs()
+	for from := 0; from < len(bufs); {
+		to := from + runBy(bufs[from:], receiver)
+		run, arcs := bufs[from:to], v.Arc[from:to]
+		g := gatesOf(w.State, run[0].RxIf)
+		if from = to; g.none() {
+			passAll(run, arcs)
+			continue
+		}
+		keys(n, run)
+		n.in(w, run, arcs, &g)
+	}
+}
+
+// leaving does so with the rules for what goes out, of each run of packets that one
+// interface is to send.
+func (n *aclNode[P]) leaving(w *graph.Worker, v *graph.Vector, keys func(*aclNode[P], []*buf.Buffer)) {
+	bufs := v.Bufs()
+	for from := 0; from < len(bufs); {
+		to := from + runBy(bufs[from:], sender)
+		run, arcs := bufs[from:to], v.Arc[from:to]
+		r := outRules(w.State, run[0].TxIf)
+		if from = to; r == nil {
+			passAll(run, arcs)
+			continue
+		}
+		keys(n, run)
+		n.ask(w, run, arcs, r, run[0].TxIf, state.GateOut)
+	}
+}
+
+// keys4 sets the keys of IPv4 packets.
+func keys4(n *aclNode[session.Packet4], run []*buf.Buffer) {
+	for i, b := range run {
+		aclKey4(&n.batch.Keys[i], &n.packet, b)
+	}
+}
+
+// keys6 is keys4 for IPv6.
+func keys6(n *aclNode[session.Packet6], run []*buf.Buffer) {
+	for i, b := range run {
+		aclKey6(&n.batch.Keys[i], &n.packet, b)
+	}
+}
+
 // in decides about packets that have come in by an interface for which there are
 // rules. Their keys are set.
 func (n *aclNode[P]) in(w *graph.Worker, bufs []*buf.Buffer, arcs []graph.Arc, g *gates) {
@@ -92,7 +140,7 @@ func (n *aclNode[P]) ask(w *graph.Worker, bufs []*buf.Buffer, arcs []graph.Arc, 
 	}
 }
 
-// runBy returns the packets at the head of bufs that an interface has in common:
+// runBy returns how many packets at the head of bufs have an interface in common:
 // packets come in runs of one, so that nodes ask once for each run.
 func runBy(bufs []*buf.Buffer, at func(*buf.Buffer) uint32) int {
 	n := 1

@@ -3,7 +3,6 @@ package nodes
 import (
 	"github.com/skein-dataplane/skein/graph"
 	"github.com/skein-dataplane/skein/session"
-	"github.com/skein-dataplane/skein/state"
 )
 
 // IP4ACLOutput asks of each packet the access list of the interface that it is
@@ -22,19 +21,4 @@ var IP4ACLOutput = graph.Spec{
 
 type ip4ACLOutput struct{ aclNode[session.Packet4] }
 
-func (n *ip4ACLOutput) Process(w *graph.Worker, v *graph.Vector) {
-	bufs := v.Bufs()
-	for from := 0; from < len(bufs); {
-		to := from + runBy(bufs[from:], sender)
-		run, arcs := bufs[from:to], v.Arc[from:to]
-		r := outRules(w.State, run[0].TxIf)
-		if from = to; r == nil {
-			passAll(run, arcs)
-			continue
-		}
-		for i, b := range run {
-			aclKey4(&n.batch.Keys[i], &n.packet, b)
-		}
-		n.ask(w, run, arcs, r, run[0].TxIf, state.GateOut)
-	}
-}
+func (n *ip4ACLOutput) Process(w *graph.Worker, v *graph.Vector) { n.leaving(w, v, keys4) }

@@ -24,19 +24,4 @@ var IP6ACL = graph.Spec{
 
 type ip6ACL struct{ aclNode[session.Packet6] }
 
-func (n *ip6ACL) Process(w *graph.Worker, v *graph.Vector) {
-	bufs := v.Bufs()
-	for from := 0; from < len(bufs); {
-		to := from + runBy(bufs[from:], receiver)
-		run, arcs := bufs[from:to], v.Arc[from:to]
-		g := gatesOf(w.State, run[0].RxIf)
-		if from = to; g.none() {
-			passAll(run, arcs)
-			continue
-		}
-		for i, b := range run {
-			aclKey6(&n.batch.Keys[i], &n.packet, b)
-		}
-		n.in(w, run, arcs, &g)
-	}
-}
+func (n *ip6ACL) Process(w *graph.Worker, v *graph.Vector) { n.arriving(w, v, keys6) }
