@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"sync/atomic"
 	"time"
@@ -108,8 +107,8 @@ func (l *wakeLatency) set(hold bool) error {
 	if hold {
 		limit = l.limit
 	}
-	us := min(limit.Microseconds(), math.MaxInt32)
-	if _, err := l.file.Write(binary.NativeEndian.AppendUint32(nil, uint32(us))); err != nil {
+	us := uint32(limit.Microseconds())
+	if _, err := l.file.Write(binary.NativeEndian.AppendUint32(nil, us)); err != nil {
 		return fmt.Errorf("control: workers.wake_latency: %w", err)
 	}
 	l.held.Store(hold)
