@@ -56,13 +56,8 @@ func startPrepared(b *testing.B, opts tour.Options, prepare func(*lab.Reference)
 // the kernel's veth pairs and routing, in turns. It reports the medians in
 // Gbit/s, and of the ratio of each pair the median, the least and the most.
 func BenchmarkPodToPod(b *testing.B) {
-	skein := startSkein(b, tour.Options{Driver: "af_packet"})
-	l := lab.ForTest(b)
-	kernel, err := l.KernelPair()
-	if err != nil {
-		b.Fatal(err)
-	}
-	facing(b, pathTo(skein.PodA, skein.PodB, lab.OtherPodAddr), pathTo(kernel.PodA, kernel.PodB, lab.OtherPodAddr), bulk)
+	skein, kernel := pairs(b, "")
+	betweenPods(b, skein, kernel, lab.OtherPodAddr, bulk)
 }
 
 // rivals measures two ways in turns and reports the medians of both in a unit,
@@ -119,15 +114,7 @@ func cpuTime(b *testing.B, pid int) time.Duration {
 	}
 	_, after, _ := strings.Cut(string(text), ") ")
 	f := strings.Fields(after)
-	ticks := 0
-	for _, s := range f[11:13] {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			b.Fatal(err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	return ticks(b, f[11:13])
 }
 
 // busyTime returns the time that all CPUs of the machine have been busy, with
@@ -139,15 +126,20 @@ func busyTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	f := strings.Fields(string(text)) // cpu, user, nice, system, idle, iowait, irq, softirq
-	ticks := 0
-	for _, i := range []int{1, 2, 3, 6, 7} {
-		n, err := strconv.Atoi(f[i])
+	return ticks(b, f[1:4]) + ticks(b, f[6:8])
+}
+
+// ticks returns the sum of times in clock ticks.
+func ticks(b *testing.B, fields []string) (sum time.Duration) {
+	b.Helper()
+	for _, s := range fields {
+		n, err := strconv.Atoi(s)
 		if err != nil {
 			b.Fatal(err)
 		}
-		ticks += n
+		sum += time.Duration(n) * 10 * time.Millisecond
 	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	return sum
 }
 
 // residentKiB returns a process's resident memory (proc(5), VmRSS).

@@ -25,26 +25,30 @@ func BenchmarkPods(b *testing.B) {
 			{"6", lab.OtherPodAddr6, []load{small(1), segments, connects, roundTrip}},
 		} {
 			b.Run("family="+f.family, func(b *testing.B) {
-				facing(b, pathTo(skein.PodA, skein.PodB, f.addr), pathTo(kernel.PodA, kernel.PodB, f.addr), f.loads)
+				betweenPods(b, skein, kernel, f.addr, f.loads)
 			})
 		}
 		b.Run("family=4/cpus=awake", func(b *testing.B) {
 			awake(b)
-			facing(b, pathTo(skein.PodA, skein.PodB, lab.OtherPodAddr), pathTo(kernel.PodA, kernel.PodB, lab.OtherPodAddr),
-				[]load{connects, asks, roundTrip, loaded})
+			betweenPods(b, skein, kernel, lab.OtherPodAddr, []load{connects, asks, roundTrip, loaded})
 		})
 	})
 	for _, rules := range []int{1_000, 10_000} {
 		b.Run(fmt.Sprintf("with=policy/rules=%d", rules), func(b *testing.B) {
 			skein, kernel := ruledPairs(b, rules)
-			facing(b, pathTo(skein.PodA, skein.PodB, lab.OtherPodAddr), pathTo(kernel.PodA, kernel.PodB, lab.OtherPodAddr),
-				[]load{small(1), connects, asks, roundTrip})
+			betweenPods(b, skein, kernel, lab.OtherPodAddr, []load{small(1), connects, asks, roundTrip})
 		})
 	}
 	b.Run("with=service", func(b *testing.B) {
 		skein, kernel := servicePairs(b)
 		facing(b, byService(skein.PodA, skein.PodB), byService(kernel.PodA, kernel.PodB), []load{small(1), connects, asks, roundTrip})
 	})
+}
+
+// betweenPods measures loads from the first pod to the second, whose address that is.
+func betweenPods(b *testing.B, skein *tour.Tour, kernel *lab.KernelPair, addr string, loads []load) {
+	b.Helper()
+	facing(b, pathTo(skein.PodA, skein.PodB, addr), pathTo(kernel.PodA, kernel.PodB, addr), loads)
 }
 
 // pairs returns two pods of Skein, with lines of configuration, and two of the

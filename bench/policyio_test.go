@@ -16,7 +16,7 @@ func BenchmarkPolicyPodToPod(b *testing.B) {
 	for _, rules := range []int{1_000, 10_000} {
 		b.Run(fmt.Sprintf("rules=%d", rules), func(b *testing.B) {
 			skein, kernel := ruledPairs(b, rules)
-			facing(b, pathTo(skein.PodA, skein.PodB, lab.OtherPodAddr), pathTo(kernel.PodA, kernel.PodB, lab.OtherPodAddr), bulk)
+			betweenPods(b, skein, kernel, lab.OtherPodAddr, bulk)
 		})
 	}
 }
